@@ -1,0 +1,93 @@
+"""Data sets by name. `load("cub200_2010", root)` gives an ImageSet; `known()` lists the names."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import Image
+
+from ..errors import UserError, unknown
+from .base import ImageSet, Split, fingerprint, split
+from .folder import open_folder
+
+# name -> title, (classes, images) of the complete set, classes that train
+REAL = {
+    "cub200_2010": ("CUB-200 (2010)", (200, 6033), 100),
+    "cars196_half": ("CARS196 (official train images, box crops)", (196, 8144), 98),
+}
+SYNTHETIC = {"synthetic_birds": "birds", "synthetic_cars": "cars"}
+# species x images of the embedded world, by profile: scale alone
+WORLDS = {"smoke": (40, 8), "quick": (100, 20), "paper": (200, 40)}
+HETEROGENEITY = 0.7
+
+
+def known() -> list[str]:
+    """Names that `load` takes."""
+    return [*SYNTHETIC, *REAL, "folder", "folder:NAME"]
+
+
+def load(name: str, root: str | Path = "", profile: str = "quick") -> ImageSet:
+    """The data set called `name`.
+
+    Args:
+        name: "synthetic_birds" or "synthetic_cars", optionally with a heterogeneity as in
+            "synthetic_birds@0.3"; a real set (`REAL`) found under `root` as a directory or zip;
+            "folder" for the class-per-folder tree `root` itself, "folder:NAME" for `root`/NAME.
+        root: where real data lie; the embedded world needs none.
+        profile: sizes the embedded world.
+
+    Raises:
+        UserError: unknown name; missing, empty or unfit data.
+    """
+    base, _, knob = name.partition("@")
+    if base in SYNTHETIC:
+        try:
+            heterogeneity = float(knob or HETEROGENEITY)
+        except ValueError:
+            heterogeneity = -1.0
+        if not 0 <= heterogeneity <= 1:
+            raise UserError(
+                f"data set '{name}': the heterogeneity after @ must be a number from 0 to 1."
+            )
+        return _synthetic(base, heterogeneity, *WORLDS[profile])
+    if name not in REAL and name.split(":")[0] != "folder":
+        raise unknown("data set", name, known())
+    if not str(root):
+        raise UserError(f"data set '{name}' is no embedded one: say where it lies by --data-root.")
+    root = Path(root).expanduser()
+    if not root.exists():
+        raise UserError(f"data root {root} does not exist; give the folder that holds '{name}'.")
+    if name in REAL:
+        title, counts, train_classes = REAL[name]
+        path = next((p for p in (root / name, root / f"{name}.zip") if p.exists()), None)
+        if path is None:
+            raise UserError(f"data root {root} has neither {name}/ nor {name}.zip.")
+        return open_folder(path, name, title, train_classes, expect=counts)
+    inner = name.partition(":")[2]
+    path = root / inner if inner else root
+    if inner and not path.exists() and path.with_name(path.name + ".zip").exists():
+        path = path.with_name(path.name + ".zip")
+    return open_folder(path, name, title=inner or root.stem)
+
+
+@lru_cache(maxsize=4)
+def _synthetic(name: str, heterogeneity: float, species: int, images: int) -> ImageSet:
+    from .synthetic import world
+
+    kind = SYNTHETIC[name]
+    w = world(kind, species=species, images=images, heterogeneity=heterogeneity)
+    knob = "" if heterogeneity == HETEROGENEITY else f"@{heterogeneity:g}"
+    title = f"synthetic {kind}" + (f", heterogeneity {heterogeneity:g}" if knob else "")
+    return ImageSet(
+        name=name + knob,
+        title=title,
+        labels=w.labels,
+        class_names=w.class_names,
+        read=lambda i: Image.fromarray(w.images[i]),
+        fingerprint=fingerprint(w.images.tobytes(), w.labels.tobytes()),
+        train_classes=species // 2,
+    )
+
+
+__all__ = ["ImageSet", "Split", "fingerprint", "known", "load", "open_folder", "split"]

@@ -1,0 +1,95 @@
+"""What every data set looks like to the rest of the kit, and the paper's class-disjoint split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ..errors import UserError
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """N labelled images, read one at a time.
+
+    labels [N] int64 are 0..C-1 in the order of class_names; the first `train_classes` classes
+    train, the others test (the class-disjoint split of the paper, Sec. 4).
+    """
+
+    name: str  # as on the command line
+    title: str  # as figures and tables call it
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    read: Callable[[int], Image.Image]  # image i in RGB
+    fingerprint: str  # changes with the content
+    train_classes: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def side(self) -> int:
+        """Shorter side of the first image in pixels."""
+        return min(self.read(0).size)
+
+    @property
+    def train(self) -> np.ndarray:
+        """Indices of the training classes' images."""
+        return np.flatnonzero(self.labels < self.train_classes)
+
+    @property
+    def test(self) -> np.ndarray:
+        """Indices of the test classes' images, none of them seen in training."""
+        return np.flatnonzero(self.labels >= self.train_classes)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices into an ImageSet: fit trains, val (held-out training classes) chooses, test reports."""
+
+    fit: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+
+def split(data: ImageSet, holdout: float, seed: int) -> Split:
+    """The class-disjoint split, with a share `holdout` of the training classes set aside as val.
+
+    Which classes are held out depends on the seed, so that the spread over seeds covers it.
+    """
+    order = np.random.default_rng([seed, 7]).permutation(data.train_classes)
+    held = order[: round(holdout * data.train_classes)]
+    is_val = np.isin(data.labels, held)
+    train = data.labels < data.train_classes
+    return Split(
+        np.flatnonzero(train & ~is_val), np.flatnonzero(train & is_val), np.flatnonzero(~train)
+    )
+
+
+def fingerprint(*parts: object) -> str:
+    """A short hash of the parts' text or bytes."""
+    h = hashlib.sha256()
+    for part in parts:
+        h.update(part if isinstance(part, bytes) else str(part).encode())
+        h.update(b"\0")
+    return h.hexdigest()[:16]
+
+
+def check_classes(name: str, labels: np.ndarray, class_names: tuple[str, ...], least: int) -> None:
+    """UserError unless there are two classes or more, each with at least `least` images."""
+    if len(class_names) < 2:
+        raise UserError(
+            f"{name}: {len(class_names)} class found, but at least 2 are needed: "
+            "one folder a class, images inside."
+        )
+    counts = np.bincount(labels, minlength=len(class_names))
+    few = np.flatnonzero(counts < least)
+    if len(few):
+        raise UserError(
+            f"{name}: class '{class_names[few[0]]}' has {counts[few[0]]} images, but the sampler "
+            f"draws {least} a class ({len(few)} such classes); add images or leave those out."
+        )

@@ -1,0 +1,67 @@
+"""Images as tensors, and a frozen backbone's features, computed once a data set and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..backbones import Backbone, Input
+from ..progress import progress
+from ..store import write_atomic
+from .base import ImageSet, fingerprint
+
+
+def pixels(data: ImageSet, idx: np.ndarray, resize: int) -> np.ndarray:
+    """Images idx of `data`, warped to resize x resize: uint8 [n, resize, resize, 3]."""
+    out = np.empty((len(idx), resize, resize, 3), dtype=np.uint8)
+    for row, i in enumerate(idx):
+        image = data.read(int(i))
+        if image.size != (resize, resize):
+            image = image.resize((resize, resize), resample=2)  # bilinear
+        out[row] = np.asarray(image)
+    return out
+
+
+def normalise(images: Tensor, net_input: Input) -> Tensor:
+    """uint8 [B, H, W, 3] -> the network's float32 [B, 3, H, W]."""
+    x = images.permute(0, 3, 1, 2).float() / 255
+    mean = x.new_tensor(net_input.mean)[:, None, None]
+    return (x - mean) / x.new_tensor(net_input.std)[:, None, None]
+
+
+def centre_crop(images: Tensor, crop: int) -> Tensor:
+    """The middle crop x crop of [B, H, W, 3]."""
+    top = (images.shape[1] - crop) // 2
+    return images[:, top : top + crop, top : top + crop]
+
+
+def frozen_features(
+    data: ImageSet, backbone: Backbone, cache: Path, device: str = "cpu", bar: bool = True
+) -> np.ndarray:
+    """The backbone's features of every image (centre crop): float32 [N, features].
+
+    Kept under `cache` in float16 and rounded so the first time too: the same numbers twice.
+    """
+    state = backbone.net.state_dict()
+    key = fingerprint(
+        data.fingerprint,
+        backbone.name,
+        backbone.input,
+        *(state[k].numpy().tobytes() for k in sorted(state)),
+    )
+    path = cache / f"{data.name.replace(':', '-')}-{backbone.name}-{key}.npy"
+    if not path.exists():
+        net = backbone.net.to(device)
+        size, n = 64, len(data)
+        out = np.empty((n, backbone.features), dtype=np.float16)
+        with torch.no_grad():
+            for a in progress(range(0, n, size), f"features of {data.title}", bar):
+                images = pixels(data, np.arange(a, min(a + size, n)), backbone.input.resize)
+                x = centre_crop(torch.from_numpy(images).to(device), backbone.input.crop)
+                out[a : a + size] = net(normalise(x, backbone.input)).cpu().numpy()
+        backbone.net.cpu()
+        write_atomic(path, lambda f: np.save(f, out))
+    return np.load(path, allow_pickle=False).astype(np.float32)

@@ -1,0 +1,53 @@
+"""f(x): a backbone's features, a linear head to d dimensions, and l2 normalisation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .errors import UserError
+from .pddm import r
+
+
+class Embedding(nn.Module):
+    """f(x) in R^d with ||f(x)||_2 = 1 (paper, Sec. 3).
+
+    Args:
+        features: length of the backbone's features.
+        dim: d.
+        backbone: maps images [B, 3, H, W] to features [B, features]; None where the input are
+            features already (mode "frozen").
+    """
+
+    def __init__(self, features: int, dim: int, backbone: nn.Module | None = None):
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(features, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, features] or [B, 3, H, W] -> [B, d], float32, unit length."""
+        if self.backbone is not None:
+            x = self.backbone(x)
+        return r(self.head(x))
+
+    @torch.no_grad()
+    def start_from_pca(self, x: Tensor) -> None:
+        """Start the head at the d principal axes of training features x [N, features].
+
+        The head then gives (x - mean) on those axes: distances as they were in the features, less
+        what the dropped axes held.
+
+        Raises:
+            UserError: d exceeds the features' length.
+        """
+        d, length = self.head.weight.shape
+        if d > length:
+            raise UserError(f"head_init pca needs dim <= {length} (the features), not {d}.")
+        mean = x.double().mean(0)
+        centred = x.double() - mean
+        _, axes = torch.linalg.eigh(centred.T @ centred)  # ascending eigenvalues
+        axes = axes[:, -d:].flip(1).T
+        # an axis has no sign of its own: fix it, so that machines agree
+        axes = axes * torch.sign(axes.gather(1, axes.abs().argmax(1, keepdim=True)))
+        self.head.weight.copy_(axes)
+        self.head.bias.copy_(-axes @ mean)

@@ -1,0 +1,66 @@
+"""How well a similarity tells positive from negative pairs: overlap, AUC, equal-error rate (Fig. 1b)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import roc_curve
+from torch import Tensor
+
+from ..errors import UserError
+
+
+def pair_scores(S: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of all unordered pairs of S [N, N], split by labels [N]: positives, negatives."""
+    a, b = torch.triu_indices(len(labels), len(labels), 1, device=S.device)
+    s, same = S[a, b], labels[a] == labels[b]
+    return s[same].cpu().numpy(), s[~same].cpu().numpy()
+
+
+def separation(positive: np.ndarray, negative: np.ndarray) -> dict[str, float]:
+    """Overlap, AUC and equal-error rate of two samples of scores, each in [0, 1].
+
+    auc: chance that a positive pair scores above a negative one, ties counting half.
+    eer: error rate at the threshold where as many positives are rejected as negatives accepted.
+    overlap: area shared by the two densities, in 100 bins that each hold as much of the balanced
+    mixture of the two. As the others it does not change under a monotone transform of the scores,
+    so that distances and scores can be compared.
+
+    Raises:
+        UserError: an empty sample or one with NaN.
+    """
+    if len(positive) == 0 or len(negative) == 0:
+        raise UserError("separation needs both positive and negative pairs.")
+    s = np.concatenate([positive, negative]).astype(np.float64)
+    if not np.isfinite(s).all():
+        raise UserError("separation: some scores are not finite.")
+    y = np.r_[np.ones(len(positive), bool), np.zeros(len(negative), bool)]
+    fpr, tpr, _ = roc_curve(y, s, drop_intermediate=False)
+    auc = float(np.trapezoid(tpr, fpr))
+    # where the miss rate 1 - tpr, falling, crosses the false accept rate fpr, rising
+    at = int(np.argmax(fpr >= 1 - tpr))
+    d0, d1 = (fpr[k] - (1 - tpr[k]) for k in (max(at - 1, 0), at))
+    w = 0.0 if d1 == d0 else -d0 / (d1 - d0)
+    eer = float(fpr[max(at - 1, 0)] + w * (fpr[at] - fpr[max(at - 1, 0)]))
+    # the ROC gives both distribution functions; cut where their mean passes k / 100
+    mixture = (fpr + tpr) / 2
+    cuts = np.searchsorted(mixture, np.linspace(0, 1, 101), side="left").clip(max=len(fpr) - 1)
+    overlap = float(np.minimum(np.diff(fpr[cuts]), np.diff(tpr[cuts])).sum())
+    return {"auc": auc, "eer": eer, "overlap": overlap}
+
+
+def histogram(positive: np.ndarray, negative: np.ndarray, bins: int = 80) -> pd.DataFrame:
+    """Both samples in common bins over the central 99.8 % of each: left, right, positive, negative.
+
+    The last two columns are shares of all pairs of their kind; a rest may lie outside the bins.
+    """
+    low = min(np.quantile(positive, 0.001), np.quantile(negative, 0.001))
+    high = max(np.quantile(positive, 0.999), np.quantile(negative, 0.999))
+    if high <= low:
+        high = low + 1e-6
+    edges = np.linspace(low, high, bins + 1)
+    shares = [np.histogram(x, edges)[0] / len(x) for x in (positive, negative)]
+    return pd.DataFrame(
+        {"left": edges[:-1], "right": edges[1:], "positive": shares[0], "negative": shares[1]}
+    )

@@ -1,0 +1,144 @@
+"""An experiment is a value: every setting of a run, the paper's letter as default, recipes, profiles."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from .errors import UserError, unknown
+from .methods import METHODS, method
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All that decides a run's numbers. The defaults are the paper's letter (Sec. 3.3).
+
+    Use `make` to build one: it applies a recipe and a profile and checks the whole.
+    """
+
+    data: str
+    method: str = "PDDM+Quadruplet"
+    seed: int = 0
+    backbone: str = "googlenet"
+    weights: str = ""  # a local file, "imagenet" (torchvision's), "none", or "" for the default
+    mode: str = "finetune"  # "frozen": cached features, head and metric trained; "finetune": all
+    dim: int = 128  # d, the embedding's length
+    # batch and length
+    batch_size: int = 64  # m = classes x images
+    classes: int = 16
+    images: int = 4
+    steps: int = 36_000  # 400 epochs of CUB-200-2011's 5,864 images at m = 64
+    eval_every: int = 1_000
+    holdout: float = 0.2  # share of the training classes that choose the step reported; 0: the last
+    # optimisation
+    optimizer: str = "sgd"  # or "adamw"
+    lr: float = 1e-4
+    momentum: float = 0.9
+    weight_decay: float = 5e-4  # gamma, on weights and not on biases
+    metric_lr: float = 1.0  # the unit's learning rate over that of the head
+    backbone_lr: float = 1.0  # the network's learning rate over that of the head (finetune)
+    average: float = 0.0  # decay of the running average of the weights that is evaluated; 0: none
+    head_init: str = "random"  # or "pca": principal axes of the training features
+    # mining and the double-header loss
+    quadruplets: int = 1  # a batch: 1, q, or 0 for every positive pair
+    alpha: float = 0.5  # margin of E_m (Eq. 3)
+    beta: float = 1.0  # margin of E_e (Eq. 4)
+    lam: float = 0.5  # lambda, weight of E_e
+    squared: bool = True  # D in E_e is the squared distance
+    scale_scores: bool = True  # S scaled into [0, 1] by the range of the scored graph, detached
+    range_floor: float = 0.0  # smallest range that scaling divides by
+    easy_negatives: int = 0  # random negatives in E_m beside each hardest one
+    detach_metric: bool = False  # keep E_m's gradient out of the network
+    mine_with_dropout: bool = False
+    dropout: float = 0.5  # in the unit
+    zero_bias: bool = False  # the unit's biases start at 0 (Caffe) or uniformly (PyTorch)
+    # rivals
+    contrastive_margin: float = 0.5
+    triplet_margin: float = 0.2
+    lifted_margin: float = 1.0
+
+    def settings(self) -> dict:
+        """The settings that the training depends on: rows that only rank otherwise agree here."""
+        s = dataclasses.asdict(self)
+        same = (n for n in METHODS if METHODS[n].training == method(self.method).training)
+        s["method"] = list(same)[-1]
+        return s
+
+
+# What a recipe changes of the paper's letter; DIFFERENCES.md says why and what each change does.
+RECIPES = {
+    "letter": {},
+    "default": dict(
+        optimizer="adamw",
+        head_init="pca",
+        quadruplets=0,
+        dropout=0.0,
+        metric_lr=5.0,
+    ),
+}
+
+# Profiles differ in scale alone.
+PROFILES = {
+    "smoke": dict(mode="frozen", steps=20, eval_every=10),
+    "quick": dict(mode="frozen", steps=1_000, eval_every=50),
+    "paper": dict(mode="finetune", steps=36_000, eval_every=1_000),
+}
+
+
+def make(recipe: str = "default", profile: str = "quick", **changes) -> Experiment:
+    """An Experiment: the paper's letter, then the recipe, the profile, and `changes` on top.
+
+    Raises:
+        UserError: unknown recipe, profile, method or setting; a value of the wrong type; a batch
+            that is not classes x images; and whatever else could not be trained.
+    """
+    if recipe not in RECIPES:
+        raise unknown("recipe", recipe, RECIPES)
+    if profile not in PROFILES:
+        raise unknown("profile", profile, PROFILES)
+    known = {f.name: f.type for f in dataclasses.fields(Experiment)}
+    for name in changes:
+        if name not in known:
+            raise unknown("setting", name, known)
+    e = Experiment(**{**RECIPES[recipe], **PROFILES[profile], **changes})
+    check(e)
+    return e
+
+
+def check(e: Experiment) -> None:
+    """Raise UserError at the first setting that makes no sense."""
+    types = {"str": str, "int": int, "float": (int, float), "bool": bool}
+    for field in dataclasses.fields(e):
+        value = getattr(e, field.name)
+        wrong_bool = isinstance(value, bool) and field.type != "bool"
+        if wrong_bool or not isinstance(value, types[field.type]):
+            raise UserError(f"setting {field.name} must be {field.type}, not {value!r}.")
+    method(e.method)
+    if e.batch_size != e.classes * e.images:
+        raise UserError(
+            f"batch size {e.batch_size} is not classes x images = {e.classes} x {e.images} "
+            f"= {e.classes * e.images}; make the three agree."
+        )
+    if e.classes < 2 or e.images < 2:
+        raise UserError("a batch needs at least 2 classes and 2 images a class.")
+    for name, allowed in (
+        ("mode", ("frozen", "finetune")),
+        ("optimizer", ("sgd", "adamw")),
+        ("head_init", ("random", "pca")),
+    ):
+        if getattr(e, name) not in allowed:
+            raise unknown(name.replace("_", " "), getattr(e, name), allowed)
+    for name, low, high in (
+        ("holdout", 0, 0.9),
+        ("dropout", 0, 0.99),
+        ("average", 0, 0.9999),
+        ("lr", 0, 10),
+    ):
+        if not low <= getattr(e, name) <= high:
+            raise UserError(f"{name} must be from {low} to {high}, not {getattr(e, name)}.")
+    for name in ("dim", "steps", "eval_every"):
+        if getattr(e, name) < 1:
+            raise UserError(f"{name} must be at least 1, not {getattr(e, name)}.")
+    for name in ("quadruplets", "easy_negatives", "seed"):
+        if getattr(e, name) < 0:
+            raise UserError(f"{name} must be 0 or more, not {getattr(e, name)}.")

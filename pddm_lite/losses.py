@@ -1,0 +1,96 @@
+"""The double-header hinge loss (Eq. 3 and 4) and the losses of the paper's rivals.
+
+Every function returns one number (a tensor without axes) that carries gradient. Features f [m, d]
+are l2-normalised, labels [m] integers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .mining import positive_pairs, semihard_triplets
+
+
+def distance(f_i: Tensor, f_j: Tensor, squared: bool = True) -> Tensor:
+    """D [P] between features [P, d]: squared Euclidean by default (in [0, 4]), or plain."""
+    # the paper's identity b + D_ij - D_ik = b - 2 f_i f_j + 2 f_i f_k holds for the square alone
+    D = (f_i - f_j).square().sum(-1)
+    return D if squared else _sqrt(D)
+
+
+def _sqrt(x: Tensor) -> Tensor:
+    """sqrt whose gradient at 0 is 0, not infinite."""
+    zero = x <= 0
+    return torch.where(zero, torch.zeros_like(x), x.masked_fill(zero, 1).sqrt())
+
+
+def squared_distances(f: Tensor) -> Tensor:
+    """D [m, m], squared Euclidean, with an exact 0 on the diagonal; carries gradient."""
+    s = f.square().sum(-1)
+    D = (s[:, None] + s[None, :] - 2 * f @ f.T).clamp(min=0)
+    return D * (1 - torch.eye(len(f), dtype=f.dtype, device=f.device))
+
+
+def scale(S: Tensor, low: Tensor, high: Tensor, floor: float = 0.0) -> Tensor:
+    """S brought into [0, 1] by the range of the batch's similarity graph (paper, Sec. 3.3).
+
+    low and high must not carry gradient: were they the quadruplet's own extremes, the loss would
+    be a constant. A range below `floor` counts as `floor`, so that a unit which does not yet
+    discriminate is not blown up.
+    """
+    return (S - low) / torch.clamp(high - low, min=max(floor, 1e-6))
+
+
+def double_header(closer: Tensor, far_i: Tensor, far_j: Tensor | None, margin: float) -> Tensor:
+    """mean over quadruplets of max(0, margin + far_i - closer) + max(0, margin + far_j - closer).
+
+    With scores S this is E_m (Eq. 3): double_header(S_ij, S_ik, S_jl, alpha). With distances it is
+    E_e (Eq. 4) after a change of sign: double_header(-D_ij, -D_ik, -D_jl, beta). far_j = None
+    leaves one header, the triplet (i, j, k).
+
+    Eq. 3 sums over the batch's quadruplets; the mean is the same for the paper's single one and
+    keeps the step length independent of their number.
+    """
+    loss = torch.relu(margin + far_i - closer)
+    if far_j is not None:
+        loss = loss + torch.relu(margin + far_j - closer)
+    return loss.mean()
+
+
+def contrastive(f: Tensor, labels: Tensor, margin: float = 0.5) -> Tensor:
+    """Hadsell, Chopra, LeCun 2006, Eq. 4: D^2 on positives, max(0, margin - D)^2 on negatives.
+
+    All pairs of the batch; the mean over positives plus the mean over the negatives inside the
+    margin (averages over non-zero terms, as pytorch-metric-learning does), so that the many easy
+    negatives do not drown the rest.
+    """
+    D2 = squared_distances(f)
+    i, j = positive_pairs(labels)
+    negative = (labels[:, None] != labels[None, :]).triu(1)
+    inside = torch.relu(margin - _sqrt(D2[negative])).square()
+    return D2[i, j].mean() + inside.sum() / (inside > 0).sum().clamp(min=1)
+
+
+def triplet(f: Tensor, labels: Tensor, margin: float = 0.2) -> Tensor:
+    """FaceNet (Schroff et al. 2015, Eq. 1): max(0, D_ap + margin - D_an), D squared, semi-hard n."""
+    D = squared_distances(f)
+    a, p, n = semihard_triplets(D.detach(), labels)
+    return torch.relu(D[a, p] + margin - D[a, n]).mean()
+
+
+def lifted(f: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor:
+    """Lifted structure (Song et al. 2016, Eq. 4), D not squared:
+
+    J = 1 / (2 |P|) sum over (i, j) in P of max(0, J_ij)^2,
+    J_ij = log( sum_k exp(margin - D_ik) + sum_l exp(margin - D_jl) ) + D_ij.
+
+    In matrix form: the inner sums are a logsumexp a row, joined by logaddexp over the positive
+    pairs, so nothing of size pairs x pairs is ever formed.
+    """
+    D = _sqrt(squared_distances(f))
+    same = labels[:, None] == labels[None, :]
+    row = torch.logsumexp((margin - D).masked_fill(same, -torch.inf), dim=1)
+    i, j = positive_pairs(labels)
+    J = torch.logaddexp(row[i], row[j]) + D[i, j]
+    return torch.relu(J).square().mean() / 2

@@ -1,0 +1,126 @@
+"""The rows of Table 1 as data, and the one function that turns a batch into a loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from . import losses
+from .errors import unknown
+from .mining import hard_quadruplets, random_negatives
+from .pddm import SIMILARITIES, Similarity
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of a table: what is minimised, what mines, and what ranks at test time."""
+
+    loss: str  # "contrastive", "triplet", "lifted" or "quadruplet" (E_m + lambda E_e)
+    similarity: str  # what mines; a learned one is also what E_m teaches. A key of SIMILARITIES
+    rank: str  # at test time: "distance" (Euclidean, on the features) or "score" (the similarity)
+    source: str
+    headers: int = 2  # 2: quadruplet (i, j, k, l); 1: triplet (i, j, k) of the same mining
+
+    @property
+    def training(self) -> tuple[str, str, int]:
+        """What is trained, whatever ranks afterwards: rows that agree here share their runs."""
+        return (self.loss, self.similarity, self.headers)
+
+
+METHODS = {
+    "Contrastive": Method("contrastive", "euclidean", "distance", "Hadsell et al. 2006"),
+    "Triplet": Method("triplet", "euclidean", "distance", "Schroff et al. 2015, semi-hard"),
+    "LiftedStruct": Method("lifted", "euclidean", "distance", "Song et al. 2016"),
+    "Euclidean+Quadruplet": Method("quadruplet", "euclidean", "distance", "the paper, Fig. 4"),
+    "Mahalanobis score": Method("quadruplet", "mahalanobis", "score", "the paper, Sec. 1"),
+    "LMDM score": Method("quadruplet", "lmdm", "score", "the paper, Table 1"),
+    "PDDM score": Method("quadruplet", "pddm", "score", "the paper, Table 1"),
+    "PDDM+Triplet": Method("quadruplet", "pddm", "distance", "the paper, Table 1", headers=1),
+    "PDDM+Quadruplet": Method("quadruplet", "pddm", "distance", "the paper, Table 1"),
+}
+TABLE_1 = tuple(name for name in METHODS if name != "Mahalanobis score")
+
+
+def method(name: str) -> Method:
+    """The method of that name; UserError with the nearest known name where there is none."""
+    if name not in METHODS:
+        raise unknown("method", name, METHODS)
+    return METHODS[name]
+
+
+def build_similarity(e) -> Similarity:
+    """The similarity an experiment trains, with fresh weights from torch's global generator."""
+    kind = method(e.method).similarity
+    if kind in ("pddm", "lmdm"):
+        return SIMILARITIES[kind](e.dim, dropout=e.dropout, zero_bias=e.zero_bias)
+    return SIMILARITIES[kind](e.dim) if kind == "mahalanobis" else SIMILARITIES[kind]()
+
+
+class Objective(NamedTuple):
+    """A batch's loss and what the collapse watch and the history want to know of it."""
+
+    loss: Tensor
+    E_m: Tensor  # metric loss (Eq. 3); 0 where the similarity is not learned
+    E_e: Tensor  # embedding loss (Eq. 4), or the whole of a rival's loss
+    score_range: float  # high - low of S over the mined graph; nan without mining
+
+
+def plateau(e) -> float:
+    """The loss of a collapsed run: all scores equal and all features equal.
+
+    The quadruplet's hinges then stand at their margins: 2 alpha + 2 lambda beta (2 at the paper's
+    values, 1 for Euclidean mining). LiftedStruct's depends on the batch: nan.
+    """
+    m = method(e.method)
+    if m.loss == "quadruplet":
+        learned = m.similarity != "euclidean"
+        return m.headers * (e.alpha * learned + e.lam * e.beta)
+    return {"triplet": e.triplet_margin, "contrastive": e.contrastive_margin**2}.get(
+        m.loss, float("nan")
+    )
+
+
+def objective(f: Tensor, labels: Tensor, similarity: Similarity, e) -> Objective:
+    """The loss of one batch under experiment `e` (see experiments.Experiment for the settings)."""
+    m = method(e.method)
+    zero = f.new_zeros(())
+    if m.loss == "contrastive":
+        loss = losses.contrastive(f, labels, e.contrastive_margin)
+        return Objective(loss, zero, loss, float("nan"))
+    if m.loss == "triplet":
+        loss = losses.triplet(f, labels, e.triplet_margin)
+        return Objective(loss, zero, loss, float("nan"))
+    if m.loss == "lifted":
+        loss = losses.lifted(f, labels, e.lifted_margin)
+        return Objective(loss, zero, loss, float("nan"))
+
+    training = similarity.training
+    similarity.train(training and e.mine_with_dropout)
+    i, j, k, l, low, high = hard_quadruplets(f.detach(), labels, similarity, e.quadruplets)
+    similarity.train(training)
+    two = m.headers == 2
+    # E_e (Eq. 4) = max(0, beta + D_ij - D_ik) + max(0, beta + D_ij - D_jl)
+    D_ij, D_ik, D_jl = (losses.distance(f[a], f[b], e.squared) for a, b in ((i, j), (i, k), (j, l)))
+    E_e = losses.double_header(-D_ij, -D_ik, -D_jl if two else None, e.beta)
+    if not similarity.learned:
+        return Objective(e.lam * E_e, zero, E_e, (high - low).item())
+
+    g = f.detach() if e.detach_metric else f
+    far = [(i, k), (j, l)]
+    for _ in range(e.easy_negatives):  # easier pairs beside the hardest, for the score alone
+        far += [(i, random_negatives(labels, i)), (j, random_negatives(labels, j))]
+    ends_a, ends_b = zip((i, j), *far, strict=True)
+    S = similarity.pairs(g, torch.cat(ends_a), torch.cat(ends_b))
+    if e.scale_scores:
+        S = losses.scale(S, low, high, e.range_floor)
+    S_ij, *S_far = S.split(len(i))
+    # E_m (Eq. 3) = max(0, alpha + S_ik - S_ij) + max(0, alpha + S_jl - S_ij)
+    headers = [
+        losses.double_header(S_ij, S_far[n], S_far[n + 1] if two else None, e.alpha)
+        for n in range(0, len(S_far), 2)
+    ]
+    E_m = torch.stack(headers).mean()
+    return Objective(E_m + e.lam * E_e, E_m, E_e, (high - low).item())

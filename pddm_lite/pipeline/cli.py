@@ -1,0 +1,126 @@
+"""The command line of run_all.py."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from .. import data as data_sets
+from ..backbones import NETWORKS
+from ..errors import UserError
+from ..experiments import PROFILES, RECIPES
+from ..methods import METHODS
+from ..study import Study
+
+STAGES = ("data", "runs", "notebooks", "report")
+EPILOG = """examples:
+  python run_all.py                                   embedded data, profile quick: minutes on a CPU
+  python run_all.py --profile smoke                   the same in seconds, for a look
+  python run_all.py --data cub200_2010 --data-root DIR --backbone mobilenet_v2 --weights FILE
+  python run_all.py --data folder --data-root MY_IMAGES --backbone resnet18
+  python run_all.py --profile paper --data cub200_2010 --data-root DIR     a GPU's work
+exit code: 0 all done; 1 something failed, the rest was done; 2 wrong use; 130 interrupted"""
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="run_all.py",
+        description="Every run, notebook, table and figure, and an HTML report with the verdicts.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = p.add_argument
+    add("--profile", default="quick", help=f"scale: {', '.join(PROFILES)} (default quick)")
+    add("--data", default="", metavar="A,B", help=f"data sets: {', '.join(data_sets.known())}")
+    add("--data-root", default="", metavar="DIR", help="where real data sets lie")
+    add("--backbone", default="", help=f"network: {', '.join(NETWORKS)}")
+    add("--weights", default="", help="a local weights file, 'imagenet' or 'none'")
+    add("--mode", default="", help="frozen (cached features) or finetune (end to end)")
+    add("--recipe", default="default", help=f"{', '.join(RECIPES)}: see DIFFERENCES.md")
+    add("--methods", default="", metavar="A,B", help="rows of Table 1 (see --list); default all")
+    add("--seeds", default="", metavar="0,1,2", help="seeds, paired over methods")
+    add("--results", default="results", metavar="DIR", help="where everything is written")
+    add("--device", default="", help="cpu, cuda, cuda:1; default a GPU where there is one")
+    add("--jobs", default=str(os.cpu_count() or 1), help="processes at a time (default: cores)")
+    add("--only", default="", metavar="A,B", help="just these notebooks and what they need")
+    add("--stage", default="", metavar="A,B", help=f"just these stages: {', '.join(STAGES)}")
+    add("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+        help="a parameter of the notebooks chosen by --only")  # fmt: skip
+    add("--force", action="store_true", help="make again what the store already has")
+    add("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    add("--explain", action="store_true", help="say what is stale, and why")
+    add("--list", action="store_true", help="list data sets, methods, networks and notebooks")
+    return p
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(part) for part in _names(text)]
+    except ValueError:
+        raise UserError(f"--seeds takes integers, as in 0,1,2, not '{text}'.") from None
+
+
+def study_of(args: argparse.Namespace) -> Study:
+    """The Study that the command line asks for; paths made absolute, since notebooks move."""
+    weights = args.weights
+    if weights and weights not in ("imagenet", "none"):
+        weights = str(Path(weights).expanduser().resolve())
+    return Study.of(
+        profile=args.profile,
+        data=_names(args.data),
+        data_root=str(Path(args.data_root).expanduser().resolve()) if args.data_root else "",
+        backbone=args.backbone,
+        weights=weights,
+        mode=args.mode,
+        methods=_names(args.methods),
+        seeds=_seeds(args.seeds),
+        recipe=args.recipe,
+        results=str(Path(args.results).expanduser().resolve()),
+        device=args.device,
+    )
+
+
+def listing() -> str:
+    from .notebooks import notebooks
+
+    rows = [
+        "data sets   " + ", ".join(data_sets.known()),
+        "methods     " + ", ".join(METHODS),
+        "networks    " + ", ".join(NETWORKS),
+        "profiles    " + ", ".join(PROFILES),
+        "recipes     " + ", ".join(RECIPES),
+        "notebooks   " + ", ".join(notebooks()),
+    ]
+    return "\n".join(rows)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    # before any worker starts: one thread each, no widget bars, the same cuBLAS kernels each time
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    try:
+        if args.list:
+            print(listing())
+            return 0
+        if not args.jobs.isdigit() or int(args.jobs) < 1:
+            raise UserError(f"--jobs must be a whole number of 1 or more, not '{args.jobs}'.")
+        from . import stages
+
+        return stages.run(study_of(args), args, time.time())
+    except UserError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept, the same command goes on", file=sys.stderr)
+        return 130

@@ -1,0 +1,203 @@
+"""Executing notebooks with papermill, safely: checked parameters, own processes, failure cards."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shlex
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import nbformat
+
+from .. import training
+from ..data import fingerprint
+from ..errors import UserError, unknown
+from ..store import environment, source_hash, write_text
+from ..study import Study
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+TIMEOUT = 24 * 3600  # seconds a cell; a notebook may have to fit its runs
+# a notebook is stale when one of these changes, or what they import of the training
+SOURCES = tuple(f"pddm_lite.{m}" for m in "study figures tables claims paper experiments".split())
+
+
+class NotebookFailed(RuntimeError):
+    """A notebook that did not reach its end; the message is its failure card."""
+
+
+def notebooks() -> list[str]:
+    """Names of the notebooks, in order."""
+    return sorted(p.stem for p in FOLDER.glob("*.ipynb"))
+
+
+def declared(name: str) -> dict[str, tuple[str, object]]:
+    """Parameter -> (type, default) of a notebook's cell tagged `parameters`."""
+    nb = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    cell = next(c for c in nb.cells if "parameters" in c.metadata.get("tags", []))
+    lines = [n for n in ast.parse(cell.source).body if isinstance(n, ast.AnnAssign)]
+    return {n.target.id: (ast.unparse(n.annotation), ast.literal_eval(n.value)) for n in lines}
+
+
+def check_parameters(names: list[str], given: dict[str, str]) -> dict[str, object]:
+    """The values of -p NAME VALUE, parsed by the type each notebook declares.
+
+    papermill itself accepts unknown names and wrong types silently.
+
+    Raises:
+        UserError: a name that one of the notebooks lacks, or a value of another type.
+    """
+    out: dict[str, object] = {}
+    for key, text in given.items():
+        for name in names:
+            parameters = declared(name)
+            if key not in parameters:
+                raise unknown(f"parameter of notebook {name}", key, parameters)
+            out[key] = _parse(name, key, parameters[key][0], text)
+    return out
+
+
+def _parse(notebook: str, key: str, kind: str, text: str) -> object:
+    if kind == "str":
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    if kind == "float" and type(value) is int:
+        value = float(value)
+    item = kind[5:-1] if kind.startswith("list[") else ""
+    fits = (
+        isinstance(value, list) and all(type(v).__name__ == item for v in value)
+        if item
+        else type(value).__name__ == kind
+    )
+    if not fits:
+        raise UserError(f"parameter {key} of notebook {notebook} is a {kind}, not {text!r}.")
+    return value
+
+
+def _arguments(study: Study, name: str, parameters: dict) -> dict[str, object]:
+    return {k: v for k, v in {**study.arguments(), **parameters}.items() if k in declared(name)}
+
+
+def _key(study: Study, name: str, parameters: dict) -> str:
+    nb = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    runs = [training.run_id(e, study.load(e.data)) for e in study.experiments()]
+    return fingerprint(
+        *(c.source for c in nb.cells),
+        json.dumps(_arguments(study, name, parameters)),
+        *runs,
+        source_hash(*SOURCES),
+    )
+
+
+def stale(study: Study, name: str, parameters: dict) -> str:
+    """Why the executed copy is to be made again; "" if it is fresh and its files are there."""
+    try:
+        manifest = json.loads((study.folder / "notebooks" / f"{name}.json").read_text())
+        key, files = manifest["key"], manifest["files"]
+    except (OSError, ValueError, KeyError):
+        return "not executed yet"
+    if key != _key(study, name, parameters):
+        return "its text, parameters, runs or code changed"
+    gone = [f for f in files if not (Path(study.results) / f).exists()]
+    return f"{gone[0]} is gone" if gone else ""
+
+
+def papermill_command(study: Study, name: str, parameters: dict) -> str:
+    """The plain papermill command that executes the notebook alike."""
+    out = study.folder / "notebooks" / f"{name}.ipynb"
+    given = json.dumps(_arguments(study, name, parameters))
+    words = ["papermill", f"notebooks/{name}.ipynb", str(out), "--cwd", "notebooks", "-y", given]
+    return shlex.join(words)
+
+
+def execute(study: Study, name: str, parameters: dict, again: str) -> tuple[str, float]:
+    """Execute one notebook into study.folder/notebooks; the manifest is written last.
+
+    Returns a line for the log and the seconds it took.
+
+    Raises:
+        NotebookFailed: with the card - notebook, cell, first line of its source, error, the path
+            of the partly executed copy, and the command that repeats just that.
+    """
+    with warnings.catch_warnings():  # papermill's import of a deprecated name
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import papermill
+        from nbclient.exceptions import CellTimeoutError, DeadKernelError
+        from papermill.exceptions import PapermillExecutionError
+
+    began = time.time()
+    out = study.folder / "notebooks" / f"{name}.ipynb"
+    manifest = out.with_suffix(".json")
+    manifest.unlink(missing_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    key = _key(study, name, parameters)
+    log = Path(tempfile.mkstemp(prefix="pddm-writes-")[1])
+    os.environ["PDDM_WRITES"] = str(log)  # the kernel inherits it
+    try:
+        papermill.execute_notebook(
+            FOLDER / f"{name}.ipynb",
+            out,
+            parameters=_arguments(study, name, parameters),
+            kernel_name="python3",
+            cwd=str(FOLDER),
+            progress_bar=False,
+            log_output=False,
+            execution_timeout=TIMEOUT,
+            # ipykernel 7.3 warns at each start about a plain connection otherwise
+            **_quiet_kernel(),
+        )
+    except PapermillExecutionError as err:
+        source = next((x for x in err.source.splitlines() if x.strip()), "")
+        raise NotebookFailed(
+            _card(name, f"cell {err.cell_index}", source, f"{err.ename}: {err.evalue}", out, again)
+        ) from None
+    except (DeadKernelError, CellTimeoutError) as err:
+        nb = nbformat.read(out, as_version=4) if out.exists() else None
+        ran = [k for k, c in enumerate(nb.cells) if c.get("execution_count")] if nb else []
+        at = f"cell {ran[-1]}" if ran else "start"
+        source = nb.cells[ran[-1]].source.splitlines()[0] if ran else ""
+        what = "the kernel died (out of memory?)" if "Dead" in type(err).__name__ else "timed out"
+        raise NotebookFailed(_card(name, at, source, what, out, again)) from None
+    finally:
+        os.environ.pop("PDDM_WRITES", None)
+        files = sorted(set(log.read_text().splitlines()))
+        log.unlink()
+    here = Path(study.results).resolve()
+    kept = [str(Path(f).relative_to(here)) for f in files if Path(f).is_relative_to(here)]
+    kept = [f for f in kept if not f.startswith(("runs/", "features/"))]
+    seconds = round(time.time() - began, 1)
+    record = {
+        "key": key,
+        "files": [*kept, str(out.resolve().relative_to(here))],
+        "arguments": _arguments(study, name, parameters),
+        "seconds": seconds,
+        "again": again,
+        **environment(study.device),
+    }
+    write_text(manifest, json.dumps(record, indent=1))
+    return "executed", seconds
+
+
+def _quiet_kernel() -> dict:
+    from traitlets.config import Config
+
+    manager = {"transport_encryption": "auto"}
+    return {"config": Config({"KernelManager": manager, "AsyncKernelManager": manager})}
+
+
+def _card(name: str, at: str, source: str, error: str, out: Path, again: str) -> str:
+    rows = {
+        "notebook": f"{name}, {at}",
+        "source": source.strip(),
+        "error": error.strip().splitlines()[-1] if error.strip() else "",
+        "as far as it came": os.path.relpath(out),
+        "again": again,
+    }
+    width = max(map(len, rows))
+    return "\n".join(f"  | {k:<{width}}  {v}" for k, v in rows.items())

@@ -1,0 +1,266 @@
+"""The four stages - data, runs, notebooks, report - over one process pool."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from .. import training
+from ..errors import UserError, unknown
+from ..experiments import Experiment
+from ..store import Store, source_hash
+from ..study import Study
+from . import cli, notebooks, report
+
+
+def run(study: Study, args: argparse.Namespace, began: float) -> int:
+    """All stages asked for; 0 if everything succeeded, else 1."""
+    chosen = cli._names(args.only)
+    for name in chosen:
+        if name not in notebooks.notebooks():
+            raise unknown("notebook", name, notebooks.notebooks())
+    stages = cli._names(args.stage) or list(cli.STAGES)
+    for name in stages:
+        if name not in cli.STAGES:
+            raise unknown("stage", name, cli.STAGES)
+    names = chosen or notebooks.notebooks()
+    parameters = notebooks.check_parameters(names, dict(args.parameter))
+    if args.explain or args.dry_run:
+        return _explain(study, names, stages, parameters, args)
+    failures: list[str] = []
+    jobs = int(args.jobs)
+    with lock(Path(study.results)):
+        print(f"{study.profile}: {', '.join(study.titles().values())}; {study.backbone}, "
+              f"{study.mode}, seeds {', '.join(map(str, study.seeds))}", flush=True)  # fmt: skip
+        if "data" in stages:
+            _data(study)
+        with pool(jobs) as executor:
+            if "runs" in stages:
+                failures += _runs(study, executor, args.force)
+            if "notebooks" in stages:
+                failures += _notebooks(study, executor, names, parameters, args)
+        if "report" in stages:
+            path, lines = report.write(study, failures)
+            print("\n".join(lines))
+            print(f"report      {os.path.relpath(path)}")
+    print(f"{'done' if not failures else f'{len(failures)} failed'} in {time.time() - began:.0f} s")
+    return 1 if failures else 0
+
+
+@contextmanager
+def lock(results: Path) -> Iterator[None]:
+    """Hold the results folder for this process; UserError if it is held or cannot be written."""
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        handle = open(results / ".lock", "a+")  # noqa: SIM115
+    except OSError as err:
+        raise UserError(
+            f"results folder {results} cannot be written ({err.strerror}); choose another by --results."
+        ) from None
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.seek(0)
+            who = handle.read().strip() or "unknown"
+            raise UserError(
+                f"another run (process {who}) is using {results}; wait for it, or choose another "
+                "folder by --results."
+            ) from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def _start_worker() -> None:
+    os.environ["PDDM_BATCH"] = "1"  # bars of several processes would mix
+    torch.set_num_threads(1)
+
+
+def pool(jobs: int) -> Executor:
+    """Worker processes, started afresh (spawn) and renewed after each task: no state leaks."""
+    return ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=_start_worker, max_tasks_per_child=None
+    )
+
+
+# -------------------------------------------------------------------------------------- data
+
+
+def _data(study: Study) -> None:
+    """Open every data set, and compute frozen features once, so that the runs find them."""
+    for name in study.data:
+        began = time.time()
+        data = study.load(name)
+        e = study.experiment(name, study.methods[0], study.seeds[0])
+        if e.mode == "frozen":
+            # all the machine's cores for this one long job, one thread a worker afterwards
+            torch.set_num_threads(os.cpu_count() or 1)
+            training.inputs(e, data, Path(study.results) / "features", study.device, True)
+        print(
+            f"data        {data.title}: {len(data.class_names)} classes, {len(data)} images, "
+            f"{data.train_classes} classes train ({time.time() - began:.0f} s)",
+            flush=True,
+        )
+
+
+# -------------------------------------------------------------------------------------- runs
+
+
+def _fit(study: Study, e: Experiment, force: bool) -> tuple[str, float]:
+    """One run in a worker: a line for the log, and the seconds it took."""
+    began = time.time()
+    said: list[str] = []
+    run = training.fit_or_load(
+        e, study.load(e.data), study.results, study.device, force, False, said.append
+    )
+    m = run.metrics
+    text = f"R@1 {m['test']['distance']['recall_1']:.1f}"
+    if "score" in m["test"]:
+        text += f", by score {m['test']['score']['recall_1']:.1f}"
+    text += f" (step {m['chosen_step']})"
+    if m["collapse"]:
+        text += f"; {m['collapse']}"
+    return "".join(f"{line}\n" for line in said) + text, time.time() - began
+
+
+def _runs(study: Study, executor: Executor, force: bool) -> list[str]:
+    """Make the runs that are missing; returns the failures."""
+    store = Store(Path(study.results) / "runs")
+    data = {name: study.load(name) for name in study.data}
+    todo = study.experiments()
+    if not force:
+        todo = [e for e in todo if store.problem(training.run_id(e, data[e.data]))]
+    total = len(study.experiments())
+    print(f"runs        {total - len(todo)} in the store, {len(todo)} to make", flush=True)
+    # the slow ones first, so that no worker is left with them at the end
+    todo.sort(key=lambda e: "PDDM" not in e.method)
+    return _collect(
+        executor,
+        {
+            f"{e.method}, {data[e.data].title}, seed {e.seed}": (_fit, study, e, force)
+            for e in todo
+        },
+        "runs",
+    )
+
+
+def _collect(executor: Executor, tasks: dict[str, tuple], stage: str) -> list[str]:
+    """Submit all tasks, print a line as each ends, return failure cards."""
+    futures = {executor.submit(*task): name for name, task in tasks.items()}
+    failures = []
+    began = time.time()
+    for done, future in enumerate(as_completed(futures), 1):
+        name = futures[future]
+        left = (time.time() - began) / done * (len(futures) - done)
+        at = f"{stage:<11} {done}/{len(futures)}"
+        try:
+            text, seconds = future.result()
+            print(f"{at} {name}: {text} [{seconds:.0f} s, {left:.0f} s left]", flush=True)
+        except notebooks.NotebookFailed as err:
+            failures.append(str(err))
+            print(f"{at} {name}: FAILED\n{err}", file=sys.stderr, flush=True)
+        except (UserError, training.TrainingError) as err:
+            failures.append(f"{name}: {err}")
+            print(f"{at} {name}: FAILED: {err}", file=sys.stderr, flush=True)
+    return failures
+
+
+# --------------------------------------------------------------------------------- notebooks
+
+
+def _notebooks(
+    study: Study, executor: Executor, names: list[str], parameters: dict, args: argparse.Namespace
+) -> list[str]:
+    force = args.force or bool(args.only)
+    todo = {n: notebooks.stale(study, n, parameters) for n in names}
+    todo = {n: why for n, why in todo.items() if why or force}
+    print(f"notebooks   {len(names) - len(todo)} fresh, {len(todo)} to execute", flush=True)
+    return _collect(
+        executor,
+        {n: (notebooks.execute, study, n, parameters, repeat(study, args, n)) for n in todo},
+        "notebooks",
+    )
+
+
+def repeat(study: Study, args: argparse.Namespace, name: str) -> str:
+    """The command that executes just that notebook again."""
+    words = ["python", "run_all.py", "--only", name]
+    for flag in "profile data data_root backbone weights mode recipe methods seeds results device".split():
+        value = getattr(args, flag)
+        if value and value != cli.parser().get_default(flag):
+            words += [f"--{flag.replace('_', '-')}", value]
+    for key, value in args.parameter:
+        words += ["-p", key, value]
+    return shlex.join(words)
+
+
+# ----------------------------------------------------------------------------------- explain
+
+
+def _explain(study, names, stages, parameters, args: argparse.Namespace) -> int:
+    """--explain and --dry-run: what is stale and why, without doing any of it."""
+    store = Store(Path(study.results) / "runs")
+    data = {name: study.load(name) for name in study.data}
+    if "runs" in stages:
+        why = _reasons(store)
+        for e in study.experiments():
+            problem = store.problem(training.run_id(e, data[e.data]))
+            if problem or args.explain or args.force:
+                state = why(e, data[e.data], problem) if problem else "in the store"
+                print(f"run       {e.method}, {e.data}, seed {e.seed}: {state}")
+    if "notebooks" in stages:
+        for name in names:
+            state = notebooks.stale(study, name, parameters)
+            if state or args.explain or args.force:
+                print(f"notebook  {name}: {state or 'fresh'}")
+            if (state or args.force) and args.dry_run:
+                print("          " + notebooks.papermill_command(study, name, parameters))
+    if "report" in stages and args.dry_run:
+        print(f"report    {study.folder / 'report.html'}")
+    return 0
+
+
+def _reasons(store: Store) -> Callable:
+    """A function that says why a run is not in the store, by the nearest one that is."""
+    known = []
+    for identity in store.ids():
+        try:
+            known.append((store.json(identity, "config.json"), store.json(identity, "manifest.json")))
+        except (OSError, ValueError):
+            continue
+
+    def why(e: Experiment, data, problem: str) -> str:
+        if problem != "not made yet":
+            return problem
+        own = e.settings()
+        alike = []
+        for config, manifest in known:
+            config = Experiment(**config).settings()
+            if all(config[k] == own[k] for k in ("data", "method", "seed")):
+                changed = [k for k in own if config[k] != own[k]]
+                alike.append((len(changed), changed, config, manifest))
+        if not alike:
+            return problem
+        _, changed, config, manifest = min(alike, key=lambda a: a[0])
+        if changed:
+            return "settings changed: " + ", ".join(f"{k} {config[k]} -> {own[k]}" for k in changed)
+        if manifest["data_fingerprint"] != data.fingerprint:
+            return "the data changed"
+        if manifest["source"] != source_hash(*training.SOURCES):
+            return "the code that computes it changed"
+        return "the weights file changed"
+
+    return why

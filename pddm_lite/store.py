@@ -1,0 +1,190 @@
+"""Runs on disk: each a folder, complete or absent, checked by checksum when read."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import io
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .errors import UserError
+
+
+def write_atomic(path: Path, write: Callable) -> None:
+    """Call write(file) on a temporary file beside `path`, then rename: whole or not at all.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    except OSError as err:
+        raise UserError(f"results folder {path.parent} cannot be written ({err.strerror}).") from None
+    try:
+        with os.fdopen(handle, "wb") as f:
+            write(f)
+            f.flush()
+            os.fsync(f.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    if log := os.environ.get("PDDM_WRITES"):  # the pipeline asks which files a notebook makes
+        with open(log, "a", encoding="utf-8") as f:
+            f.write(f"{path.resolve()}\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """`text` to `path` in UTF-8, atomically."""
+    write_atomic(path, lambda f: f.write(text.encode()))
+
+
+@cache
+def source_hash(*modules: str) -> str:
+    """Hash of what the modules compute: their syntax trees without docstrings and comments."""
+    h = hashlib.sha256()
+    for name in modules:
+        tree = ast.parse(Path(importlib.util.find_spec(name).origin).read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+                if isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
+                    body.pop(0)
+        h.update(ast.dump(tree).encode())
+    return h.hexdigest()[:16]
+
+
+def environment(device: str = "cpu") -> dict:
+    """Versions, hardware and commit of this process, for manifests."""
+    here = Path(__file__).parent
+
+    def git(*args: str) -> str:
+        try:
+            run = subprocess.run(["git", *args], cwd=here, capture_output=True, text=True, timeout=10)
+            return run.stdout.strip() if run.returncode == 0 else ""
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+
+    cpu = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), cpu)
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.system() + " " + platform.machine(),
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if device.startswith("cuda") else "",
+        "commit": git("rev-parse", "--short", "HEAD"),
+        "changed": bool(git("status", "--porcelain", "--", ".")),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+
+
+class Store:
+    """Finished runs under `folder`/<id>/, one folder each; the manifest is written last."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    def path(self, run_id: str) -> Path:
+        return self.folder / run_id
+
+    def has(self, run_id: str) -> bool:
+        """Whether a complete and unharmed run of that id is there."""
+        return not self.problem(run_id)
+
+    def problem(self, run_id: str) -> str:
+        """Why the run cannot be used, in a few words; "" if it can."""
+        path = self.path(run_id)
+        if not (path / "manifest.json").exists():
+            return "not made yet"
+        try:
+            manifest = json.loads((path / "manifest.json").read_text())
+            for name, digest in manifest["files"].items():
+                if hashlib.sha256((path / name).read_bytes()).hexdigest() != digest:
+                    return f"{name} was changed or torn"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "its manifest or a file of it cannot be read"
+        return ""
+
+    def save(self, run_id: str, files: dict[str, object], manifest: dict) -> None:
+        """Write a run: file name -> DataFrame (.csv), dict (.json), arrays (.npz) or state (.pt)."""
+        final = self.path(run_id)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(dir=self.folder, prefix=".tmp-"))
+        except OSError as err:
+            raise UserError(
+                f"results folder {self.folder} cannot be written ({err.strerror})."
+            ) from None
+        try:
+            digests = {}
+            for name, value in files.items():
+                data = _encode(name, value)
+                (temporary / name).write_bytes(data)
+                digests[name] = hashlib.sha256(data).hexdigest()
+            manifest = {**manifest, "id": run_id, "files": digests}
+            (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1))
+            temporary.chmod(0o755)
+            if final.exists():  # torn or forced: the whole old folder goes
+                os.rename(final, temporary.with_suffix(".old"))
+            os.rename(temporary, final)
+            shutil.rmtree(temporary.with_suffix(".old"), ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+    def remove(self, run_id: str) -> None:
+        shutil.rmtree(self.path(run_id), ignore_errors=True)
+
+    def json(self, run_id: str, name: str) -> dict:
+        return json.loads((self.path(run_id) / name).read_text())
+
+    def csv(self, run_id: str, name: str) -> pd.DataFrame:
+        return pd.read_csv(self.path(run_id) / name)
+
+    def arrays(self, run_id: str, name: str) -> dict[str, np.ndarray]:
+        with np.load(self.path(run_id) / name, allow_pickle=False) as z:
+            return {k: z[k] for k in z.files}
+
+    def state(self, run_id: str, name: str) -> dict:
+        return torch.load(self.path(run_id) / name, map_location="cpu", weights_only=True)
+
+    def ids(self) -> Iterable[str]:
+        """Ids of complete runs, sorted."""
+        return sorted(p.parent.name for p in self.folder.glob("*/manifest.json"))
+
+
+def _encode(name: str, value) -> bytes:
+    buffer = io.BytesIO()
+    match Path(name).suffix:
+        case ".csv":
+            return value.to_csv(index=False, lineterminator="\n").encode()
+        case ".json":
+            return json.dumps(value, indent=1).encode()
+        case ".npz":
+            np.savez_compressed(buffer, **value)
+        case ".pt":
+            torch.save(value, buffer)
+        case other:
+            raise TypeError(f"no way to store a {other} file")
+    return buffer.getvalue()

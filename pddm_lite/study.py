@@ -1,0 +1,189 @@
+"""A study: which data, network, methods and seeds one batch is about. Notebooks and run_all share it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from . import data as data_sets
+from . import experiments, training
+from .backbones import NETWORKS
+from .data import ImageSet
+from .errors import UserError, unknown
+from .experiments import PROFILES, RECIPES, Experiment
+from .methods import METHODS, TABLE_1, method
+from .training import Run
+
+EMBEDDED = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of Table 1
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything a table or figure depends on. Build it with `Study.of`, which checks it all."""
+
+    profile: str
+    data: tuple[str, ...]
+    data_root: str
+    backbone: str
+    weights: str
+    mode: str
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    recipe: str
+    results: str
+    device: str
+
+    @classmethod
+    def of(
+        cls,
+        profile: str = "quick",
+        data: Iterable[str] = (),
+        data_root: str = "",
+        backbone: str = "",
+        weights: str = "",
+        mode: str = "",
+        methods: Iterable[str] = (),
+        seeds: Iterable[int] = (),
+        recipe: str = "default",
+        results: str = "results",
+        device: str = "",
+    ) -> Study:
+        """A checked study; empty values take the defaults.
+
+        Args:
+            profile: "smoke" (seconds), "quick" (minutes) or "paper" (the paper's own values).
+            data: names of data sets; the embedded birds and cars by default.
+            data_root: where real data sets lie.
+            backbone: the network; smallnet for embedded data, else googlenet as in the paper.
+            weights: a local weights file, "imagenet", "none", or "" for the network's default.
+            mode: "frozen" or "finetune"; by default the profile's.
+            methods: rows of Table 1; all by default, and the Mahalanobis metric of Fig. 1b.
+            seeds: 0, 1, 2 by default (smoke: 0, 1).
+            recipe: "default" or "letter", the paper's own.
+            results: folder of the store and of everything made.
+            device: "cpu", "cuda" or "cuda:1"; a GPU where there is one, by default.
+
+        Raises:
+            UserError: whatever of it is unknown, of the wrong type, or missing on disk.
+        """
+        for name, value in (("data", data), ("methods", methods), ("seeds", seeds)):
+            if isinstance(value, str) or not isinstance(value, Iterable):
+                raise UserError(f"{name} must be a list, not {value!r}.")
+        if profile not in PROFILES:
+            raise unknown("profile", profile, PROFILES)
+        if recipe not in RECIPES:
+            raise unknown("recipe", recipe, RECIPES)
+        data, methods, seeds = tuple(data), tuple(methods) or tuple(METHODS), tuple(seeds)
+        data = data or EMBEDDED
+        for seed in seeds:
+            if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+                raise UserError(f"a seed must be an integer of 0 or more, not {seed!r}.")
+        for name in methods:
+            method(name)
+        embedded = [d.partition("@")[0] in EMBEDDED for d in data]
+        backbone = backbone or ("smallnet" if all(embedded) else "googlenet")
+        if backbone not in NETWORKS:
+            raise unknown("backbone", backbone, NETWORKS)
+        if backbone == "smallnet" and not all(embedded) and not weights:
+            raise UserError(
+                "smallnet's shipped weights know the embedded world alone; for real data give "
+                "--backbone, or --weights none to train it from scratch."
+            )
+        if not device:
+            import torch
+
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        study = cls(
+            profile=profile,
+            data=data,
+            data_root=str(data_root),
+            backbone=backbone,
+            weights=str(weights),
+            mode=mode or experiments.make(profile=profile, data=data[0]).mode,
+            methods=methods,
+            seeds=seeds or ((0, 1) if profile == "smoke" else (0, 1, 2)),
+            recipe=recipe,
+            results=str(results),
+            device=device,
+        )
+        study.experiments()  # raises where the settings do not fit together
+        return study
+
+    @property
+    def folder(self) -> Path:
+        """Where this study's figures, tables, notebooks and report go."""
+        parts = [self.profile]
+        if self.data != EMBEDDED:
+            parts += [d.replace(":", "-") for d in self.data]
+        if self.recipe != "default":
+            parts.append(self.recipe)
+        return Path(self.results) / "-".join(parts)
+
+    def load(self, name: str) -> ImageSet:
+        """The data set of that name."""
+        return data_sets.load(name, self.data_root, self.profile)
+
+    def titles(self) -> dict[str, str]:
+        """Data set name -> what figures call it."""
+        return {name: self.load(name).title for name in self.data}
+
+    def experiment(self, data: str, method_name: str, seed: int, **changes) -> Experiment:
+        """One experiment of the study; `changes` are settings on top of recipe and profile."""
+        return experiments.make(
+            self.recipe,
+            self.profile,
+            data=data,
+            method=method_name,
+            seed=seed,
+            backbone=self.backbone,
+            weights=self.weights,
+            mode=self.mode,
+            **changes,
+        )
+
+    def experiments(self, **changes) -> list[Experiment]:
+        """The whole grid, without the rows that only rank another row's runs differently."""
+        rows = {METHODS[m].training: m for m in self.methods}
+        return [
+            self.experiment(d, m, s, **changes)
+            for d in self.data
+            for s in self.seeds
+            for m in rows.values()
+        ]
+
+    def run(self, data: str, method_name: str, seed: int, **changes) -> Run:
+        """One run, from the store or fitted with a progress bar."""
+        e = self.experiment(data, method_name, seed, **changes)
+        return training.fit_or_load(e, self.load(data), self.results, self.device)
+
+    def runs(self, methods: Iterable[str] = (), **changes) -> dict[tuple[str, str, int], Run]:
+        """(data, method, seed) -> run, for the study's methods or those named among them."""
+        chosen = [m for m in (methods or self.methods) if m in self.methods]
+        keys = [(d, m, s) for d in self.data for m in chosen for s in self.seeds]
+        return {key: self.run(*key, **changes) for key in keys}
+
+    def arguments(self) -> dict[str, object]:
+        """What `Study.of`, and so a notebook's parameters cell, takes to give this study again."""
+        values = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def measures(runs: dict[tuple[str, str, int], Run], split: str = "test") -> pd.DataFrame:
+    """Tidy results of runs: data, method, seed, run, measure, value; as each method ranks.
+
+    Measures: recall_1 .. recall_32 (percent), auc, eer, overlap (0 to 1).
+    """
+    rows = []
+    for (data, name, seed), run in runs.items():
+        metrics = run.metrics
+        ranking = METHODS[name].rank
+        for measure, value in metrics[split][ranking].items():
+            rows.append((data, name, seed, run.id, measure, value))
+    return pd.DataFrame(rows, columns=["data", "method", "seed", "run", "measure", "value"])
+
+
+__all__ = ["EMBEDDED", "TABLE_1", "Study", "measures"]

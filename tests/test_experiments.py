@@ -1,0 +1,152 @@
+"""Settings: the paper's letter as default, shared trainings, and errors that say what is right."""
+
+import dataclasses
+
+import pytest
+
+from pddm_lite.errors import UserError
+from pddm_lite.experiments import PROFILES, RECIPES, Experiment, check, make
+from pddm_lite.methods import METHODS
+
+
+def test_the_defaults_are_the_papers():
+    e = Experiment(data="cub200_2011")
+    want = dict(
+        method="PDDM+Quadruplet",
+        backbone="googlenet",
+        mode="finetune",
+        dim=128,
+        batch_size=64,
+        classes=16,
+        images=4,
+        optimizer="sgd",
+        lr=1e-4,
+        momentum=0.9,
+        weight_decay=5e-4,
+        quadruplets=1,
+        alpha=0.5,
+        beta=1.0,
+        lam=0.5,
+        dropout=0.5,
+        squared=True,
+        scale_scores=True,
+    )
+    assert {k: getattr(e, k) for k in want} == want
+    assert make("letter", "paper", data="cub200_2011") == e
+
+
+def test_changes_go_over_the_profile_and_the_profile_over_the_recipe():
+    assert make(data="d").optimizer == RECIPES["default"]["optimizer"]
+    assert make(data="d", optimizer="sgd").optimizer == "sgd"
+    assert make(data="d", profile="smoke").steps == PROFILES["smoke"]["steps"]
+    assert make(data="d", profile="smoke", steps=3).steps == 3
+    for changed in PROFILES.values():  # profiles differ in scale alone
+        assert set(changed) <= {"steps", "eval_every", "mode"}
+    for recipe in RECIPES:
+        for profile in PROFILES:
+            for name in METHODS:
+                assert make(recipe, profile, data="d", method=name).method == name
+
+
+def test_rows_that_share_their_training_share_their_settings():
+    settings = {n: make(data="d", method=n).settings() for n in METHODS}
+    for a in METHODS:
+        for b in METHODS:
+            same = METHODS[a].training == METHODS[b].training
+            assert (settings[a] == settings[b]) == same, (a, b)
+    assert settings["PDDM score"] == settings["PDDM+Quadruplet"]
+
+
+def test_every_setting_counts():
+    other = {int: 7, float: 0.123, bool: None, str: None}
+    e = make(data="d")
+    for field in dataclasses.fields(Experiment):
+        value = getattr(e, field.name)
+        new = other[type(value)]
+        if isinstance(value, bool):
+            new = not value
+        elif isinstance(value, str):
+            new = "Triplet" if field.name == "method" else value + "x"
+        changed = dataclasses.replace(e, **{field.name: new})
+        assert changed.settings() != e.settings(), field.name
+
+
+# changes -> what the message must name
+WRONG = [
+    (dict(recipe="leter"), ["recipe", "'letter'", "default"]),
+    (dict(profile="quik"), ["profile", "'quick'", "smoke", "paper"]),
+    (dict(method="PDDM"), ["method", "'PDDM", "PDDM+Quadruplet"]),
+    (dict(method="Tripplet"), ["method", "'Triplet'"]),
+    (dict(mode="frosen"), ["mode", "'frozen'", "finetune"]),
+    (dict(optimizer="adam"), ["optimizer", "'adamw'", "sgd"]),
+    (dict(head_init="PCA+"), ["head init", "'pca'", "random"]),
+    (dict(optimiser="sgd"), ["setting", "'optimizer'"]),
+    (dict(learning_rate=0.1), ["setting", "lr"]),
+    (dict(batch_sise=64), ["setting", "'batch_size'"]),
+    (dict(batch_size=60), ["60", "16 x 4", "64"]),
+    (dict(classes=8), ["64", "8 x 4", "32"]),
+    (dict(images=8), ["64", "16 x 8", "128"]),
+    (dict(classes=1, images=64), ["2 classes"]),
+    (dict(classes=64, images=1), ["2 images"]),
+    (dict(dim="128"), ["dim", "int", "'128'"]),
+    (dict(dim=128.0), ["dim", "int", "128.0"]),
+    (dict(dim=True), ["dim", "int", "True"]),
+    (dict(dim=0), ["dim", "at least 1", "0"]),
+    (dict(steps=0), ["steps", "at least 1"]),
+    (dict(steps=-5), ["steps", "at least 1", "-5"]),
+    (dict(eval_every=0), ["eval_every", "at least 1"]),
+    (dict(quadruplets=-1), ["quadruplets", "0 or more", "-1"]),
+    (dict(easy_negatives=-1), ["easy_negatives", "0 or more"]),
+    (dict(seed=-1), ["seed", "0 or more"]),
+    (dict(seed=1.5), ["seed", "int", "1.5"]),
+    (dict(seed=None), ["seed", "int", "None"]),
+    (dict(lr="1e-4"), ["lr", "float"]),
+    (dict(lr=-1e-4), ["lr", "0", "10"]),
+    (dict(lr=float("nan")), ["lr", "0", "10"]),
+    (dict(lr=float("inf")), ["lr", "0", "10"]),
+    (dict(lr=True), ["lr", "float", "True"]),
+    (dict(holdout=1.0), ["holdout", "0.9"]),
+    (dict(holdout=-0.1), ["holdout", "0.9"]),
+    (dict(dropout=1.0), ["dropout", "0.99"]),
+    (dict(average=1.0), ["average", "0.9999"]),
+    (dict(squared=1), ["squared", "bool", "1"]),
+    (dict(scale_scores="no"), ["scale_scores", "bool"]),
+    (dict(data=3), ["data", "str"]),
+    (dict(weights=None), ["weights", "str"]),
+    (dict(method=None), ["method", "str"]),
+    # what the optimiser or the losses could not take
+    (dict(momentum=-0.1), ["momentum"]),
+    (dict(momentum=float("nan")), ["momentum"]),
+    (dict(weight_decay=-1.0), ["weight_decay"]),
+    (dict(metric_lr=-1.0), ["metric_lr"]),
+    (dict(backbone_lr=-1.0), ["backbone_lr"]),
+    (dict(alpha=float("nan")), ["alpha"]),
+    (dict(beta=float("inf")), ["beta"]),
+    (dict(lam=-0.5), ["lam"]),
+    (dict(triplet_margin=-0.2), ["triplet_margin"]),
+    (dict(range_floor=float("nan")), ["range_floor"]),
+]
+
+
+@pytest.mark.parametrize(("changes", "named"), WRONG, ids=lambda x: str(x) if x else "")
+def test_a_wrong_setting_is_refused_in_one_line_that_names_what_is_right(changes, named):
+    with pytest.raises(UserError) as error:
+        make(**{"data": "d", **changes})
+    message = str(error.value)
+    assert "\n" not in message and len(message) < 600
+    for part in named:
+        assert part in message
+
+
+def test_the_bounds_themselves_are_allowed():
+    for changes in (
+        dict(holdout=0.0),
+        dict(holdout=0),
+        dict(holdout=0.9),
+        dict(dropout=0.0),
+        dict(lr=1),
+        dict(quadruplets=0),
+        dict(dim=1),
+        dict(classes=2, images=2, batch_size=4),
+    ):
+        check(make(data="d", **changes))
