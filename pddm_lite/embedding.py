@@ -15,20 +15,26 @@ class Embedding(nn.Module):
     Args:
         features: length of the backbone's features.
         dim: d.
+        free: 0 puts f on the unit sphere, as the paper does; else f = free x (head's output), for
+            losses that need room (Song et al. leave their embedding free).
         backbone: maps images [B, 3, H, W] to features [B, features]; None where the input are
             features already (mode "frozen").
     """
 
-    def __init__(self, features: int, dim: int, backbone: nn.Module | None = None):
+    def __init__(
+        self, features: int, dim: int, backbone: nn.Module | None = None, free: float = 0.0
+    ):
         super().__init__()
+        self.free = free
         self.backbone = backbone
         self.head = nn.Linear(features, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, features] or [B, 3, H, W] -> [B, d], float32, unit length."""
+        """[B, features] or [B, 3, H, W] -> [B, d], float32, of unit length unless free."""
         if self.backbone is not None:
             x = self.backbone(x)
-        return r(self.head(x))
+        f = self.head(x)
+        return self.free * f.float() if self.free else r(f)
 
     @torch.no_grad()
     def start_from_pca(self, x: Tensor) -> None:

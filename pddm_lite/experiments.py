@@ -68,7 +68,7 @@ class Experiment:
 # What a recipe changes of the paper's letter; DIFFERENCES.md says why and what each change does.
 RECIPES = {
     "letter": {},
-    "default": dict(
+    "default": dict(  # chosen on held-out training classes, see DIFFERENCES.md
         optimizer="adamw",
         head_init="pca",
         quadruplets=0,
@@ -76,6 +76,29 @@ RECIPES = {
         metric_lr=5.0,
     ),
 }
+
+# One change at a time of the default recipe, to see what each is worth: (methods, changes).
+_PDDM, _EUCLIDEAN = "PDDM+Quadruplet", "Euclidean+Quadruplet"
+_LETTER = {**{f.name: f.default for f in dataclasses.fields(Experiment) if f.name != "data"}}
+VARIANTS = {
+    "1 quadruplet": ((_PDDM, _EUCLIDEAN), dict(quadruplets=1)),
+    "16 quadruplets": ((_PDDM, _EUCLIDEAN), dict(quadruplets=16)),
+    "the paper's letter": (
+        (_PDDM,),
+        {k: _LETTER[k] for k in RECIPES["default"]},
+    ),
+    "no easier pairs": ((_PDDM,), dict(easy_negatives=0)),
+    "dropout 0.5 in the unit": ((_PDDM,), dict(dropout=0.5)),
+    "random start of the head": ((_PDDM,), dict(head_init="random")),
+    "biases of the unit start at 0": ((_PDDM,), dict(zero_bias=True)),
+    "unit learns as slowly as the head": ((_PDDM,), dict(metric_lr=1.0)),
+    "scores not scaled": ((_PDDM,), dict(scale_scores=False)),
+    "margins and weights of the paper": ((_PDDM,), dict(alpha=0.5, beta=1.0, lam=0.5)),
+    "no gradient of E_m into the head": ((_PDDM,), dict(detach_metric=True)),
+    "weights averaged (0.99)": ((_PDDM,), dict(average=0.99)),
+    "SGD 1e-2 in place of AdamW": ((_PDDM,), dict(optimizer="sgd", lr=1e-2)),
+}
+CORE_VARIANTS = tuple(VARIANTS)[:3]
 
 # Profiles differ in scale alone.
 PROFILES = {
@@ -103,6 +126,27 @@ def make(recipe: str = "default", profile: str = "quick", **changes) -> Experime
     e = Experiment(**{**RECIPES[recipe], **PROFILES[profile], **changes})
     check(e)
     return e
+
+
+def parse_setting(text: str) -> tuple[str, object]:
+    """("alpha", 0.2) of "alpha=0.2", in the setting's own type.
+
+    Raises:
+        UserError: no "=", an unknown setting, or a value of another type.
+    """
+    name, equals, value = (part.strip() for part in text.partition("="))
+    known = {f.name: f.type for f in dataclasses.fields(Experiment)}
+    if not equals:
+        raise UserError(f"a setting is written NAME=VALUE, as in alpha=0.2, not '{text}'.")
+    if name not in known:
+        raise unknown("setting", name, known)
+    kind = known[name]
+    try:
+        if kind == "bool":
+            return name, {"true": True, "false": False}[value.lower()]
+        return name, {"str": str, "int": int, "float": float}[kind](value)
+    except (ValueError, KeyError):
+        raise UserError(f"setting {name} must be {kind}, not '{value}'.") from None
 
 
 def check(e: Experiment) -> None:

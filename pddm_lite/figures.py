@@ -1,16 +1,15 @@
-"""The figures of the paper from stored runs: each returns the figure and the table that it shows."""
+"""The paper's figures from stored runs: each returns the figure and the table that it shows."""
 
 from __future__ import annotations
 
 import json
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -23,17 +22,16 @@ from .data import ImageSet
 from .methods import METHODS
 from .store import write_atomic, write_text
 from .study import Study, measures
-from .tables import PAPER_HALF, spread
-from .training import Run
+from .tables import PAPER_HALF, spread, verdict_table
 
 # One colour, one meaning, in every figure; told apart with any of the common colour blindnesses.
 COLOURS = {
-    "Contrastive": "#9a9a9a",
-    "Triplet": "#6cc3f0",
+    "Contrastive": "#b3b3b3",
+    "Triplet": "#7fcdf5",
     "LiftedStruct": "#4b5f78",
-    "Euclidean+Quadruplet": "#0067b3",
-    "Mahalanobis score": "#cc79a7",
-    "LMDM score": "#8a8a1e",
+    "Euclidean+Quadruplet": "#0072c6",
+    "Mahalanobis score": "#d65fa0",
+    "LMDM score": "#999933",
     "PDDM score": "#f0a500",
     "PDDM+Triplet": "#8c3b12",
     "PDDM+Quadruplet": "#e2500f",
@@ -46,12 +44,8 @@ VERDICTS = {
 }
 WIDTH = 11.0  # inches; printed at half that width, the smallest letters are still 6 points high
 
-FIG_1B = (
-    ("Euclidean+Quadruplet", "distance"),
-    ("Mahalanobis score", "score"),
-    ("LMDM score", "score"),
-    ("PDDM score", "score"),
-)
+FIG_1B = ("Euclidean+Quadruplet", "Mahalanobis score", "LMDM score", "PDDM score")
+SCORES = {"euclidean": "−Euclidean distance", "mahalanobis": "−(Mahalanobis distance)²"}
 FIG_4 = ("Euclidean+Quadruplet", "PDDM+Quadruplet")
 
 
@@ -98,40 +92,32 @@ def _nothing(why: str) -> Figure:
     return fig
 
 
-def _data(runs: Runs) -> list[str]:
-    return list(dict.fromkeys(d for d, _, _ in runs))
-
-
 @style()
 def score_distributions(
     runs: Runs,
     titles: Mapping[str, str],
     split: str = "test",
-    panels: Sequence[tuple[str, str]] = FIG_1B,
+    methods: Sequence[str] = FIG_1B,
 ) -> tuple[Figure, pd.DataFrame]:
-    """Fig. 1b: scores of positive and negative pairs; a row a data set, a column (method, ranking).
+    """Fig. 1b: scores of positive and negative pairs; a row a data set, a column a method.
 
     Curves are the first seed's; overlap, AUC and equal-error rate are means over the seeds.
     """
-    panels = [p for p in panels if any(m == p[0] for _, m, _ in runs)]
-    names = ["overlap", "auc", "eer"]
-    if not panels:
-        empty = ["data", "method", "ranking", "seed", "left", "right", "positive", "negative"]
-        return _nothing("none of the methods of this figure was run"), pd.DataFrame(
-            columns=empty + names
-        )
-    data, frames = _data(runs), []
-    fig, axes = _grid(len(data), len(panels), 0.9 + 3.1 * len(data), sharey="row")
+    methods = [m for m in methods if any(n == m for _, n, _ in runs)]
+    data, frames = list(dict.fromkeys(d for d, _, _ in runs)), []
+    if not methods:
+        return _nothing("none of the methods of this figure was run"), pd.DataFrame()
+    fig, axes = _grid(len(data), len(methods), 0.9 + 3.0 * len(data))
     for row, d in zip(axes, data, strict=True):
-        for ax, (m, ranking) in zip(row, panels, strict=True):
+        for ax, m in zip(row, methods, strict=True):
+            ranking = METHODS[m].rank
             own = {s: r for (a, b, s), r in sorted(runs.items()) if (a, b) == (d, m)}
             seed, run = next(iter(own.items()))
             h = run.histograms
             h = h[(h["split"] == split) & (h["ranking"] == ranking)].reset_index(drop=True)
             values = pd.DataFrame([r.metrics[split][ranking] for r in own.values()])
-            ends = {"data": d, "method": m, "ranking": ranking, "seed": seed}
-            h = h[["left", "right", "positive", "negative"]].assign(**ends, **values[names].mean())
-            frames.append(h)
+            means = values[["overlap", "auc", "eer"]].mean()
+            frames.append(h.assign(data=d, method=m, seed=seed, **means))
             edges = np.r_[h["left"], h["right"].iloc[-1]]
             p, n = 100 * h["positive"], 100 * h["negative"]
             ax.stairs(n, edges, fill=True, color=NEGATIVE, alpha=0.3)
@@ -139,24 +125,23 @@ def score_distributions(
             ax.stairs(np.minimum(p, n), edges, fill=True, color="#333333", alpha=0.75)
             ax.stairs(n, edges, color=NEGATIVE, linewidth=1.8)
             ax.stairs(p, edges, color=POSITIVE, linewidth=1.8)
-            text = "\n".join(f"{k} {spread(values[k.lower()], 3)}" for k in ("overlap", "AUC", "EER"))
-            ax.text(0.03, 0.98, text, transform=ax.transAxes, va="top", fontsize=11)
-            ax.set_xlabel(_score_name(m, ranking))
-            ax.xaxis.set_major_locator(MaxNLocator(4))
-            if ax in axes[0]:
-                ax.set_title(m, color=COLOURS[m])
-        row[0].set_ylabel(f"{titles[d]}\n{split} pairs, % per bin")
-        row[0].set_ylim(0, 1.55 * row[0].dataLim.y1)  # room for the words
-    kinds = (POSITIVE, "one class"), (NEGATIVE, "two classes"), ("#5a5a5a", "shared area = overlap")
+            text = "\n".join(
+                f"{k} {spread(values[k.lower()], 3)}" for k in ("overlap", "AUC", "EER")
+            )
+            ax.text(0.02, 0.95, text, transform=ax.transAxes, va="top", fontsize=11.5)
+            ax.set_ylim(0, 1.5 * max(p.max(), n.max()))  # room for the words
+            kind = METHODS[m].similarity if ranking == "score" else "euclidean"
+            ax.set_xlabel(SCORES.get(kind, "score S (no unit)"))
+            ax.xaxis.set_major_locator(MaxNLocator(3))
+            ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+            if d == data[0]:
+                ax.set_title(m)
+            ax.spines["top"].set(visible=True, color=COLOURS[m], linewidth=5)
+        row[0].set_ylabel(f"{titles[d]}\n{split} pairs (% a bin)")
+    kinds = (POSITIVE, "pairs of one class"), (NEGATIVE, "pairs of two classes")
+    kinds += (("#555555", f"shared by both (curves: seed {seed}; numbers: all seeds)"),)
     _legend(fig, [Patch(color=c, label=k) for c, k in kinds])
     return fig, pd.concat(frames, ignore_index=True)
-
-
-def _score_name(name: str, ranking: str) -> str:
-    if ranking == "distance":
-        return "−Euclidean distance"
-    kind = METHODS[name].similarity
-    return "−(Mahalanobis distance)²" if kind == "mahalanobis" else "score S (no unit)"
 
 
 @style()
@@ -193,8 +178,10 @@ def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataF
                 ax.fill_between(x, low, high, color=COLOURS[m], alpha=0.22, linewidth=0)
                 ax.plot(x, mean[y], color=COLOURS[m])
             marks = own.groupby("seed")[["reached", "level"]].first().dropna()
-            row[1].plot(*marks.to_numpy().T, "D", mfc="white", mec=COLOURS[m], ms=8, mew=2, zorder=4)
-        row[0].set_ylabel(f"{titles[d]}\nloss Eₑ (Eq. 4, mean of its parts)")
+            row[1].plot(
+                *marks.to_numpy().T, "D", mfc="white", mec=COLOURS[m], ms=8, mew=2, zorder=4
+            )
+        row[0].set_ylabel(f"{titles[d]}\nloss Eₑ (Eq. 4)")
         for ax in row[1:]:
             ax.set_ylabel("test Recall@1 (%)")
         for ax, x in zip(row, ("step", "step", "training time (s)"), strict=True):
@@ -233,17 +220,21 @@ def recall(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]
         return _nothing("no method was run"), frame
     names = [m for m in METHODS if m in set(frame["method"])]
     at = {m: len(names) - 1 - n for n, m in enumerate(names)}
-    data = _data(runs)
+    data = list(dict.fromkeys(frame["data"]))
     fig, axes = _grid(
         len(data), 3, 0.7 + 0.42 * len(data) * (len(names) + 2), width_ratios=(4, 3, 4)
     )
     for (ours, printed, curve), d in zip(axes, data, strict=True):
+        here = frame[(frame["data"] == d) & (frame["source"] == "run")]
+        level = here.groupby("K")["recall"].mean()
         for m in names:
-            own = frame[(frame["data"] == d) & (frame["method"] == m) & (frame["source"] == "run")]
+            own = here[here["method"] == m]
             one = own[own["K"] == 1]["recall"]
             ours.plot(one, [at[m]] * len(one), "o", color=COLOURS[m], alpha=0.6, ms=7)
             ours.plot(one.mean(), at[m], "|", color=COLOURS[m], ms=20, mew=3)
-            mean = own.groupby("K")["recall"].mean()
+            number = dict(transform=ours.get_yaxis_transform(), va="center", fontsize=11)
+            ours.text(1.01, at[m], f"{one.mean():.1f}", **number)
+            mean = own.groupby("K")["recall"].mean() - level
             dashes = "--" if METHODS[m].rank == "score" else "-"
             curve.plot(mean.index, mean, dashes, color=COLOURS[m], marker="o", ms=4)
         half = PAPER_HALF.get(d.partition("@")[0], "")
@@ -253,20 +244,20 @@ def recall(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]
         printed.set_facecolor("#f1f1f1")
         printed.set_xlabel(f"paper, {half}:\nRecall@1 (%)" if half else "not in the paper")
         ours.set_xlabel(f"{titles[d]}:\ntest Recall@1 (%)")
-        curve.set(xscale="log", xlabel="K", ylabel=f"{titles[d]}:\ntest Recall@K (%)")
+        curve.set(
+            xscale="log", xlabel="K", ylabel="Recall@K over the mean\nof all methods (points)"
+        )
         curve.set_xticks(paper.KS, [str(k) for k in paper.KS])
         curve.minorticks_off()
         for ax, labels in ((ours, names), (printed, [""] * len(names))):
             ax.set_yticks(list(at.values()), labels)
             ax.set(ylim=(-0.6, len(names) - 0.4), ylabel="method" if ax is ours else " ")
             ax.margins(x=0.12)
-        for label, m in zip(ours.get_yticklabels(), names, strict=True):
-            label.set_color(COLOURS[m])
         for ax in (ours, printed, curve):
             ax.grid()
-        rows = [(d, m, -1, v, k, half) for m, vs in theirs.items() for k, v in zip(paper.KS, vs)]
-        shown = pd.DataFrame(rows, columns=["data", "method", "seed", "recall", "K", "source"])
-        frame = pd.concat([frame, shown.assign(source="paper, " + shown["source"])])
+        shown = pd.DataFrame(theirs, index=paper.KS).rename_axis("K").reset_index()
+        shown = shown.melt("K", var_name="method", value_name="recall")
+        frame = pd.concat([frame, shown.assign(data=d, source=f"paper, {half}")])
     _legend(
         fig,
         [
@@ -281,45 +272,75 @@ def recall(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]
 
 @style()
 def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]:
-    """Each claim's effect and 95 % interval beside what was claimed, one panel a unit."""
-    units = table["measure"].str.partition(": ")
-    kinds = {"overlap": "overlap, difference", "Recall@1, points": "Recall@1, points"}
-    unit = units[0].map(kinds).fillna("steps of Euclidean mining per step of PDDM mining")
-    what = units[2].where(units[2] != "", "PDDM mining against Euclidean mining, speed")
-    rows = [table.index[unit == u] for u in dict.fromkeys(unit)]
+    """Each claim's effect and 95 % interval beside what was claimed, a panel a unit.
+
+    An interval that meets the frame goes on beyond it.
+    """
+    parts = table["measure"].str.partition(": ")
+    names = {"overlap": "difference of overlaps", "Recall@1, points": "Recall@1 (points)"}
+    unit = parts[0].map(names).fillna("steps of Euclidean mining per step of PDDM mining")
+    order = table.groupby("data").cumcount()  # the same comparison has the same place in each
+    panels = {u: table[unit == u] for u in dict.fromkeys(unit)}
+    heights = [len(t) + order[t.index].nunique() + 0.5 for t in panels.values()]
     fig, axes = _grid(
-        len(rows), 1, 1.2 + 0.5 * len(table) + 0.6 * len(rows), height_ratios=[len(r) for r in rows]
+        len(panels), 1, 1 + 0.27 * sum(heights) + 0.6 * len(panels), height_ratios=heights
     )
-    for ax, index in zip(axes[:, 0], rows, strict=True):
-        ax.set_xlabel(unit[index[0]])
-        if "steps" in unit[index[0]]:
+    for ax, (u, t) in zip(axes[:, 0], panels.items(), strict=True):
+        left, right = _limits(t, log=u.startswith("steps"))
+        at, y = {}, 0
+        for _, same in t.groupby(order):
+            what = parts[2][same.index].str.replace(" - ", " − ").tolist()
+            head, differ = os.path.commonprefix(what), len(set(what)) > 1
+            rest = [f" ({w[len(head) :]})" * differ for w in what]
+            head += "best rival" * differ
+            head = f"{same['claim'].iloc[0]}  {head or 'speed of PDDM over Euclidean mining'}"
+            ax.text(0.01, y, head, transform=ax.get_yaxis_transform(), va="center", weight="bold")
+            for v, rival in zip(same.itertuples(), rest, strict=True):
+                y, colour = y + 1, VERDICTS[v.verdict]
+                at[y] = titles[v.data] + rival
+                ax.plot(
+                    np.clip([v.low, v.high], left, right), [y, y], color=colour, lw=4, alpha=0.5
+                )
+                ax.plot(v.effect, y, "o", color=colour, ms=10)
+                ax.plot([v.threshold] * 2, [y - 0.45, y + 0.45], color="black", linewidth=2.5)
+                beside = dict(transform=ax.get_yaxis_transform(), va="center", color=colour)
+                ax.text(1.01, y, v.verdict, **beside)
+            y += 1
+        ax.set_yticks(list(at), at.values())
+        if u.startswith("steps"):
             ax.set_xscale("log", base=2)
             ax.xaxis.set_major_formatter("{x:g}")
-        labels = []
-        for y, n in enumerate(sorted(index, key=lambda n: (int(table.claim[n][1:]), what[n]))):
-            v, colour = table.loc[n], VERDICTS[table.verdict[n]]
-            ax.plot([v.low, v.high], [y, y], color=colour, linewidth=3, alpha=0.6)
-            ax.plot(v.effect, y, "o", color=colour, ms=9)
-            ax.plot([v.threshold] * 2, [y - 0.4, y + 0.4], color="black", linewidth=2)
-            ax.text(1.01, y, v.verdict, transform=ax.get_yaxis_transform(), color=colour, va="center")
-            short = textwrap.shorten(what[n], 58, placeholder=" …")
-            labels.append(f"{v.claim}  {short}\n{titles[v.data]}")
-        ax.set_yticks(range(len(labels)), labels, fontsize=11)
-        ax.set(ylim=(len(labels) - 0.4, -0.6), ylabel="claim")
-        ax.grid(axis="x")
+        ax.set(xlim=(left, right), ylim=(y - 0.4, -0.6), xlabel=u, ylabel="data")
     marks = [
-        Line2D([], [], color="#555555", marker="o", lw=3, label="effect, 95 % interval over seeds"),
-        Line2D([], [], color="black", marker="|", ms=14, mew=2, lw=0, label="claimed: right of this"),
+        Line2D([], [], color="#555555", marker="o", lw=4, ms=10, label="effect, 95 % interval"),
+        Line2D(
+            [], [], color="black", marker="|", ms=14, mew=2.5, lw=0, label="claimed: right of this"
+        ),
     ]
     _legend(fig, marks, 2)
     return fig, table
 
 
+def _limits(t: pd.DataFrame, log: bool) -> tuple[float, float]:
+    """Ends of an axis that holds effects and thresholds whole, and intervals as far as is sane."""
+    with np.errstate(divide="ignore"):
+        f = np.log2 if log else np.asarray
+        points, ends = f(t[["effect", "threshold"]]), f(t[["low", "high"]])
+    low, high = np.nanmin(points), np.nanmax(points)
+    room = (high - low) or 1.0
+    left = max(np.fmin(low, np.fmin.reduce(ends, axis=None)), low - room) - 0.06 * room
+    right = min(np.fmax(high, np.fmax.reduce(ends, axis=None)), high + room) + 0.06 * room
+    return (2.0**left, 2.0**right) if log else (left, right)
+
+
 @style()
 def samples(data: ImageSet, classes: int = 6, images: int = 10) -> tuple[Figure, pd.DataFrame]:
-    """A contact sheet: a row a class, evenly over training and test classes, a column an image."""
+    """A contact sheet: a row a class, half of them of the training classes, a column an image."""
     side, names, rows, tiles = 96, [], [], []
-    for c in np.unique(np.linspace(0, len(data.class_names) - 1, classes).astype(int)):
+    rng, n = np.random.default_rng(0), data.train_classes
+    halves = np.arange(n), np.arange(n, len(data.class_names))
+    drawn = [rng.permutation(half)[: classes // 2] for half in halves]
+    for c in np.sort(np.concatenate(drawn)):
         part = "train" if c < data.train_classes else "test"
         names.append(f"{data.class_names[c]}\n({part})")
         chosen = np.flatnonzero(data.labels == c)[:images]
@@ -336,16 +357,16 @@ def samples(data: ImageSet, classes: int = 6, images: int = 10) -> tuple[Figure,
             ax.axhline(side * k - 0.5, color="white", linewidth=6)
     ax.set_xticks(side * np.arange(images) + side / 2, range(1, images + 1))
     ax.set_yticks(side * np.arange(len(names)) + side / 2, names)
-    ax.set(xlabel="image of the class", ylabel=f"{data.title}: class")
+    ax.set(xlabel=f"{data.title}: image of the class", ylabel="class")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return fig, pd.DataFrame(rows, columns=["class", "part", "column", "index"])
 
 
 def save(
-    fig: Figure, frame: pd.DataFrame, study: Study, name: str, runs: Iterable[Run] | Runs = ()
+    fig: Figure, frame: pd.DataFrame, study: Study, name: str, runs: Runs | None = None
 ) -> Path:
-    """Write figures/NAME.png, .svg, .csv (what it shows) and .json (from which runs); the PNG's path.
+    """Write figures/NAME.png, .svg, .csv (what it shows) and .json (its runs); the PNG's path.
 
     The same figure gives the same bytes. Places (results, data_root) are left out of the .json.
     """
@@ -360,10 +381,30 @@ def save(
             )
     write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
     arguments = {k: v for k, v in study.arguments().items() if k not in ("results", "data_root")}
-    ids = sorted({run.id for run in (runs.values() if isinstance(runs, dict) else runs)})
+    ids = sorted({run.id for run in (runs or {}).values()})
     about = {"figure": name, "study": arguments, "runs": ids}
     write_text(folder / f"{name}.json", json.dumps(about, indent=1) + "\n")
     return folder / f"{name}.png"
 
 
-__all__ = ["COLOURS", "Axes", "convergence", "recall", "samples", "save", "score_distributions"]
+def save_table(table: pd.DataFrame, study: Study, name: str) -> Path:
+    """Write tables/NAME.csv and, for people, NAME.md; the path of the .csv."""
+    folder = study.folder / "tables"
+    cells = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
+    lines = ["| " + " | ".join(str(x).replace("|", "\\|") for x in row) + " |" for row in cells]
+    write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_text(folder / f"{name}.md", "\n".join(lines) + "\n")
+    return folder / f"{name}.csv"
+
+
+def sentences(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """Verdicts in words, one line each, from the numbers alone."""
+    lines = []
+    for n, row in verdict_table(table, titles.get).iterrows():
+        seeds = f"{row['seeds']} seed" + "s" * (row["seeds"] != 1)
+        note = f"; {row['note']}" if row["note"] else ""
+        lines.append(
+            f"{table['claim'][n]} on {row['data']}: {row['verdict'].upper()}. {row['measured']}: "
+            f"{row['effect [95 % interval]']}, claimed {row['claimed']} ({seeds}{note})."
+        )
+    return "\n".join(lines)

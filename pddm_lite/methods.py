@@ -23,6 +23,7 @@ class Method:
     rank: str  # at test time: "distance" (Euclidean, on the features) or "score" (the similarity)
     source: str
     headers: int = 2  # 2: quadruplet (i, j, k, l); 1: triplet (i, j, k) of the same mining
+    free: float = 0.0  # 0: f on the unit sphere; else f is free, at this multiple of the head
 
     @property
     def training(self) -> tuple[str, str, int]:
@@ -33,7 +34,9 @@ class Method:
 METHODS = {
     "Contrastive": Method("contrastive", "euclidean", "distance", "Hadsell et al. 2006"),
     "Triplet": Method("triplet", "euclidean", "distance", "Schroff et al. 2015, semi-hard"),
-    "LiftedStruct": Method("lifted", "euclidean", "distance", "Song et al. 2016"),
+    "LiftedStruct": Method(
+        "lifted", "euclidean", "distance", "Song et al. 2016", free=15.0
+    ),
     "Euclidean+Quadruplet": Method("quadruplet", "euclidean", "distance", "the paper, Fig. 4"),
     "Mahalanobis score": Method("quadruplet", "mahalanobis", "score", "the paper, Sec. 1"),
     "LMDM score": Method("quadruplet", "lmdm", "score", "the paper, Table 1"),

@@ -14,7 +14,7 @@ from . import experiments, training
 from .backbones import NETWORKS
 from .data import ImageSet
 from .errors import UserError, unknown
-from .experiments import PROFILES, RECIPES, Experiment
+from .experiments import CORE_VARIANTS, PROFILES, RECIPES, VARIANTS, Experiment
 from .methods import METHODS, TABLE_1, method
 from .training import Run
 
@@ -34,6 +34,8 @@ class Study:
     methods: tuple[str, ...]
     seeds: tuple[int, ...]
     recipe: str
+    settings: tuple[str, ...]
+    variants: tuple[str, ...]
     results: str
     device: str
 
@@ -49,6 +51,8 @@ class Study:
         methods: Iterable[str] = (),
         seeds: Iterable[int] = (),
         recipe: str = "default",
+        settings: Iterable[str] = (),
+        variants: Iterable[str] = ("core",),
         results: str = "results",
         device: str = "",
     ) -> Study:
@@ -64,13 +68,22 @@ class Study:
             methods: rows of Table 1; all by default, and the Mahalanobis metric of Fig. 1b.
             seeds: 0, 1, 2 by default (smoke: 0, 1).
             recipe: "default" or "letter", the paper's own.
+            settings: changes of single settings for all runs, as in "alpha=0.2".
+            variants: changes of the recipe to compare with it (experiments.VARIANTS); "core" for
+                the number of quadruplets and the paper's letter, "all", or none.
             results: folder of the store and of everything made.
             device: "cpu", "cuda" or "cuda:1"; a GPU where there is one, by default.
 
         Raises:
             UserError: whatever of it is unknown, of the wrong type, or missing on disk.
         """
-        for name, value in (("data", data), ("methods", methods), ("seeds", seeds)):
+        for name, value in (
+            ("data", data),
+            ("methods", methods),
+            ("seeds", seeds),
+            ("settings", settings),
+            ("variants", variants),
+        ):
             if isinstance(value, str) or not isinstance(value, Iterable):
                 raise UserError(f"{name} must be a list, not {value!r}.")
         if profile not in PROFILES:
@@ -84,6 +97,16 @@ class Study:
                 raise UserError(f"a seed must be an integer of 0 or more, not {seed!r}.")
         for name in methods:
             method(name)
+        variants = tuple(variants)
+        variants = {("core",): CORE_VARIANTS, ("all",): tuple(VARIANTS)}.get(variants, variants)
+        for name in variants:
+            if name not in VARIANTS:
+                raise unknown("variant", name, ["core", "all", *VARIANTS])
+        settings = tuple(settings)
+        for text in settings:
+            name, _ = experiments.parse_setting(text)
+            if name in ("data", "method", "seed", "backbone", "weights", "mode"):
+                raise UserError(f"'{name}' has an option of its own and is no setting to change.")
         embedded = [d.partition("@")[0] in EMBEDDED for d in data]
         backbone = backbone or ("smallnet" if all(embedded) else "googlenet")
         if backbone not in NETWORKS:
@@ -107,6 +130,8 @@ class Study:
             methods=methods,
             seeds=seeds or ((0, 1) if profile == "smoke" else (0, 1, 2)),
             recipe=recipe,
+            settings=settings,
+            variants=variants,
             results=str(results),
             device=device,
         )
@@ -121,6 +146,7 @@ class Study:
             parts += [d.replace(":", "-") for d in self.data]
         if self.recipe != "default":
             parts.append(self.recipe)
+        parts += self.settings
         return Path(self.results) / "-".join(parts)
 
     def load(self, name: str) -> ImageSet:
@@ -142,17 +168,21 @@ class Study:
             backbone=self.backbone,
             weights=self.weights,
             mode=self.mode,
-            **changes,
+            **{**dict(map(experiments.parse_setting, self.settings)), **changes},
         )
 
-    def experiments(self, **changes) -> list[Experiment]:
+    def experiments(self) -> list[Experiment]:
         """The whole grid, without the rows that only rank another row's runs differently."""
         rows = {METHODS[m].training: m for m in self.methods}
+        grid = [(m, {}) for m in rows.values()]
+        for name in self.variants:
+            methods, changes = VARIANTS[name]
+            grid += [(m, changes) for m in methods if m in self.methods]
         return [
             self.experiment(d, m, s, **changes)
             for d in self.data
             for s in self.seeds
-            for m in rows.values()
+            for m, changes in grid
         ]
 
     def run(self, data: str, method_name: str, seed: int, **changes) -> Run:
@@ -165,6 +195,16 @@ class Study:
         chosen = [m for m in (methods or self.methods) if m in self.methods]
         keys = [(d, m, s) for d in self.data for m in chosen for s in self.seeds]
         return {key: self.run(*key, **changes) for key in keys}
+
+    def variant_runs(self) -> dict[tuple[str, str, str, int], Run]:
+        """(data, variant, method, seed) -> run; variant "" is the recipe as it stands."""
+        out = {}
+        for name in ("", *self.variants):
+            methods, changes = VARIANTS.get(name, (("PDDM+Quadruplet", "Euclidean+Quadruplet"), {}))
+            for key, run in self.runs(methods, **changes).items() if set(methods) & set(self.methods) else ():
+                data, method_name, seed = key
+                out[data, name, method_name, seed] = run
+        return out
 
     def arguments(self) -> dict[str, object]:
         """What `Study.of`, and so a notebook's parameters cell, takes to give this study again."""

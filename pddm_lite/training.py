@@ -23,7 +23,7 @@ from .errors import UserError
 from .evaluation.retrieval import KS, recall_at_k
 from .evaluation.scores import histogram, pair_scores, separation
 from .experiments import Experiment
-from .methods import build_similarity, objective, plateau
+from .methods import build_similarity, method, objective, plateau
 from .mining import positive_pairs
 from .pddm import Euclidean, Similarity
 from .progress import progress
@@ -217,9 +217,9 @@ def fit(
 ) -> Fitted:
     """Train one experiment and return the model of the step that the held-out classes chose.
 
-    The step reported is the one with the highest mean Recall@1 on the held-out training classes
-    over what the run can rank by (Euclidean distance; the learned score too where there is one);
-    with holdout = 0 the last. The same rule for every method; test classes choose nothing.
+    The step reported is the one with the highest Recall@1 by Euclidean distance on the held-out
+    training classes (the earliest of equals); with holdout = 0 the last. The same rule for every
+    method, whatever ranks it; test classes choose nothing.
 
     Raises:
         TrainingError: a loss or gradient that is not finite, at the step that made it.
@@ -229,7 +229,8 @@ def fit(
     device = source.x.device if isinstance(source, Frozen) else source.device
     parts = data_base.split(data, e.holdout, e.seed)
     labels = torch.from_numpy(data.labels).to(device)
-    model = Embedding(source.features, e.dim, copy.deepcopy(backbone)).to(device)
+    free = method(e.method).free
+    model = Embedding(source.features, e.dim, copy.deepcopy(backbone), free).to(device)
     similarity = build_similarity(e).to(device)
     if e.head_init == "pca":
         body = Embedding(source.features, e.dim, model.backbone)
@@ -268,8 +269,7 @@ def fit(
         watch.see(step, *(row[k] for k in ("loss", "score_range", "dead_share", "mean_distance")))
         rows.append(row)
         times.append({"step": step, "seconds": seconds})
-        chosen = [row[k] for k in ("val_recall_1", "val_score_recall_1") if k in row]
-        value = float(np.mean(chosen)) if chosen else float(step)
+        value = row.get("val_recall_1", float(step))
         if value > best_value:
             best_value, best = value, (step, copy.deepcopy(m.state_dict()), copy.deepcopy(s.state_dict()))
 

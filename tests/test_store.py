@@ -1,5 +1,6 @@
 """Runs on disk: whole or absent, and found out when harmed."""
 
+import itertools
 import json
 import os
 import pickle
@@ -220,7 +221,15 @@ def test_pickled_objects_are_not_unpickled(saved, capsys):
     assert "must not run" not in capsys.readouterr().out
 
 
-BASE = '"""Doc."""\n\nimport math\n\n\ndef area(r):\n    """Of a circle."""\n    return math.pi * r * r\n'
+BASE = '''"""Doc."""
+
+import math
+
+
+def area(r):
+    """Of a circle."""
+    return math.pi * r * r
+'''
 SOURCES = {
     "comments": (BASE.replace("    return", "    # a comment\n    return"), True),
     "module docstring": (BASE.replace("Doc.", "Other words."), True),
@@ -238,13 +247,15 @@ SOURCES = {
 }
 
 
+NUMBER = itertools.count()  # source_hash remembers a module by its name
+
+
 @pytest.fixture
 def hash_of(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    number = iter(range(100))
 
     def of(*sources):
-        names = [f"pddm_lite_made_up_{os.getpid()}_{next(number)}" for _ in sources]
+        names = [f"pddm_lite_made_up_{os.getpid()}_{next(NUMBER)}" for _ in sources]
         for name, source in zip(names, sources, strict=True):
             (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
         sys.path_importer_cache.pop(str(tmp_path), None)

@@ -11,7 +11,7 @@ from pathlib import Path
 from .. import data as data_sets
 from ..backbones import NETWORKS
 from ..errors import UserError
-from ..experiments import PROFILES, RECIPES
+from ..experiments import PROFILES, RECIPES, VARIANTS
 from ..methods import METHODS
 from ..study import Study
 
@@ -43,6 +43,10 @@ def parser() -> argparse.ArgumentParser:
     add("--recipe", default="default", help=f"{', '.join(RECIPES)}: see DIFFERENCES.md")
     add("--methods", default="", metavar="A,B", help="rows of Table 1 (see --list); default all")
     add("--seeds", default="", metavar="0,1,2", help="seeds, paired over methods")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
+        help="change a setting of all runs, as in --set alpha=0.2; repeatable")  # fmt: skip
+    add("--variants", default="core", metavar="A,B", help="changes of the recipe to compare: core, "
+        "all, none, or names (see --list)")  # fmt: skip
     add("--results", default="results", metavar="DIR", help="where everything is written")
     add("--device", default="", help="cpu, cuda, cuda:1; default a GPU where there is one")
     add("--jobs", default=str(os.cpu_count() or 1), help="processes at a time (default: cores)")
@@ -83,6 +87,8 @@ def study_of(args: argparse.Namespace) -> Study:
         methods=_names(args.methods),
         seeds=_seeds(args.seeds),
         recipe=args.recipe,
+        settings=args.settings,
+        variants=[v for v in _names(args.variants) if v != "none"],
         results=str(Path(args.results).expanduser().resolve()),
         device=args.device,
     )
@@ -97,6 +103,7 @@ def listing() -> str:
         "networks    " + ", ".join(NETWORKS),
         "profiles    " + ", ".join(PROFILES),
         "recipes     " + ", ".join(RECIPES),
+        "variants    " + ", ".join(VARIANTS),
         "notebooks   " + ", ".join(notebooks()),
     ]
     return "\n".join(rows)

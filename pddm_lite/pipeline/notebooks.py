@@ -81,7 +81,12 @@ def _parse(notebook: str, key: str, kind: str, text: str) -> object:
 
 
 def _arguments(study: Study, name: str, parameters: dict) -> dict[str, object]:
-    return {k: v for k, v in {**study.arguments(), **parameters}.items() if k in declared(name)}
+    """Values for the parameters cell; paths as seen from notebooks/, so that no copy names a machine."""
+    given = study.arguments()
+    for key in ("results", "data_root", "weights"):
+        if os.path.isabs(given[key]):
+            given[key] = os.path.relpath(given[key], FOLDER)
+    return {k: v for k, v in {**given, **parameters}.items() if k in declared(name)}
 
 
 def _key(study: Study, name: str, parameters: dict) -> str:

@@ -39,10 +39,13 @@ details details summary { font-weight: 400; opacity: .7; font-size: .85rem; }
 """
 
 
-def write(study: Study, failures: list[str]) -> tuple[Path, list[str]]:
-    """Write study.folder/report.html, one file without any outside address.
+def write(
+    study: Study, failures: list[str], out: Path | None = None, skip: tuple[str, ...] = ()
+) -> tuple[Path, list[str]]:
+    """Write the report (to study.folder/report.html, or `out`), one file without outside address.
 
-    Returns its path, and the verdicts as lines for the terminal.
+    `skip` leaves out notebooks and figures of these names. Returns the report's path, and the
+    verdicts as lines for the terminal.
     """
     titles = study.titles()
     parts = [f"<h1>PDDM, reproduced on {html.escape(', '.join(titles.values()))}</h1>"]
@@ -83,6 +86,8 @@ def write(study: Study, failures: list[str]) -> tuple[Path, list[str]]:
         parts.append(_table(pd.read_csv(path, keep_default_na=False), "num"))
     parts.append("<h2>Figures</h2>")
     for path in sorted((study.folder / "figures").glob("*.png")):
+        if path.stem in skip:
+            continue
         image = base64.b64encode(path.read_bytes()).decode()
         name = html.escape(path.stem.replace("_", " "))
         parts.append(
@@ -92,6 +97,8 @@ def write(study: Study, failures: list[str]) -> tuple[Path, list[str]]:
         )
     parts.append("<h2>Notebooks</h2>")
     for path in sorted((study.folder / "notebooks").glob("*.ipynb")):
+        if path.stem in skip:
+            continue
         parts.append(_notebook(path))
     made = environment(study.device)
     parts.append(
@@ -107,7 +114,7 @@ def write(study: Study, failures: list[str]) -> tuple[Path, list[str]]:
         + "\n".join(parts)
         + "</body></html>\n"
     )
-    out = study.folder / "report.html"
+    out = out or study.folder / "report.html"
     write_text(out, page)
     return out, lines
 

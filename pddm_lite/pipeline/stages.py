@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import shlex
 import sys
@@ -69,6 +68,11 @@ def lock(results: Path) -> Iterator[None]:
             f"results folder {results} cannot be written ({err.strerror}); choose another by --results."
         ) from None
     with handle:
+        try:
+            import fcntl
+        except ImportError:  # Windows: no such lock, and so no check
+            yield
+            return
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -149,12 +153,16 @@ def _runs(study: Study, executor: Executor, force: bool) -> list[str]:
     todo.sort(key=lambda e: "PDDM" not in e.method)
     return _collect(
         executor,
-        {
-            f"{e.method}, {data[e.data].title}, seed {e.seed}": (_fit, study, e, force)
-            for e in todo
-        },
+        {_label(study, e, data[e.data].title): (_fit, study, e, force) for e in todo},
         "runs",
     )
+
+
+def _label(study: Study, e: Experiment, title: str) -> str:
+    """What a run is called on the terminal: its method, data and seed, and what a variant changes."""
+    base = study.experiment(e.data, e.method, e.seed).settings()
+    changed = [f"{k}={v}" for k, v in e.settings().items() if v != base[k]]
+    return f"{e.method}, {title}, seed {e.seed}" + (f" ({', '.join(changed)})" if changed else "")
 
 
 def _collect(executor: Executor, tasks: dict[str, tuple], stage: str) -> list[str]:
@@ -198,10 +206,12 @@ def _notebooks(
 def repeat(study: Study, args: argparse.Namespace, name: str) -> str:
     """The command that executes just that notebook again."""
     words = ["python", "run_all.py", "--only", name]
-    for flag in "profile data data_root backbone weights mode recipe methods seeds results device".split():
+    for flag in "profile data data_root backbone weights mode recipe methods seeds variants results device".split():
         value = getattr(args, flag)
         if value and value != cli.parser().get_default(flag):
             words += [f"--{flag.replace('_', '-')}", value]
+    for text in args.settings:
+        words += ["--set", text]
     for key, value in args.parameter:
         words += ["-p", key, value]
     return shlex.join(words)
@@ -220,7 +230,7 @@ def _explain(study, names, stages, parameters, args: argparse.Namespace) -> int:
             problem = store.problem(training.run_id(e, data[e.data]))
             if problem or args.explain or args.force:
                 state = why(e, data[e.data], problem) if problem else "in the store"
-                print(f"run       {e.method}, {e.data}, seed {e.seed}: {state}")
+                print(f"run       {_label(study, e, e.data)}: {state}")
     if "notebooks" in stages:
         for name in names:
             state = notebooks.stale(study, name, parameters)

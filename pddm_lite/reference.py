@@ -1,0 +1,142 @@
+"""Committed evidence: copy a finished study into results/reference/, and its tables into the README.
+
+    python -m pddm_lite.reference add [the options of run_all.py]   copy that study's results
+    python -m pddm_lite.reference readme [--check]                  rewrite the README's tables
+
+Pictures of real data sets are never copied: they are not ours to give away.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from . import tables
+from .errors import UserError
+from .pipeline import cli, report
+from .store import environment, write_text
+from .study import EMBEDDED, Study
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "results" / "reference"
+BEGIN, END = "<!-- results: begin (python -m pddm_lite.reference readme) -->", "<!-- results: end -->"
+PHOTOGRAPHS = ("00_start_here", "samples")  # what shows pictures of the data
+
+
+def raw_values(runs: dict) -> pd.DataFrame:
+    """Every measure of every run: data, split, method, seed, ranking, measure, value, run, collapse."""
+    rows = []
+    for (data, method, seed), run in runs.items():
+        m = run.metrics
+        for split in ("test", "train"):
+            for ranking, measures in m[split].items():
+                rows += [
+                    (data, split, method, seed, ranking, name, round(value, 6), run.id)
+                    for name, value in measures.items()
+                ]
+        rows.append((data, "val", method, seed, "", "chosen_step", m["chosen_step"], run.id))
+        rows.append((data, "val", method, seed, "", "collapsed", bool(m["collapse"]), run.id))
+    columns = "data split method seed ranking measure value run".split()
+    return pd.DataFrame(rows, columns=columns)
+
+
+def add(study: Study, command: str) -> Path:
+    """Copy tables, figures, executed notebooks and the report of a finished study.
+
+    Raises:
+        UserError: the study has no report yet.
+    """
+    source, target = study.folder, REFERENCE / study.folder.name
+    if not (source / "report.html").exists():
+        raise UserError(f"{source} has no report.html; run run_all.py with the same options first.")
+    real = any(d.partition("@")[0] not in EMBEDDED for d in study.data)
+    skip = PHOTOGRAPHS if real else ()
+    shutil.rmtree(target, ignore_errors=True)
+    for folder, suffixes in (
+        ("tables", (".csv", ".md")),
+        ("figures", (".png", ".csv", ".json")),
+        ("notebooks", (".ipynb",)),
+    ):
+        (target / folder).mkdir(parents=True)
+        for path in sorted((source / folder).iterdir()):
+            if path.suffix in suffixes and path.stem not in skip:
+                shutil.copyfile(path, target / folder / path.name)
+    report.write(study, [], target / "report.html", skip)
+    runs = study.runs()
+    first = next(iter(runs.values())).manifest
+    keys = "python torch numpy platform cpu cores gpu commit changed made".split()
+    provenance = {
+        "command": command,
+        "title": ", ".join(study.titles().values()),
+        "protocol": tables.protocol(study, runs),
+        "runs_made_with": {k: first.get(k) for k in keys},
+        "copied_at_commit": environment()["commit"],
+        "seeds": list(study.seeds),
+        "seconds_of_training": round(sum(r.manifest["seconds"] for r in set(runs.values()))),
+        "runs": sorted({r.id for r in runs.values()}),
+    }
+    write_text(target / "provenance.json", json.dumps(provenance, indent=1) + "\n")
+    text = raw_values(runs).to_csv(index=False, lineterminator="\n")
+    write_text(target / "tables" / "raw_values.csv", text)
+    return target
+
+
+def block() -> str:
+    """The README's results: for each reference study its tables and verdicts, from its files."""
+    parts = []
+    for folder in sorted(REFERENCE.glob("*/provenance.json")):
+        folder, made = folder.parent, json.loads(folder.read_text())
+        parts.append(f"#### {made['title']}\n\n{made['protocol']}.\n\n`{made['command']}`\n")
+        for path in sorted(folder.glob("tables/recall_*.csv")):
+            parts.append(markdown(pd.read_csv(path, keep_default_na=False, dtype=str)))
+        verdicts = folder / "tables" / "verdicts.csv"
+        if verdicts.exists():
+            frame = pd.read_csv(verdicts, keep_default_na=False, na_values=[""])
+            frame["note"] = frame["note"].fillna("")
+            shown = tables.verdict_table(frame)
+            parts.append(markdown(shown.drop(columns=["note", "measured"])))
+    return "\n".join(parts)
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A frame of text as a Markdown table."""
+    rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
+    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+
+
+def readme(text: str) -> str:
+    """`text` with the part between the markers made anew."""
+    head, _, rest = text.partition(BEGIN)
+    _, found, tail = rest.partition(END)
+    if not found:
+        raise UserError(f"README.md lacks the markers '{BEGIN}' and '{END}'.")
+    return f"{head}{BEGIN}\n\n{block()}\n{END}{tail}"
+
+
+def main(argv: list[str]) -> int:
+    try:
+        if argv[:1] == ["add"]:
+            study = cli.study_of(cli.parser().parse_args(argv[1:]))
+            print(add(study, " ".join(["python run_all.py", *argv[1:]])).relative_to(ROOT))
+            return 0
+        if argv[:1] == ["readme"]:
+            path = ROOT / "README.md"
+            old = path.read_text(encoding="utf-8")
+            new = readme(old)
+            if "--check" in argv:
+                return int(new != old)
+            write_text(path, new)
+            return 0
+        print(__doc__, file=sys.stderr)
+        return 2
+    except UserError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,195 @@
+"""Figures on tiny made-up runs: labelled axes, one meaning a colour, files stable to the byte."""
+
+import hashlib
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pddm_lite import claims, figures
+from pddm_lite.data import ImageSet
+from pddm_lite.methods import METHODS
+from pddm_lite.study import Study
+
+TITLES = {"synthetic_birds": "synthetic birds", "folder:own": "own"}
+
+
+def fake_run(data, name, seed):
+    """What the figures read of a training.Run."""
+    rng = np.random.default_rng([seed, len(name), len(data)])
+    rankings = ["distance"] + ["score"] * (METHODS[name].similarity != "euclidean")
+    edges = np.linspace(-1, 0, 9)
+    histograms, metrics = [], {"test": {}, "chosen_step": 10, "collapse": ""}
+    for ranking in rankings:
+        shares = rng.dirichlet(np.ones(8), 2)
+        table = {"left": edges[:-1], "right": edges[1:]}
+        table |= {"positive": shares[0], "negative": shares[1], "split": "test"}
+        histograms.append(pd.DataFrame(table).assign(ranking=ranking))
+        recall = np.sort(rng.uniform(30, 90, 6))
+        metrics["test"][ranking] = {
+            f"recall_{k}": float(v) for k, v in zip((1, 2, 4, 8, 16, 32), recall, strict=True)
+        } | {"auc": 0.9, "eer": 0.1, "overlap": float(rng.uniform(0.2, 0.4))}
+    history = pd.DataFrame({"step": [0, 10, 20], "seconds": [0.0, 1.0, 2.0]})
+    history["E_e"] = rng.uniform(1, 2, 3)
+    history["test_recall_1"] = [40.0, *rng.uniform(45, 50, 2)]
+    return SimpleNamespace(
+        id=f"{data}-{METHODS[name].training}-{seed}",
+        metrics=metrics,
+        histograms=pd.concat(histograms),
+        history=history,
+    )
+
+
+def runs(methods=tuple(METHODS), seeds=(0, 1, 2), data=tuple(TITLES)):
+    return {(d, m, s): fake_run(d, m, s) for d in data for m in methods for s in seeds}
+
+
+def pictures():
+    labels = np.repeat(np.arange(8), 3)
+    return ImageSet(
+        name="tiny",
+        title="tiny",
+        labels=labels,
+        class_names=tuple("abcdefgh"),
+        read=lambda i: Image.new("RGB", (20 + i, 16), (9 * i, 0, 99)),
+        fingerprint="",
+        train_classes=4,
+    )
+
+
+FIGURES = {
+    "score_distributions": lambda r: figures.score_distributions(r, TITLES),
+    "convergence": lambda r: figures.convergence(r, TITLES),
+    "recall": lambda r: figures.recall(r, TITLES),
+    "verdict": lambda r: figures.verdict(claims.verdicts(r, list(TITLES)), TITLES),
+    "samples": lambda r: figures.samples(pictures()),
+}
+
+
+def check_labels(fig):
+    """Every axes says what it shows on x, and on y itself or its row's first does."""
+    fig.draw_without_rendering()
+    first = {}
+    for ax in fig.axes:
+        first.setdefault(ax.get_subplotspec().rowspan.start, ax)
+    for ax in fig.axes:
+        assert ax.get_xlabel().strip()
+        assert ax.get_ylabel().strip() or first[ax.get_subplotspec().rowspan.start].get_ylabel()
+    assert fig.get_suptitle() == ""
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_axes_are_labelled_and_the_table_is_what_is_shown(name):
+    fig, frame = FIGURES[name](runs())
+    check_labels(fig)
+    assert len(frame) > 0
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(
+    "some",
+    [
+        runs(seeds=(0,)),
+        runs(methods=("PDDM+Quadruplet",)),
+        runs(methods=("Triplet",), seeds=(0, 1)),
+        {},
+    ],
+    ids=["one seed", "one method", "a rival alone", "nothing"],
+)
+def test_a_part_of_the_study_is_drawn_too(name, some):
+    fig, _ = FIGURES[name](some)
+    fig.draw_without_rendering()
+
+
+def test_every_method_has_a_colour_of_its_own():
+    assert list(figures.COLOURS) == list(METHODS)
+    used = [*figures.COLOURS.values(), figures.POSITIVE, figures.NEGATIVE]
+    used += figures.VERDICTS.values()
+    assert len(set(used)) == len(used)
+    # plain sight and, by the matrices of Machado et al. 2009, the two common colour blindnesses
+    sights = [
+        np.eye(3),
+        [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+        [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    ]
+    rgb = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in figures.COLOURS.values()])
+    for sight in sights:
+        seen = (rgb / 255) ** 2.2 @ np.transpose(sight)
+        seen = 255 * seen.clip(0, 1) ** (1 / 2.2)
+        apart = np.linalg.norm(seen[:, None] - seen[None], axis=-1)
+        assert apart[np.triu_indices(len(rgb), 1)].min() > 20
+
+
+def test_verdicts_have_colours():
+    assert set(figures.VERDICTS) == {claims.REPRODUCED, claims.NOT_REPRODUCED, claims.NOT_ENOUGH}
+
+
+def test_the_paper_stands_apart_and_only_beside_its_own_half():
+    fig, frame = figures.recall(runs(), TITLES)
+    assert set(frame["source"]) == {"run", "paper, CUB-200-2011"}
+    assert set(frame[frame["source"] != "run"]["data"]) == {"synthetic_birds"}
+    labels = [ax.get_xlabel() for ax in fig.axes]
+    assert sum("paper" in x for x in labels) == 2 and "not in the paper" in labels
+
+
+def test_numbers_in_the_panels_are_means_over_the_seeds():
+    some = runs(methods=("PDDM score",), data=("folder:own",))
+    _, frame = figures.score_distributions(some, TITLES)
+    expected = np.mean([run.metrics["test"]["score"]["overlap"] for run in some.values()])
+    assert frame["overlap"].unique() == pytest.approx([expected])
+    assert frame["positive"].sum() == pytest.approx(1)
+
+
+def test_convergence_marks_the_level_of_claim_c4():
+    some = runs(methods=figures.FIG_4, data=("folder:own",), seeds=(0, 1, 2))
+    _, frame = figures.convergence(some, TITLES)
+    reached = frame.groupby(["seed", "method"])["reached"].first().unstack()
+    ratio = np.log2(reached["Euclidean+Quadruplet"] / reached["PDDM+Quadruplet"]).mean()
+    assert 2**ratio == pytest.approx(claims.c4(some, "folder:own").effect)
+
+
+def test_style_leaves_no_trace():
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    FIGURES["recall"](runs(seeds=(0,)))
+    assert dict(mpl.rcParams) == before
+
+
+def test_saved_files_are_complete_and_the_same_each_time(tmp_path):
+    some, digests = runs(methods=("PDDM score",), seeds=(0,), data=("synthetic_birds",)), []
+    for n in range(2):
+        study = Study.of(profile="smoke", results=tmp_path / str(n), device="cpu")
+        fig, frame = figures.score_distributions(some, TITLES)
+        for _ in range(2):  # a second save of the same figure changes nothing either
+            png = figures.save(fig, frame, study, "x", some)
+            files = sorted(png.parent.iterdir())
+            digests.append({p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files})
+    assert list(digests[0]) == ["x.csv", "x.json", "x.png", "x.svg"]
+    assert all(d == digests[0] for d in digests)
+    assert png == study.folder / "figures" / "x.png"
+    about = json.loads(png.with_suffix(".json").read_text())
+    assert about["runs"] == sorted({run.id for run in some.values()})
+    assert about["study"]["profile"] == "smoke" and str(tmp_path) not in json.dumps(about)
+    assert len(pd.read_csv(png.with_suffix(".csv"))) == len(frame)
+    assert Image.open(png).info["dpi"][0] == pytest.approx(160, abs=0.1)
+
+
+def test_tables_are_saved_for_machines_and_for_people(tmp_path):
+    study = Study.of(profile="smoke", results=tmp_path, device="cpu")
+    path = figures.save_table(pd.DataFrame({"a": [1, 2], "b": ["x|y", "ü"]}), study, "t")
+    assert pd.read_csv(path)["b"].tolist() == ["x|y", "ü"]
+    text = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert text.splitlines() == ["| a | b |", "| --- | --- |", "| 1 | x\\|y |", "| 2 | ü |"]
+
+
+def test_sentences_say_the_verdict_and_the_numbers_behind_it():
+    table = claims.verdicts(runs(), list(TITLES))
+    lines = figures.sentences(table, TITLES).splitlines()
+    assert len(lines) == len(table)
+    for line, row in zip(lines, table.itertuples(), strict=True):
+        assert line.startswith(f"{row.claim} on {TITLES[row.data]}: {row.verdict.upper()}.")
+        assert f"({row.seeds} seeds" in line

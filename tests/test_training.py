@@ -1,0 +1,588 @@
+"""The training loop: the same twice, honest about its step, loud where it breaks, stored once."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from sklearn.decomposition import PCA
+from torch import nn
+
+from pddm_lite import training
+from pddm_lite.backbones import Input
+from pddm_lite.data.base import ImageSet, fingerprint, split
+from pddm_lite.embedding import Embedding
+from pddm_lite.errors import UserError
+from pddm_lite.evaluation.retrieval import recall_at_k
+from pddm_lite.evaluation.scores import separation
+from pddm_lite.experiments import make
+from pddm_lite.methods import METHODS, build_similarity, objective
+from pddm_lite.store import Store
+from pddm_lite.training import (
+    CollapseWatch,
+    Frozen,
+    Images,
+    TrainingError,
+    check_finite,
+    embed,
+    evaluate_fully,
+    fit,
+    fit_or_load,
+    optimiser,
+    run_id,
+)
+
+FEATURES = 10
+
+
+def unreadable(i):
+    raise AssertionError("training on features reads no image")
+
+
+def image_set(classes=12, images=6, read=unreadable, name="made up"):
+    labels = np.repeat(np.arange(classes), images)
+    return ImageSet(
+        name=name,
+        title=name,
+        labels=labels,
+        class_names=tuple(f"c{c}" for c in range(classes)),
+        read=read,
+        fingerprint=fingerprint(name, classes, images),
+        train_classes=classes // 2,
+    )
+
+
+def clusters(data, seed=0, noise=0.6):
+    """Frozen features: a cluster a class, in a space with some noisy directions."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(len(data.class_names), FEATURES))
+    x = centres[data.labels] + noise * rng.normal(size=(len(data), FEATURES))
+    x[:, -3:] += 2 * rng.normal(size=(len(data), 3))
+    return Frozen(torch.from_numpy(x.astype(np.float32)), FEATURES)
+
+
+def experiment(**changes):
+    small = dict(dim=6, classes=4, images=3, batch_size=12, steps=30, eval_every=10, lr=1e-2)
+    return make(**{"data": "made up", "mode": "frozen", **small, **changes})
+
+
+def run(e, data=None, source=None, backbone=None):
+    data = data or image_set()
+    return fit(e, data, source or clusters(data), backbone, bar=False)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_same_experiment_twice_is_the_same_to_the_bit(name):
+    e = experiment(method=name, dropout=0.3, easy_negatives=1, average=0.9, head_init="random")
+    a, b = run(e), run(e)
+    torch.rand(7)  # the global generator has no say
+    c = run(make(**{**vars(e), "seed": 1}))
+    pd.testing.assert_frame_equal(a.history, b.history, check_exact=True)
+    for x, y in ((a.model, b.model), (a.similarity, b.similarity)):
+        for k, v in x.state_dict().items():
+            assert torch.equal(v, y.state_dict()[k]), k
+    assert not a.history["loss"].equals(c.history["loss"])
+    assert list(a.history["step"]) == list(a.timing["step"]) == [0, 10, 20, 30]
+    assert "seconds" not in a.history and a.timing["seconds"].is_monotonic_increasing
+    assert np.isfinite(a.history["loss"]).all()
+
+
+@pytest.mark.parametrize("easy_negatives", [0, 1])
+def test_looking_more_often_does_not_change_the_training(easy_negatives):
+    """Evaluations draw nothing from the generators that training uses."""
+    losses = []
+    for every in (30, 5):
+        e = experiment(eval_every=every, easy_negatives=easy_negatives, dropout=0.2, holdout=0.0)
+        losses.append(run(e).model.state_dict()["head.weight"])
+    assert torch.equal(*losses)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_loss_falls(name):
+    e = experiment(method=name, steps=150, eval_every=50, head_init="random", holdout=0.0)
+    h = run(e).history
+    assert h["loss"].iloc[-1] < 0.9 * h["loss"].iloc[1], h["loss"].tolist()
+
+
+@pytest.mark.parametrize("name", ["Triplet", "PDDM+Quadruplet", "LMDM score"])
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_the_step_reported_is_the_argmax_on_the_held_out_classes(name, average):
+    chosen = set()
+    for seed in range(4):
+        e = experiment(method=name, seed=seed, holdout=0.34, average=average, lr=0.05)
+        e = make(**{**vars(e), "head_init": "random"})
+        data = image_set()
+        source = clusters(data, seed, noise=1.2)
+        fitted = run(e, data, source)
+        h = fitted.history
+        rule = h["val_recall_1"].to_numpy()
+        assert ("val_score_recall_1" in h) == (METHODS[name].similarity != "euclidean")
+        assert fitted.chosen_step == h["step"][int(np.argmax(rule))]
+        chosen.add(fitted.chosen_step)
+        # and the model that comes back is the one of that step
+        row = h[h["step"] == fitted.chosen_step].iloc[0]
+        for part in ("val", "test"):
+            idx = getattr(split(data, e.holdout, seed), part)
+            f, labels = embed(fitted.model, source, idx), torch.from_numpy(data.labels[idx])
+            assert recall_at_k(labels, features=f, ks=(1,))[1] == row[f"{part}_recall_1"]
+            if part == "val" and "val_score_recall_1" in h:
+                S = fitted.similarity.all_pairs(f)
+                assert recall_at_k(labels, scores=S, ks=(1,))[1] == row["val_score_recall_1"]
+        assert not fitted.model.training and not fitted.similarity.training
+    assert len(chosen) > 1
+
+
+def test_without_holdout_the_last_step_is_reported():
+    e = experiment(holdout=0.0, steps=25)
+    fitted = run(e)
+    assert fitted.chosen_step == 25 and list(fitted.history["step"]) == [0, 10, 20, 25]
+    assert not any(c.startswith("val") for c in fitted.history)
+
+
+@pytest.mark.parametrize("holdout", [0.1, 0.2, 0.34])
+def test_no_single_class_is_held_out(holdout):
+    """Recall@1 among one class is always 100: step 0, untrained, would win every time."""
+    for classes in range(4, 40):
+        data = image_set(classes)
+        held = set(data.labels[split(data, holdout, seed=0).val].tolist())
+        assert len(held) != 1, f"{data.train_classes} training classes"
+
+
+def test_only_the_fit_classes_are_trained_on():
+    data = image_set()
+    e = experiment(holdout=0.34)
+    parts = split(data, e.holdout, e.seed)
+    assert all(len(i) for i in (parts.fit, parts.val, parts.test))
+    classes = [set(data.labels[i].tolist()) for i in (parts.fit, parts.val, parts.test)]
+    assert not (classes[0] & classes[1] or classes[0] & classes[2] or classes[1] & classes[2])
+    asked = {True: set(), False: set()}
+
+    class Watched(Frozen):
+        def batch(self, idx, train):
+            asked[train] |= set(idx.tolist())
+            return super().batch(idx, train)
+
+    source = clusters(data)
+    run(e, data, Watched(source.x, FEATURES))
+    assert asked[True] == set(parts.fit.tolist())  # 30 batches of 12 see all of these
+    # what the other classes look like changes nothing in the training
+    other = source.x.clone()
+    other[np.concatenate([parts.val, parts.test])] *= -3
+    losses = [run(e, data, Frozen(x, FEATURES)).history["loss"] for x in (source.x, other)]
+    assert losses[0].equals(losses[1])
+
+
+# ------------------------------------------------------------------------- what goes wrong
+
+
+@pytest.mark.parametrize("name", ["PDDM+Quadruplet", "Triplet", "LiftedStruct"])
+def test_nan_is_caught_at_its_step(name):
+    data = image_set()
+    calls = []
+
+    class Poisoned(Frozen):
+        def batch(self, idx, train):
+            calls.append(train)
+            x = super().batch(idx, train)
+            return x * torch.nan if train and calls.count(True) == 7 else x
+
+    with pytest.raises(TrainingError, match=r"^step 7: the embedding f is not finite"):
+        run(experiment(method=name), data, Poisoned(clusters(data).x, FEATURES))
+
+
+@pytest.mark.parametrize("head_init", ["random", "pca"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_features_that_are_not_finite_are_caught(head_init, value):
+    data = image_set()
+    source = clusters(data)
+    e = experiment(head_init=head_init, holdout=0.34)
+    source.x[split(data, e.holdout, e.seed).fit[4], 2] = value
+    with pytest.raises((TrainingError, UserError), match="finite") as error:
+        run(e, data, source)
+    assert "\n" not in str(error.value)
+
+
+def test_check_finite_names_the_first_of_what_is_not_finite():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    ok, wrong = torch.ones(2), torch.tensor([1.0, torch.inf])
+    check_finite(3, {"a": ok}, {"embedding": model})  # no gradient yet: nothing to say
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    check_finite(3, {"a": ok}, {"embedding": model})
+    with pytest.raises(TrainingError, match="^step 3: b is not finite"):
+        check_finite(3, {"a": ok, "b": wrong, "c": wrong}, {})
+    model[1].weight.grad[0, 1] = torch.nan
+    with pytest.raises(TrainingError, match=r"^step 4: the gradient of embedding\.1\.weight"):
+        check_finite(4, {"a": ok}, {"unit": nn.Linear(1, 1), "embedding": model})
+
+
+FINE = dict(loss=0.7, score_range=0.3, dead=0.1, mean_distance=1.2)
+SIGNS = [
+    ({"score_range": 1e-7}, "one score to every pair (range 1.0e-07)"),
+    ({"dead": 0.97}, "97% of the unit's hidden units are dead"),
+    ({"mean_distance": 0.01}, "all features fell together (mean distance 0.010)"),
+    ({"loss": 2.001}, "the loss stands at its plateau 2"),
+]
+
+
+@pytest.mark.parametrize(("sign", "words"), SIGNS)
+@pytest.mark.parametrize("patience", [1, 3])
+def test_the_collapse_watch_waits_for_its_patience_and_forgets_a_recovery(sign, words, patience):
+    watch = CollapseWatch(plateau=2.0, patience=patience)
+    bad = FINE | sign
+    watch.see(0, **FINE)
+    for n in range(patience):
+        assert watch.message == ""
+        watch.see(10 + n, **bad)
+    assert watch.message.startswith("collapsed from step 10: ") and words in watch.message
+    watch.see(50, **FINE)
+    assert watch.message == ""  # recovered
+    for n in range(patience):
+        assert watch.message == ""
+        watch.see(60 + n, **bad)
+    assert watch.message.startswith("collapsed from step 60: ") and words in watch.message
+    watch.see(90, **bad)
+    assert watch.message.startswith("collapsed from step 60: ")
+
+
+def test_signs_just_inside_their_bounds_and_unknown_values_are_no_collapse():
+    watch = CollapseWatch(plateau=2.0, patience=1)
+    for change in (
+        {"score_range": 2e-3},
+        {"score_range": math.nan},  # a rival without mining
+        {"dead": 0.95},
+        {"mean_distance": 0.06},
+        {"loss": 2.02},
+        {"loss": 1.98},
+    ):
+        watch.see(1, **(FINE | change))
+        assert watch.message == "", change
+    lifted = CollapseWatch(plateau=math.nan, patience=1)
+    lifted.see(1, **FINE)
+    assert lifted.message == ""
+
+
+def test_several_signs_are_told_together():
+    watch = CollapseWatch(plateau=2.0, patience=2)
+    watch.see(5, **(FINE | {"dead": 1.0}))
+    watch.see(6, **(FINE | {"score_range": 0.0, "mean_distance": 0.0}))
+    assert watch.message == (
+        "collapsed from step 5: the similarity gives one score to every pair (range 0.0e+00); "
+        "all features fell together (mean distance 0.000)"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(method="Triplet", triplet_margin=0.0),
+        dict(method="Contrastive", contrastive_margin=0.0),
+        dict(method="PDDM+Quadruplet", alpha=0.0, lam=0.0),
+    ],
+    ids=str,
+)
+def test_margins_of_zero_have_a_plateau_of_zero_and_do_not_crash(changes):
+    assert len(run(experiment(steps=10, **changes)).history) == 2
+
+
+def test_a_run_whose_features_are_all_equal_is_told_to_have_collapsed():
+    data = image_set()
+    source = Frozen(torch.ones(len(data), FEATURES), FEATURES)
+    e = experiment(head_init="random", lr=0.0, eval_every=5)
+    message = run(e, data, source).collapse
+    assert message.startswith("collapsed from step 0: ")
+    assert "all features fell together" in message and "one score to every pair" in message
+    assert run(experiment(head_init="random", eval_every=5, lr=1e-3)).collapse == ""
+
+
+# ----------------------------------------------------------------------- start and optimiser
+
+
+def test_the_pca_start_is_sklearns_up_to_sign_and_keeps_distances_at_full_length():
+    x = clusters(image_set()).x
+    for d in (1, 3, FEATURES):
+        model = Embedding(FEATURES, d)
+        model.start_from_pca(x)
+        with torch.no_grad():
+            got = model.head(x)
+        pca = PCA(d, svd_solver="full").fit(x.double().numpy())
+        want = torch.from_numpy(pca.transform(x.double().numpy())).float()
+        sign = (got * want).sum(0).sign()
+        torch.testing.assert_close(got, want * sign, rtol=0, atol=1e-4)
+        model.start_from_pca(x.flip(0))  # the order of the images has no say in the sign
+        torch.testing.assert_close(model.head(x), got, rtol=0, atol=1e-4)
+    got, x = got.double(), x.double()
+    torch.testing.assert_close(torch.cdist(got, got), torch.cdist(x, x), rtol=0, atol=1e-4)
+
+
+def test_the_pca_start_is_taken_from_the_fit_classes_alone():
+    data = image_set()
+    source = clusters(data)
+    e = experiment(head_init="pca", lr=0.0, steps=1)
+    got = run(e, data, source).model.head.weight.detach()
+    fit_only = source.x[split(data, e.holdout, e.seed).fit]
+    want = torch.from_numpy(PCA(6, svd_solver="full").fit(fit_only.numpy()).components_)
+    torch.testing.assert_close((got * want).sum(1).abs(), torch.ones(6), rtol=0, atol=1e-4)
+
+
+def test_the_pca_start_needs_enough_features():
+    with pytest.raises(UserError, match=f"dim <= {FEATURES}") as error:
+        run(experiment(head_init="pca", dim=FEATURES + 1))
+    assert "\n" not in str(error.value)
+
+
+class Convolution(nn.Module):
+    """A small network with batch norm: [B, 3, H, W] -> [B, 5]."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 5, 3, stride=2), nn.BatchNorm2d(5)
+
+    def forward(self, x):
+        return torch.relu(self.norm(self.conv(x))).mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_weights_decay_and_biases_do_not_each_at_its_rate(kind):
+    e = experiment(optimizer=kind, lr=0.01, metric_lr=5.0, backbone_lr=0.1, weight_decay=0.03)
+    model, unit = Embedding(5, 6, Convolution()), build_similarity(e)
+    rates = {"head": 0.01, "unit": 0.05, "backbone": 0.001}
+    where = {id(p): (n, "unit") for n, p in unit.named_parameters()}
+    where |= {id(p): (n, n.split(".")[0]) for n, p in model.named_parameters()}
+    optim = optimiser(e, model, unit)
+    seen = []
+    for group in optim.param_groups:
+        for p in group["params"]:
+            name, part = where[id(p)]
+            seen.append(id(p))
+            assert group["lr"] == pytest.approx(rates[part]), name
+            is_weight = name.endswith("weight") and "norm" not in name
+            assert group["weight_decay"] == (0.03 if is_weight else 0), name
+    assert sorted(seen) == sorted(where)  # every parameter, once
+    assert type(optim).__name__.lower() == kind
+    if kind == "sgd":
+        assert all(group["momentum"] == 0.9 for group in optim.param_groups)
+
+
+def test_a_step_of_sgd_is_the_step_written_out():
+    data = image_set()
+    e = experiment(
+        optimizer="sgd", momentum=0.0, weight_decay=0.1, lr=0.5, steps=1, holdout=0.0, seed=3
+    )
+    e = make(**{**vars(e), "head_init": "random", "dropout": 0.0})
+    source = clusters(data)
+    after = run(e, data, source)
+    torch.manual_seed(e.seed)
+    model = Embedding(FEATURES, e.dim)
+    unit = build_similarity(e)
+    idx = split(data, 0, 3).fit[
+        next(training.class_balanced(data.labels[split(data, 0, 3).fit], 4, 3, e.seed))
+    ]
+    objective(model(source.x[idx]), torch.from_numpy(data.labels[idx]), unit, e).loss.backward()
+    for old, new, rate in ((model, after.model, 0.5), (unit, after.similarity, 0.5 * e.metric_lr)):
+        for (name, p), q in zip(old.named_parameters(), new.parameters(), strict=True):
+            decay = 0.1 * p if p.ndim > 1 else 0
+            torch.testing.assert_close(q, p - rate * (p.grad + decay), msg=name)
+
+
+# ------------------------------------------------------------------------------- finetuning
+
+
+def pictures(data, side=12, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randint(0, 256, (len(data), side, side, 3), generator=g, dtype=torch.uint8)
+    return Images(x, 5, Input(side, side - 2), "cpu")
+
+
+@pytest.mark.parametrize("head_init", ["random", "pca"])
+def test_finetuning_moves_the_network_but_not_its_batch_norm_statistics(head_init):
+    data = image_set(images=4)
+    torch.manual_seed(0)
+    net = Convolution()
+    net.norm.running_mean += 0.2
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    e = experiment(mode="finetune", steps=3, eval_every=1, holdout=0.0, dim=4, head_init=head_init)
+    a, b = (run(e, data, pictures(data), net) for _ in range(2))
+    state = a.model.backbone.state_dict()
+    for k, v in before.items():
+        assert torch.equal(net.state_dict()[k], v), k  # the caller's network is left alone
+        moved = not torch.equal(state[k], v)
+        assert moved == (
+            k not in ("norm.running_mean", "norm.running_var", "norm.num_batches_tracked")
+        )
+        assert torch.equal(state[k], b.model.backbone.state_dict()[k])
+    assert len(a.history) == 4 and np.isfinite(a.history["loss"]).all()
+
+
+def test_training_crops_and_flips_and_evaluation_does_not():
+    data = image_set(images=4)
+    source = pictures(data, side=6)  # crops of 4: 9 places, flipped or not
+    idx = np.arange(3)
+    mean, std = (
+        torch.tensor(v)[:, None, None] for v in (source.net_input.mean, source.net_input.std)
+    )
+    whole = (source.x[idx].permute(0, 3, 1, 2).float() / 255 - mean) / std
+    centre = source.batch(idx, train=False)
+    torch.testing.assert_close(centre, whole[:, :, 1:5, 1:5])
+    torch.manual_seed(0)
+    seen = [set() for _ in idx]
+    views = [(t, s, flip) for t in range(3) for s in range(3) for flip in (False, True)]
+    for _ in range(200):
+        for k, crop in enumerate(source.batch(idx, train=True)):
+            at = [v for v in views if torch.allclose(crop, view(whole[k], *v), atol=1e-5)]
+            assert len(at) == 1
+            seen[k].add(at[0])
+    assert all(s == set(views) for s in seen)
+
+
+def view(image, top, left, flip):
+    crop = image[:, top : top + 4, left : left + 4]
+    return crop.flip(2) if flip else crop
+
+
+# ------------------------------------------------------------------------------ the measures
+
+
+@pytest.mark.parametrize("name", ["Triplet", "PDDM score"])
+def test_the_measures_of_a_run_are_those_of_the_evaluation(name):
+    e = experiment(method=name)
+    torch.manual_seed(0)
+    unit = build_similarity(e).eval()
+    f = nn.functional.normalize(torch.randn(20, 6), dim=1)
+    labels = torch.arange(5).repeat_interleave(4)
+    measures, tables = evaluate_fully(f, labels, unit)
+    rankings = ["distance"] + ["score"] * (name == "PDDM score")
+    assert list(measures) == list(tables) == rankings
+    a, b = torch.triu_indices(20, 20, 1)
+    same = labels[a] == labels[b]
+    for ranking in rankings:
+        with torch.no_grad():
+            S = -(f[a] - f[b]).norm(dim=1) if ranking == "distance" else unit(f[a], f[b])
+        want = separation(S[same].numpy(), S[~same].numpy())
+        for k, v in want.items():
+            assert measures[ranking][k] == pytest.approx(v, abs=1e-6)
+        assert {k for k in measures[ranking] if "recall" in k} == {
+            f"recall_{k}" for k in (1, 2, 4, 8, 16)
+        }
+        assert tables[ranking]["left"].iloc[0] >= S.min() - 1e-5
+        assert tables[ranking]["right"].iloc[-1] <= S.max() + 1e-5
+
+
+# --------------------------------------------------------------------------------- the store
+
+
+@pytest.fixture
+def small_world():
+    """64 x 64 pictures, a colour a class, for smallnet without weights."""
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 256, (8, 3))
+    noise = rng.integers(-20, 20, (40, 64, 64, 3))
+    pixels = np.clip(np.repeat(colours, 5, 0)[:, None, None] + noise, 0, 255).astype(np.uint8)
+    return image_set(8, 5, lambda i: Image.fromarray(pixels[i]), "colours")
+
+
+def stored_experiment(**changes):
+    return experiment(
+        **{"data": "colours", "backbone": "smallnet", "weights": "none", "classes": 2, **changes},
+        batch_size=6,
+        steps=4,
+        eval_every=2,
+    )
+
+
+def test_a_stored_run_is_not_fitted_again_and_a_torn_one_is(tmp_path, small_world, monkeypatch):
+    fits, said = [], []
+    monkeypatch.setattr(training, "fit", lambda *a, fit=fit, **k: fits.append(1) or fit(*a, **k))
+
+    def ask(**changes):
+        force = changes.pop("force", False)
+        e = stored_experiment(**changes)
+        return fit_or_load(e, small_world, tmp_path, force=force, bar=False, say=said.append)
+
+    first = ask()
+    metrics, history, f = first.metrics, first.history, first.embeddings["f"]
+    assert len(fits) == 1 and said == []
+    second = ask()
+    assert len(fits) == 1 and second.id == first.id and second.metrics == metrics
+    pd.testing.assert_frame_equal(second.history, history)
+    assert ask(method="PDDM score").id == first.id and len(fits) == 1  # the same training
+    assert ask(seed=1).id != first.id and len(fits) == 2
+
+    torn = tmp_path / "runs" / first.id / "embeddings.npz"
+    torn.write_bytes(torn.read_bytes()[:-3])
+    again = ask()
+    assert len(fits) == 3 and len(said) == 1
+    assert "embeddings.npz" in said[0] and first.id in said[0] and "\n" not in said[0]
+    assert again.metrics == metrics and np.array_equal(again.embeddings["f"], f)
+    assert ask(force=True).metrics == metrics and len(fits) == 4
+    assert sorted(Store(tmp_path / "runs").ids()) == sorted({first.id, ask(seed=1).id})
+
+
+def test_a_run_holds_what_its_reader_promises(tmp_path, small_world):
+    r = fit_or_load(stored_experiment(), small_world, tmp_path, bar=False)
+    assert r.metrics.keys() == {"test", "train", "chosen_step", "collapse"}
+    assert r.metrics["test"].keys() == {"distance", "score"}
+    assert list(r.history["step"]) == [0, 2, 4] and "seconds" in r.history
+    e = r.embeddings
+    assert e["f"].shape == (20, 6) and e["f"].dtype == np.float32
+    assert np.array_equal(e["index"], small_world.test)
+    assert np.array_equal(e["labels"], small_world.labels[small_world.test])
+    np.testing.assert_allclose(np.linalg.norm(e["f"], axis=1), 1, atol=2e-3)
+    assert set(r.histograms["split"]) == {"test", "train"}
+    assert r.manifest["id"] == r.id and r.manifest["data"] == "colours"
+    # the stored unit and features give the stored measures, to the precision of float16
+    S = r.similarity().all_pairs(torch.from_numpy(e["f"]))
+    got = separation(*training.pair_scores(S, torch.from_numpy(e["labels"])))
+    assert got["auc"] == pytest.approx(r.metrics["test"]["score"]["auc"], abs=0.03)
+
+
+def test_the_id_of_a_run_changes_with_what_decides_its_numbers(tmp_path, small_world, monkeypatch):
+    weights = tmp_path / "net.pt"
+    weights.write_bytes(b"one")
+    copy = tmp_path / "copy.pt"
+    copy.write_bytes(b"one")
+
+    def of(data=small_world, **changes):
+        return run_id(stored_experiment(**changes), data)
+
+    base = of()
+    assert of() == base and of(method="PDDM score") == base
+    different = [of(lr=0.02), of(seed=1), of(method="Triplet"), of(data=image_set(8, 5))]
+    with_file = of(weights=str(weights))
+    assert of(weights=str(copy)) == with_file  # the content counts, not the place
+    weights.write_bytes(b"two")
+    different += [with_file, of(weights=str(weights))]
+    monkeypatch.setattr(training, "source_hash", lambda *_: "another code")
+    different.append(of())
+    assert len({base, *different}) == 1 + len(different)
+
+
+def test_a_file_of_weights_below_the_home_folder_counts_by_content_too(
+    tmp_path, small_world, monkeypatch
+):
+    """backbones.load expands ~, so the id must."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    ids = set()
+    for content in (b"one", b"two"):
+        (tmp_path / "net.pt").write_bytes(content)
+        ids.add(run_id(stored_experiment(weights="~/net.pt"), small_world))
+    assert len(ids) == 2
+
+
+def test_a_failing_run_leaves_nothing_in_the_store(tmp_path, small_world, monkeypatch):
+    def fails(*_, **__):
+        raise TrainingError("step 2: E_m is not finite; the step is not taken.")
+
+    monkeypatch.setattr(training, "objective", fails)
+    with pytest.raises(TrainingError):
+        fit_or_load(stored_experiment(), small_world, tmp_path, bar=False)
+    assert list(Store(tmp_path / "runs").ids()) == []
+
+
+def test_finetuned_runs_are_stored_too(tmp_path, small_world):
+    e = stored_experiment(mode="finetune", method="Triplet")
+    r = fit_or_load(e, small_world, tmp_path, bar=False)
+    assert r.metrics["test"].keys() == {"distance"} and len(r.history) == 3
+    assert r.id != run_id(stored_experiment(method="Triplet"), small_world)
