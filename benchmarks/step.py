@@ -59,7 +59,9 @@ def timed(step, repeats):
 
 def compare(m: int, d: int, quadruplets: int, repeats: int) -> dict:
     torch.manual_seed(0)
-    e = make("letter", data="made up", method="PDDM+Quadruplet", dropout=0.0, quadruplets=quadruplets)
+    e = make(
+        "letter", data="made up", method="PDDM+Quadruplet", dropout=0.0, quadruplets=quadruplets
+    )
     unit = PDDM(d, dropout=0.0)
     labels = torch.arange(m // 4).repeat_interleave(4)
     raw = torch.randn(m, d)

@@ -131,7 +131,9 @@ def _read(path: Path, name: str) -> dict[str, Tensor]:
         ) from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
+    ):
         raise UserError(f"weights {path}: not a state dict; expected names -> tensors of {name}.")
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 

@@ -147,7 +147,9 @@ def c10(runs: Runs, data: str) -> Verdict:
     """C10: the lead over the best rival, the rival being whichever has the highest mean."""
     means = {}
     for m in EUCLIDEAN_MINED:
-        values = [_value(run, m, "recall_1") for (d, n, _), run in runs.items() if (d, n) == (data, m)]
+        values = [
+            _value(run, m, "recall_1") for (d, n, _), run in runs.items() if (d, n) == (data, m)
+        ]
         if values:
             means[m] = np.mean(values)
     best = max(means, key=means.get) if means else "Triplet"

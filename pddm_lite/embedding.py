@@ -49,6 +49,8 @@ class Embedding(nn.Module):
         d, length = self.head.weight.shape
         if d > length:
             raise UserError(f"head_init pca needs dim <= {length} (the features), not {d}.")
+        if not torch.isfinite(x).all():
+            raise UserError("head_init pca: some features are not finite.")
         mean = x.double().mean(0)
         centred = x.double() - mean
         _, axes = torch.linalg.eigh(centred.T @ centred)  # ascending eigenvalues

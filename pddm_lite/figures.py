@@ -334,7 +334,7 @@ def _limits(t: pd.DataFrame, log: bool) -> tuple[float, float]:
 
 
 @style()
-def samples(data: ImageSet, classes: int = 6, images: int = 10) -> tuple[Figure, pd.DataFrame]:
+def samples(data: ImageSet, classes: int = 6, images: int = 9) -> tuple[Figure, pd.DataFrame]:
     """A contact sheet: a row a class, half of them of the training classes, a column an image."""
     side, names, rows, tiles = 96, [], [], []
     rng, n = np.random.default_rng(0), data.train_classes
@@ -349,8 +349,9 @@ def samples(data: ImageSet, classes: int = 6, images: int = 10) -> tuple[Figure,
         row += [np.full((side, side, 3), 255, np.uint8)] * (images - len(row))
         tiles.append(np.concatenate(row, axis=1))
     fig, axes = _grid(1, 1, 0.8 + len(tiles) * (WIDTH - 2.2) / images)
+    fig.set_layout_engine("compressed")  # knows that pictures keep their shape
     ax = axes[0, 0]
-    ax.imshow(np.concatenate(tiles))
+    ax.imshow(np.concatenate(tiles), interpolation="nearest")
     for k in range(1, max(images, len(tiles))):  # white gaps between the pictures
         ax.axvline(side * k - 0.5, color="white", linewidth=3)
         if k < len(tiles):
@@ -368,7 +369,7 @@ def save(
 ) -> Path:
     """Write figures/NAME.png, .svg, .csv (what it shows) and .json (its runs); the PNG's path.
 
-    The same figure gives the same bytes. Places (results, data_root) are left out of the .json.
+    The same figure gives the same bytes. Places (folders) are left out of the .json.
     """
     folder = study.folder / "figures"
     with style():
@@ -381,6 +382,7 @@ def save(
             )
     write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
     arguments = {k: v for k, v in study.arguments().items() if k not in ("results", "data_root")}
+    arguments["weights"] = Path(study.weights).name
     ids = sorted({run.id for run in (runs or {}).values()})
     about = {"figure": name, "study": arguments, "runs": ids}
     write_text(folder / f"{name}.json", json.dumps(about, indent=1) + "\n")

@@ -1,7 +1,7 @@
 """The double-header hinge loss (Eq. 3 and 4) and the losses of the paper's rivals.
 
 Every function returns one number (a tensor without axes) that carries gradient. Features f [m, d]
-are l2-normalised, labels [m] integers.
+are l2-normalised (LiftedStruct's may be free), labels [m] integers.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def contrastive(f: Tensor, labels: Tensor, margin: float = 0.5) -> Tensor:
 
 
 def triplet(f: Tensor, labels: Tensor, margin: float = 0.2) -> Tensor:
-    """FaceNet (Schroff et al. 2015, Eq. 1): max(0, D_ap + margin - D_an), D squared, semi-hard n."""
+    """FaceNet (Schroff et al. 2015, Eq. 1): max(0, D_ap + margin - D_an), squared D."""
     D = squared_distances(f)
     a, p, n = semihard_triplets(D.detach(), labels)
     return torch.relu(D[a, p] + margin - D[a, n]).mean()

@@ -26,17 +26,15 @@ class Method:
     free: float = 0.0  # 0: f on the unit sphere; else f is free, at this multiple of the head
 
     @property
-    def training(self) -> tuple[str, str, int]:
+    def training(self) -> tuple[str, str, int, float]:
         """What is trained, whatever ranks afterwards: rows that agree here share their runs."""
-        return (self.loss, self.similarity, self.headers)
+        return (self.loss, self.similarity, self.headers, self.free)
 
 
 METHODS = {
     "Contrastive": Method("contrastive", "euclidean", "distance", "Hadsell et al. 2006"),
     "Triplet": Method("triplet", "euclidean", "distance", "Schroff et al. 2015, semi-hard"),
-    "LiftedStruct": Method(
-        "lifted", "euclidean", "distance", "Song et al. 2016", free=15.0
-    ),
+    "LiftedStruct": Method("lifted", "euclidean", "distance", "Song et al. 2016", free=15.0),
     "Euclidean+Quadruplet": Method("quadruplet", "euclidean", "distance", "the paper, Fig. 4"),
     "Mahalanobis score": Method("quadruplet", "mahalanobis", "score", "the paper, Sec. 1"),
     "LMDM score": Method("quadruplet", "lmdm", "score", "the paper, Table 1"),

@@ -69,7 +69,7 @@ def hard_quadruplets(
 
 @torch.no_grad()
 def random_negatives(labels: Tensor, anchors: Tensor) -> Tensor:
-    """One uniformly drawn image of another class for each anchor: [Q] (torch's global generator)."""
+    """A uniformly drawn image of another class for each anchor: [Q] (torch's global generator)."""
     different = labels[anchors][:, None] != labels[None, :]
     return torch.multinomial(different.float(), 1)[:, 0]
 
@@ -81,8 +81,13 @@ def semihard_triplets(D: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor
     D [m, m] holds squared distances. For every ordered positive pair (a, p) the negative is the
     nearest one that is farther than p; where all negatives are nearer, the farthest of them (the
     rule of TensorFlow's triplet_semihard_loss).
+
+    Raises:
+        ValueError: the batch has one class alone, and so no negative.
     """
     same = labels[:, None] == labels[None, :]
+    if same.all():
+        raise ValueError("a batch needs images of two classes")
     positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=D.device)
     a, p = torch.nonzero(positive, as_tuple=True)
     rows = D[a]

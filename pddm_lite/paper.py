@@ -31,7 +31,14 @@ TABLE_1 = {
 
 # Table 2: flat top-1 (%) on ImageNet-10K, flat top-5 (%) on ImageNet 2010 (800 / 200 classes).
 TABLE_2 = {
-    "transfer": {"[5]": 6.4, "[26]": 16.7, "[23]": 18.1, "[18]": 19.2, "NCM [21]": 21.9, "PDDM": 28.4},
+    "transfer": {
+        "[5]": 6.4,
+        "[26]": 16.7,
+        "[23]": 18.1,
+        "[18]": 19.2,
+        "NCM [21]": 21.9,
+        "PDDM": 28.4,
+    },
     "zero-shot": {
         "ConSE": 28.5,
         "DeViSE": 31.8,

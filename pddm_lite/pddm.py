@@ -37,7 +37,8 @@ class Similarity(nn.Module):
         return self(f[i], f[j])
 
     def dead_share(self, f: Tensor, i: Tensor, j: Tensor) -> float:
-        """Share of hidden units that are 0 on every one of the pairs; 0 where there are none."""
+        """Share of a layer's units that are 0 on every one of the pairs, in the layer where it is
+        largest; 0 where there are no layers."""
         return 0.0
 
 
@@ -103,7 +104,9 @@ class PDDM(Similarity):
         # u = |f_i - f_j|,  v = (f_i + f_j) / 2
         u = (f_i - f_j).abs()
         v = (f_i + f_j) / 2
-        return self.W_s(self._hidden(self.W_u(u), self.W_v(v) if self.position else None)[-1])[..., 0]
+        a_v = self.W_v(v) if self.position else None
+        # S = W_s c + b_s
+        return self.W_s(self._hidden(self.W_u(u), a_v)[-1])[..., 0]
 
     def _hidden(self, a_u: Tensor, a_v: Tensor | None) -> tuple[Tensor, ...]:
         """(u', v', c) of Eq. 2 from a_u = W_u u + b_u and a_v = W_v v + b_v; LMDM: (u', c)."""
@@ -126,8 +129,7 @@ class PDDM(Similarity):
 
     @torch.no_grad()
     def dead_share(self, f: Tensor, i: Tensor, j: Tensor) -> float:
-        dead = [(h == 0).all(dim=0) for h in self._layers(f, i, j)]
-        return torch.cat(dead).float().mean().item()
+        return max((h == 0).all(dim=0).float().mean().item() for h in self._layers(f, i, j))
 
     @torch.no_grad()
     def all_pairs(self, f: Tensor, tile: int = 0) -> Tensor:

@@ -1,4 +1,4 @@
-"""Committed evidence: copy a finished study into results/reference/, and its tables into the README.
+"""Committed evidence: copy a finished study to results/reference/, its tables to the README.
 
     python -m pddm_lite.reference add [the options of run_all.py]   copy that study's results
     python -m pddm_lite.reference readme [--check]                  rewrite the README's tables
@@ -23,12 +23,15 @@ from .study import EMBEDDED, Study
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
-BEGIN, END = "<!-- results: begin (python -m pddm_lite.reference readme) -->", "<!-- results: end -->"
+BEGIN, END = (
+    "<!-- results: begin (python -m pddm_lite.reference readme) -->",
+    "<!-- results: end -->",
+)
 PHOTOGRAPHS = ("00_start_here", "samples")  # what shows pictures of the data
 
 
 def raw_values(runs: dict) -> pd.DataFrame:
-    """Every measure of every run: data, split, method, seed, ranking, measure, value, run, collapse."""
+    """Every measure of every run in tidy form."""
     rows = []
     for (data, method, seed), run in runs.items():
         m = run.metrics

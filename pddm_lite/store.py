@@ -34,7 +34,9 @@ def write_atomic(path: Path, write: Callable) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
     except OSError as err:
-        raise UserError(f"results folder {path.parent} cannot be written ({err.strerror}).") from None
+        raise UserError(
+            f"results folder {path.parent} cannot be written ({err.strerror})."
+        ) from None
     try:
         with os.fdopen(handle, "wb") as f:
             write(f)
@@ -76,7 +78,9 @@ def environment(device: str = "cpu") -> dict:
 
     def git(*args: str) -> str:
         try:
-            run = subprocess.run(["git", *args], cwd=here, capture_output=True, text=True, timeout=10)
+            run = subprocess.run(
+                ["git", *args], cwd=here, capture_output=True, text=True, timeout=10
+            )
             return run.stdout.strip() if run.returncode == 0 else ""
         except (OSError, subprocess.TimeoutExpired):
             return ""
@@ -122,12 +126,12 @@ class Store:
             for name, digest in manifest["files"].items():
                 if hashlib.sha256((path / name).read_bytes()).hexdigest() != digest:
                     return f"{name} was changed or torn"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return "its manifest or a file of it cannot be read"
         return ""
 
     def save(self, run_id: str, files: dict[str, object], manifest: dict) -> None:
-        """Write a run: file name -> DataFrame (.csv), dict (.json), arrays (.npz) or state (.pt)."""
+        """Write a run: file name -> frame (.csv), dict (.json), arrays (.npz) or state (.pt)."""
         final = self.path(run_id)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -171,7 +175,7 @@ class Store:
 
     def ids(self) -> Iterable[str]:
         """Ids of complete runs, sorted."""
-        return sorted(p.parent.name for p in self.folder.glob("*/manifest.json"))
+        return sorted(p.parent.name for p in self.folder.glob("[!.]*/manifest.json"))
 
 
 def _encode(name: str, value) -> bytes:

@@ -1,4 +1,4 @@
-"""A study: which data, network, methods and seeds one batch is about. Notebooks and run_all share it."""
+"""A study: the data, network, methods and seeds of a batch; shared by notebooks and run_all."""
 
 from __future__ import annotations
 
@@ -201,7 +201,9 @@ class Study:
         out = {}
         for name in ("", *self.variants):
             methods, changes = VARIANTS.get(name, (("PDDM+Quadruplet", "Euclidean+Quadruplet"), {}))
-            for key, run in self.runs(methods, **changes).items() if set(methods) & set(self.methods) else ():
+            for key, run in (
+                self.runs(methods, **changes).items() if set(methods) & set(self.methods) else ()
+            ):
                 data, method_name, seed = key
                 out[data, name, method_name, seed] = run
         return out

@@ -21,7 +21,7 @@ PAPER_HALF = {
 
 
 def recall_table(runs: dict[tuple[str, str, int], Run], data: str) -> pd.DataFrame:
-    """Table 1 for one data set: a row a method, columns R@1 .. R@32, AUC, seeds, and the paper's R@1.
+    """Table 1 for one data set: a row a method, columns R@1 .. R@32, AUC, seeds, the paper's R@1.
 
     Values are "mean +- spread" (standard deviation over seeds), Recall in percent. The last column
     is from the paper's own data set and network, for the order of methods, not for the level.
@@ -43,7 +43,7 @@ def recall_table(runs: dict[tuple[str, str, int], Run], data: str) -> pd.DataFra
 
 
 def spread(values: pd.Series, digits: int) -> str:
-    """"mean ± standard deviation" of the values; the mean alone for one; "" for none."""
+    """ "mean ± standard deviation" of the values; the mean alone for one; "" for none."""
     if len(values) == 0:
         return ""
     text = f"{values.mean():.{digits}f}"
@@ -77,9 +77,10 @@ def protocol(study: Study, runs: dict[tuple[str, str, int], Run]) -> str:
     run = next(iter(runs.values()))
     e, m = run.experiment, run.manifest
     held = f"step chosen on {e.holdout:.0%} held-out training classes" if e.holdout else "last step"
+    weights = e.weights.rpartition("/")[2] or "default weights"
     return (
-        f"{e.backbone} ({e.weights.rpartition('/')[2] or 'default weights'}), {e.mode}, d = {e.dim}, "
-        f"m = {e.batch_size} = {e.classes} x {e.images}, recipe '{study.recipe}', up to {e.steps:,} "
+        f"{e.backbone} ({weights}), {e.mode}, d = {e.dim}, m ="
+        f" {e.batch_size} = {e.classes} x {e.images}, recipe '{study.recipe}', up to {e.steps:,} "
         f"steps, {held}; seeds {', '.join(map(str, study.seeds))}; "
         f"{m['gpu'] or m['cpu']}, torch {m['torch']}"
     )

@@ -24,7 +24,6 @@ from .evaluation.retrieval import KS, recall_at_k
 from .evaluation.scores import histogram, pair_scores, separation
 from .experiments import Experiment
 from .methods import build_similarity, method, objective, plateau
-from .mining import positive_pairs
 from .pddm import Euclidean, Similarity
 from .progress import progress
 from .store import Store, environment, source_hash
@@ -70,9 +69,7 @@ class Images:
         images = self.x[torch.from_numpy(idx).to(self.x.device)].to(self.device)
         crop = self.net_input.crop
         if not train:
-            return data_features.normalise(
-                data_features.centre_crop(images, crop), self.net_input
-            )
+            return data_features.normalise(data_features.centre_crop(images, crop), self.net_input)
         room = images.shape[1] - crop
         top, left = (torch.randint(0, room + 1, (len(idx),)).tolist() for _ in range(2))
         flip = torch.rand(len(idx)) < 0.5
@@ -116,7 +113,8 @@ class CollapseWatch:
 
     Four signs are looked at on each evaluation: the range of S over the mined graph, the share of
     the unit's hidden units that are 0 on every pair of a batch, the mean distance between features
-    of a batch (0 to 2), and the loss standing at the value of a collapsed run (methods.plateau).
+    of a batch (0 to 2), and, beside one of these, the loss standing at the value of a collapsed
+    run (methods.plateau).
     A sign must be seen `patience` times in a row; a run that recovers is no collapse.
     """
 
@@ -133,10 +131,15 @@ class CollapseWatch:
         if score_range < 1e-5:
             signs.append(f"the similarity gives one score to every pair (range {score_range:.1e})")
         if dead > 0.95:
-            signs.append(f"{dead:.0%} of the unit's hidden units are dead")
+            signs.append(f"{dead:.0%} of the units of one of its layers are dead")
         if mean_distance < 0.05:
             signs.append(f"all features fell together (mean distance {mean_distance:.3f})")
-        if not math.isnan(self.plateau) and abs(loss / self.plateau - 1) < 0.005:
+        # with every positive pair mined a sound run may stand near the plateau: no sign alone
+        if (
+            signs
+            and not math.isnan(self.plateau)
+            and abs(loss - self.plateau) < 0.005 * self.plateau
+        ):
             signs.append(f"the loss stands at its plateau {self.plateau:g}")
         self._count = self._count + 1 if signs else 0
         if self._count == 1:
@@ -235,7 +238,11 @@ def fit(
     if e.head_init == "pca":
         body = Embedding(source.features, e.dim, model.backbone)
         body.head = nn.Identity()
-        start = source.x[torch.from_numpy(parts.fit)] if backbone is None else _raw(body, source, parts.fit)
+        start = (
+            source.x[torch.from_numpy(parts.fit)]
+            if backbone is None
+            else _raw(body, source, parts.fit)
+        )
         model.head.to(device)
         model.start_from_pca(start)
     averaged = (copy.deepcopy(model), copy.deepcopy(similarity)) if e.average else None
@@ -251,7 +258,7 @@ def fit(
         m, s = averaged or (model, similarity)
         m.eval(), s.eval()
         row = {"step": step}
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng():  # looking draws nothing from the training
             f = embed(m, source, probe)
             o = objective(f, labels[probe], s, e)
             a, b = torch.triu_indices(len(probe), len(probe), 1, device=device)
@@ -271,7 +278,10 @@ def fit(
         times.append({"step": step, "seconds": seconds})
         value = row.get("val_recall_1", float(step))
         if value > best_value:
-            best_value, best = value, (step, copy.deepcopy(m.state_dict()), copy.deepcopy(s.state_dict()))
+            best_value, best = (
+                value,
+                (step, copy.deepcopy(m.state_dict()), copy.deepcopy(s.state_dict())),
+            )
 
     evaluate(0)
     steps = progress(range(1, e.steps + 1), f"{e.method}, {data.title}, seed {e.seed}", bar)
@@ -395,9 +405,10 @@ class Run:
 
 
 def run_id(e: Experiment, data: data_base.ImageSet) -> str:
-    """Name of a run: a hash of its settings, its data, its weights and the code that computes it."""
+    """Name of a run: a hash of its settings, data, weights and the code that computes it."""
     settings = e.settings()
     weights = backbones.SHIPPED if e.backbone == "smallnet" and not e.weights else Path(e.weights)
+    weights = weights.expanduser()
     if weights.is_file():  # the content counts, not the place
         settings["weights"] = data_base.fingerprint(weights.read_bytes())
     return data_base.fingerprint(

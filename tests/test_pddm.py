@@ -242,7 +242,7 @@ def test_dead_share_counts_the_units_that_no_pair_wakes():
         s.W_u.bias[:4] = -100.0
         s.W_c.bias[:3] = -100.0
         s.W_u.bias[4:] = s.W_v.bias[:] = s.W_c.bias[3:] = 100.0
-    assert s.dead_share(f, i, j) == pytest.approx(7 / 30)
+    assert s.dead_share(f, i, j) == pytest.approx(4 / 10)  # the deadest layer
     assert Euclidean().dead_share(f, i, j) == 0
     assert Mahalanobis(10).dead_share(f.float(), i, j) == 0
 

@@ -18,7 +18,7 @@ REAL = {
 }
 SYNTHETIC = {"synthetic_birds": "birds", "synthetic_cars": "cars"}
 # species x images of the embedded world, by profile: scale alone
-WORLDS = {"smoke": (40, 8), "quick": (100, 20), "paper": (200, 40)}
+WORLDS = {"smoke": (40, 8), "quick": (200, 12), "paper": (1000, 20)}
 HETEROGENEITY = 0.7
 
 
@@ -40,6 +40,8 @@ def load(name: str, root: str | Path = "", profile: str = "quick") -> ImageSet:
     Raises:
         UserError: unknown name; missing, empty or unfit data.
     """
+    if profile not in WORLDS:
+        raise unknown("profile", profile, WORLDS)
     base, _, knob = name.partition("@")
     if base in SYNTHETIC:
         try:

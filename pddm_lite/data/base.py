@@ -49,7 +49,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Split:
-    """Indices into an ImageSet: fit trains, val (held-out training classes) chooses, test reports."""
+    """Indices into an ImageSet: fit trains, val (held-out classes) chooses, test reports."""
 
     fit: np.ndarray
     val: np.ndarray
@@ -63,6 +63,8 @@ def split(data: ImageSet, holdout: float, seed: int) -> Split:
     """
     order = np.random.default_rng([seed, 7]).permutation(data.train_classes)
     held = order[: round(holdout * data.train_classes)]
+    if len(held) == 1:  # Recall among one class is always 100 and chooses nothing
+        held = held[:0]
     is_val = np.isin(data.labels, held)
     train = data.labels < data.train_classes
     return Split(

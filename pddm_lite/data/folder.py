@@ -51,8 +51,10 @@ class _Reader:
                 self._zip = self._zip or zipfile.ZipFile(self.path)
                 data = self._zip.read(name)
             return Image.open(io.BytesIO(data)).convert("RGB")
-        except (OSError, zipfile.BadZipFile, SyntaxError, Image.DecompressionBombError) as err:
-            reason = str(err).replace(str(self.path), "").split("\n")[0]
+        except (
+            Exception
+        ) as err:  # zlib.error, BadZipFile, ValueError, EOFError, ...: all mean broken
+            reason = (str(err) or type(err).__name__).replace(str(self.path), "").split("\n")[0]
             raise UserError(
                 f"{self.path}/{name}: cannot be read as an image ({reason}); "
                 "replace or remove that file."
@@ -91,6 +93,9 @@ def open_folder(
     classes = [n.split("/")[:-1] for n in names]
     while all(c for c in classes) and len({c[0] for c in classes}) == 1 and len(classes[0]) > 1:
         classes = [c[1:] for c in classes]  # a common top folder is no class
+    loose = next((n for n, c in zip(names, classes, strict=True) if not c), "")
+    if loose and any(classes):
+        raise UserError(f"{name}: {loose} lies beside the class folders; move it into one or away.")
     class_of = ["/".join(c) for c in classes]
     class_names = tuple(sorted(set(class_of)))
     if expect and (len(class_names), len(names)) != expect:

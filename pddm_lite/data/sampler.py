@@ -1,4 +1,4 @@
-"""Batches of K classes x n images, as the paper's mining asks for (Sec. 3.3: at least 4 a class)."""
+"""Batches of classes x images, as the paper's mining asks for (Sec. 3.3: at least 4 a class)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import UserError
 def class_balanced(
     labels: np.ndarray, classes: int, images: int, seed: int
 ) -> Iterator[np.ndarray]:
-    """Endless batches of positions in `labels` [N]: `classes` classes, `images` different images each.
+    """Endless batches of positions in `labels` [N]: `classes` classes, `images` images of each.
 
     Classes come in shuffled rounds, each class's images likewise, so that all are seen about
     equally often. The same seed gives the same batches.
@@ -24,7 +24,7 @@ def class_balanced(
     if len(names) < classes:
         raise UserError(
             f"a batch holds {classes} classes, but only {len(names)} train; "
-            f"set classes to {len(names)} or less (and batch_size with it)."
+            f"try --set classes={len(names)} --set batch_size={len(names) * images}."
         )
     if counts.min() < images:
         raise UserError(

@@ -72,6 +72,8 @@ def recall_at_k(
             S = 2 * features[queries] @ features.T - squares[None, :]
         else:
             S = scores[queries]
+        if not torch.isfinite(S).all():  # NaN compares False with everything: it would rank first
+            raise UserError("Recall@K: some scores are not finite.")
         found.append(ranks_of_best_positive(S, labels, queries))
     rank = torch.cat(found)
     rank = rank[rank > 0]

@@ -1,4 +1,4 @@
-"""How well a similarity tells positive from negative pairs: overlap, AUC, equal-error rate (Fig. 1b)."""
+"""How well a similarity tells positive from negative pairs (Fig. 1b): overlap, AUC, EER."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def separation(positive: np.ndarray, negative: np.ndarray) -> dict[str, float]:
     eer: error rate at the threshold where as many positives are rejected as negatives accepted.
     overlap: area shared by the two densities, in 100 bins that each hold as much of the balanced
     mixture of the two. As the others it does not change under a monotone transform of the scores,
-    so that distances and scores can be compared.
+    so that distances and scores can be compared. Small samples overlap less by chance alone:
+    compare overlaps of equally many pairs.
 
     Raises:
         UserError: an empty sample or one with NaN.

@@ -81,7 +81,7 @@ def _parse(notebook: str, key: str, kind: str, text: str) -> object:
 
 
 def _arguments(study: Study, name: str, parameters: dict) -> dict[str, object]:
-    """Values for the parameters cell; paths as seen from notebooks/, so that no copy names a machine."""
+    """Values for the parameters cell; paths relative to notebooks/: no copy names a machine."""
     given = study.arguments()
     for key in ("results", "data_root", "weights"):
         if os.path.isabs(given[key]):

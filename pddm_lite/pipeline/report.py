@@ -31,9 +31,10 @@ th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align:
 figure { margin: 1.5rem 0; } figure img, .nb img { max-width: 100%; background: #fff;
   border-radius: 4px; } figcaption, .small { font-size: .85rem; opacity: .8; }
 pre, code { font: .85rem/1.45 ui-monospace, monospace; } pre { overflow-x: auto; background:
-  var(--soft); padding: .6rem .8rem; border-radius: 4px; } .card { border-left: 4px solid var(--bad);
-  padding-left: .8rem; white-space: pre-wrap; }
-details { margin: .6rem 0; border: 1px solid var(--line); border-radius: 6px; padding: .4rem .9rem; }
+  var(--soft); padding: .6rem .8rem; border-radius: 4px; } .card { padding-left: .8rem;
+  border-left: 4px solid var(--bad); white-space: pre-wrap; }
+details { margin: .6rem 0; border: 1px solid var(--line); border-radius: 6px;
+  padding: .4rem .9rem; }
 summary { cursor: pointer; font-weight: 600; } details details { border: 0; padding: 0; }
 details details summary { font-weight: 400; opacity: .7; font-size: .85rem; }
 """
@@ -103,9 +104,9 @@ def write(
     made = environment(study.device)
     parts.append(
         f'<p class="small">pddm-lite {__version__}, commit {made["commit"] or "unknown"}'
-        f"{' (with changes)' if made['changed'] else ''}; {html.escape(made['gpu'] or made['cpu'])}; "
-        f"Python {made['python']}, torch {made['torch']}; <code>{html.escape(made['command'])}</code>"
-        "</p>"
+        f"{' (with changes)' if made['changed'] else ''}; "
+        f"{html.escape(made['gpu'] or made['cpu'])}; Python {made['python']}, torch "
+        f"{made['torch']}; <code>{html.escape(made['command'])}</code></p>"
     )
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -153,9 +154,7 @@ def _notebook(path: Path) -> str:
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     exporter.exclude_anchor_links = True
     body, _ = exporter.from_notebook_node(nb)
-    body = re.sub(
-        r'(<div class="jp-(?:Cell-)?input[^>]*>|<div class="input_area">)', r"\1", body
-    )
+    body = re.sub(r'(<div class="jp-(?:Cell-)?input[^>]*>|<div class="input_area">)', r"\1", body)
     note = "" if complete else " (not complete)"
     seconds = ""
     if complete:

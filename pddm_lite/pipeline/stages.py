@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,6 +16,8 @@ from pathlib import Path
 import torch
 
 from .. import training
+from ..data import split
+from ..data.sampler import class_balanced
 from ..errors import UserError, unknown
 from ..experiments import Experiment
 from ..store import Store, source_hash
@@ -65,7 +67,8 @@ def lock(results: Path) -> Iterator[None]:
         handle = open(results / ".lock", "a+")  # noqa: SIM115
     except OSError as err:
         raise UserError(
-            f"results folder {results} cannot be written ({err.strerror}); choose another by --results."
+            f"results folder {results} cannot be written ({err.strerror}); "
+            "choose another by --results."
         ) from None
     with handle:
         try:
@@ -109,6 +112,8 @@ def _data(study: Study) -> None:
         began = time.time()
         data = study.load(name)
         e = study.experiment(name, study.methods[0], study.seeds[0])
+        fit = split(data, e.holdout, e.seed).fit
+        next(class_balanced(data.labels[fit], e.classes, e.images, e.seed))  # or UserError, now
         if e.mode == "frozen":
             # all the machine's cores for this one long job, one thread a worker afterwards
             torch.set_num_threads(os.cpu_count() or 1)
@@ -159,7 +164,7 @@ def _runs(study: Study, executor: Executor, force: bool) -> list[str]:
 
 
 def _label(study: Study, e: Experiment, title: str) -> str:
-    """What a run is called on the terminal: its method, data and seed, and what a variant changes."""
+    """A run's name on the terminal: method, data and seed, and what a variant changes."""
     base = study.experiment(e.data, e.method, e.seed).settings()
     changed = [f"{k}={v}" for k, v in e.settings().items() if v != base[k]]
     return f"{e.method}, {title}, seed {e.seed}" + (f" ({', '.join(changed)})" if changed else "")
@@ -167,7 +172,7 @@ def _label(study: Study, e: Experiment, title: str) -> str:
 
 def _collect(executor: Executor, tasks: dict[str, tuple], stage: str) -> list[str]:
     """Submit all tasks, print a line as each ends, return failure cards."""
-    futures = {executor.submit(*task): name for name, task in tasks.items()}
+    futures: dict[Future, str] = {executor.submit(*task): n for n, task in tasks.items()}
     failures = []
     began = time.time()
     for done, future in enumerate(as_completed(futures), 1):
@@ -206,7 +211,10 @@ def _notebooks(
 def repeat(study: Study, args: argparse.Namespace, name: str) -> str:
     """The command that executes just that notebook again."""
     words = ["python", "run_all.py", "--only", name]
-    for flag in "profile data data_root backbone weights mode recipe methods seeds variants results device".split():
+    flags = (
+        "profile data data_root backbone weights mode recipe methods seeds variants results device"
+    )
+    for flag in flags.split():
         value = getattr(args, flag)
         if value and value != cli.parser().get_default(flag):
             words += [f"--{flag.replace('_', '-')}", value]
@@ -248,7 +256,9 @@ def _reasons(store: Store) -> Callable:
     known = []
     for identity in store.ids():
         try:
-            known.append((store.json(identity, "config.json"), store.json(identity, "manifest.json")))
+            known.append(
+                (store.json(identity, "config.json"), store.json(identity, "manifest.json"))
+            )
         except (OSError, ValueError):
             continue
 

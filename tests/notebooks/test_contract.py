@@ -76,15 +76,14 @@ def test_parameters_are_the_arguments_of_a_study_with_types_that_hold(path):
     for m in lines.values():
         value, kind = ast.literal_eval(m["value"]), m["type"]
         assert type(value).__name__ == kind.partition("[")[0]
-    # any order or name but that of the signature would hand a value to the wrong argument
     calls = [
         node
         for cell in code(path)
         for node in ast.walk(ast.parse(cell.source))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "Study.of"
     ]
-    assert len(calls) == 1 and calls[0].keywords == []
-    assert [ast.unparse(a) for a in calls[0].args] == SIGNATURE
+    assert len(calls) == 1 and calls[0].args == []
+    assert {k.arg: ast.unparse(k.value) for k in calls[0].keywords} == {n: n for n in SIGNATURE}
 
 
 @every
