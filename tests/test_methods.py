@@ -24,7 +24,8 @@ def batch(seed=0, classes=5, images=4):
 
 
 def experiment(name, **changes):
-    return make(data="any", method=name, dim=DIM, **changes)
+    fixed = dict(easy_negatives=0, beta=1.0, lam=0.5)  # the paper's, whatever the recipe says
+    return make(data="any", method=name, dim=DIM, **{**fixed, **changes})
 
 
 def unit(e, seed=0):

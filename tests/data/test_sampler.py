@@ -82,7 +82,7 @@ def test_two_samplers_do_not_disturb_each_other():
 @pytest.mark.parametrize(
     ("sizes", "classes", "images", "named"),
     [
-        ((4, 4, 4), 4, 4, ["4 classes", "only 3 train", "set classes to 3"]),
+        ((4, 4, 4), 4, 4, ["4 classes", "only 3 train", "--set classes=3"]),
         ((4, 3, 4), 2, 4, ["4 images", "smallest class has 3"]),
         ((9, 1), 2, 2, ["2 images", "smallest class has 1"]),
         ((7,), 2, 4, ["2 classes", "only 1 train"]),
