@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from . import paper
+from .experiments import VARIANTS
 from .methods import METHODS
 from .training import Run
 
@@ -17,7 +19,10 @@ REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
 NOT_ENOUGH = "not enough evidence"
 
+PDDM, EUCLIDEAN = "PDDM+Quadruplet", "Euclidean+Quadruplet"  # the two minings compared
+
 Runs = dict[tuple[str, str, int], Run]  # (data, method, seed) -> run
+VariantRuns = dict[tuple[str, str, str, int], Run]  # (data, variant, method, seed) -> run
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,12 @@ class Verdict:
     verdict: str
     note: str
     seeds: int
+    part: str = ""  # which half of its claim, where a claim has two
+
+
+def count(n: int, noun: str) -> str:
+    """ "1 seed", "2 seeds"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -74,13 +85,16 @@ def _paired(
     ]
 
 
-def _difference(claim: str, a: str, b: str, measure: str = "recall_1", sign: int = 1):
+def _difference(
+    claim: str, a: str, b: str, measure: str = "recall_1", sign: int = 1, part: str = ""
+):
     unit = "Recall@1, points" if measure == "recall_1" else measure
 
     def f(runs: Runs, data: str) -> Verdict:
         values = _paired(runs, data, a, b, measure, sign)
         what = f"{a} - {b}" if sign > 0 else f"{b} - {a}"
-        return Verdict(claim, data, f"{unit}: {what}", *_decided(values, 0.0), "", len(values))
+        decided = _decided(values, 0.0)
+        return Verdict(claim, data, f"{unit}: {what}", *decided, "", len(values), part)
 
     return f
 
@@ -98,32 +112,30 @@ def c1_same_features(runs: Runs, data: str) -> Verdict:
         if d == data and m == "PDDM score"
     ]
     what = "overlap: Euclidean distance - PDDM score, on PDDM's own features"
-    return Verdict("C1", data, what, *_decided(values, 0.0), "stricter than Fig. 1b", len(values))
+    decided, part = _decided(values, 0.0), "both on PDDM's own features"
+    return Verdict("C1", data, what, *decided, "stricter than Fig. 1b", len(values), part)
 
 
 def c4(runs: Runs, data: str) -> Verdict:
     """C4: steps that Euclidean mining needs for one step of PDDM mining, to a common level.
 
-    The level is nine tenths of the way from the start's test Recall@1 (the same head for both) up
-    to the lower of the two curves' best, seed by seed. A curve that never rises above its start
-    has no level to reach: that seed says nothing.
+    The level is `common_level`'s, seed by seed; a seed without one says nothing.
     """
     ratios, silent = [], 0
     for seed in sorted({s for d, m, s in runs if d == data}):
-        pair = [runs.get((data, m, seed)) for m in ("Euclidean+Quadruplet", "PDDM+Quadruplet")]
-        if None in pair:
+        pair = {m: runs[data, m, seed] for m in (EUCLIDEAN, PDDM) if (data, m, seed) in runs}
+        if len(pair) < 2:
             continue
-        curves = [run.history.set_index("step")["test_recall_1"] for run in pair]
-        start, best = curves[0].iloc[0], min(c.max() for c in curves)
-        if best - start < 0.5:  # half a point of Recall@1 is noise
+        found = common_level(
+            {m: run.history.set_index("step")["test_recall_1"] for m, run in pair.items()}
+        )
+        if found is None:
             silent += 1
-            continue
-        level = start + 0.9 * (best - start)
-        first = [_first_step(c, level) for c in curves]
-        ratios.append(first[0] / first[1])
+        else:
+            ratios.append(found[1][EUCLIDEAN] / found[1][PDDM])
     # ratios are judged on the log scale, where 2 and 1/2 are as far from 1
     mean, low, high, verdict = decide(np.log2(ratios) if ratios else [], 1.0)
-    note = f"{silent} seeds without a rise over the start" if silent else ""
+    note = f"{count(silent, 'seed')} without a rise over the start" if silent else ""
     what = "steps of Euclidean mining per step of PDDM mining to a common test Recall@1"
     return Verdict(
         "C4", data, what, *(2.0**v for v in (mean, low, high)), 2.0, verdict, note, len(ratios)
@@ -131,13 +143,25 @@ def c4(runs: Runs, data: str) -> Verdict:
 
 
 def _first_step(curve: pd.Series, level: float) -> float:
-    """Step at which the curve first reaches the level, between evaluations linearly."""
+    """Step at which a curve that starts below the level reaches it, linear between evaluations."""
     steps, values = curve.index.to_numpy(float), curve.to_numpy()
     at = int(np.argmax(values >= level))
-    if at == 0:
-        return max(steps[0], 1.0)
     rise = (level - values[at - 1]) / (values[at] - values[at - 1])
-    return steps[at - 1] + rise * (steps[at] - steps[at - 1])
+    return float(steps[at - 1] + rise * (steps[at] - steps[at - 1]))
+
+
+def common_level(curves: dict[str, pd.Series]) -> tuple[float, dict[str, float]] | None:
+    """(level, step at which each curve reaches it), of test Recall@1 by step.
+
+    The level is nine tenths of the way from the start (the same head, so the same for all) up to
+    the lowest of the curves' best. None where that way is under half a point: that is noise.
+    """
+    start = max(c.iloc[0] for c in curves.values())
+    best = min(c.max() for c in curves.values())
+    if best - start < 0.5:
+        return None
+    level = float(start + 0.9 * (best - start))
+    return level, {m: _first_step(c, level) for m, c in curves.items()}
 
 
 EUCLIDEAN_MINED = ("Contrastive", "Triplet", "LiftedStruct", "Euclidean+Quadruplet")
@@ -161,7 +185,14 @@ def c10(runs: Runs, data: str) -> Verdict:
 # claim -> functions of (runs, data); methods each needs
 DECIDERS: dict[str, list[Callable[[Runs, str], Verdict]]] = {
     "C1": [
-        _difference("C1", "PDDM score", "Euclidean+Quadruplet", "overlap", -1),
+        _difference(
+            "C1",
+            "PDDM score",
+            "Euclidean+Quadruplet",
+            "overlap",
+            sign=-1,
+            part="each on features of its own",
+        ),
         c1_same_features,
     ],
     "C4": [c4],
@@ -176,6 +207,62 @@ DECIDERS: dict[str, list[Callable[[Runs, str], Verdict]]] = {
 def verdicts(runs: Runs, data: Sequence[str]) -> pd.DataFrame:
     """A row a claim and data set: the fields of Verdict, and the claim in words."""
     rows = [f(runs, name) for name in data for fs in DECIDERS.values() for f in fs]
-    table = pd.DataFrame([vars(v) for v in rows])
-    table.insert(1, "text", table["claim"].map(paper.CLAIMS))
+    table = pd.DataFrame(rows, columns=[f.name for f in dataclasses.fields(Verdict)])
+    part = table.pop("part")
+    text = table["claim"].map(paper.CLAIMS)
+    table.insert(1, "text", text.where(part == "", text + ", " + part))
     return table
+
+
+# ------------------------------------------------------------------- variants of the recipe
+
+
+def recipe_effects(variant_runs: VariantRuns) -> pd.DataFrame:
+    """Paired differences between variants of the recipe: what figure, tables and words show.
+
+    Rows whose `compared` is "change": a variant's test Recall@1 by distance minus that of the
+    recipe as it stands, same method and seeds. "mining": PDDM mining minus Euclidean mining at one
+    number of quadruplets a batch (0: all), in Recall@1 and in AUC, with a verdict on "PDDM mining
+    is better". `untrained` counts the pairs of which both runs kept step 0: these differ in nothing
+    that training did. `collapsed` counts the variant's collapsed runs.
+    """
+    cells: dict[tuple[str, str, str], dict[int, Run]] = {}
+    for (data, variant, method, seed), run in variant_runs.items():
+        cells.setdefault((data, variant, method), {})[seed] = run
+    rows = []
+    for (data, variant, method), own in cells.items():
+        base = cells.get((data, "", method), {})
+        if variant:
+            rows.append(("change", data, variant, method, *_against(own, base, "recall_1")))
+        if method == PDDM and (data, variant, EUCLIDEAN) in cells and _quadruplets_alone(variant):
+            for measure in ("recall_1", "auc"):
+                against = _against(own, cells[data, variant, EUCLIDEAN], measure)
+                rows.append(("mining", data, variant, method, *against))
+    columns = ["compared", "data", "variant", "method", "measure", "quadruplets"]
+    columns += ["effect", "low", "high", "verdict", "collapsed", "untrained", "seeds"]
+    table = pd.DataFrame(rows, columns=columns)
+    # two variants with one number of quadruplets are one comparison; 0 stands for all
+    mining = table["compared"] == "mining"
+    table.loc[~mining, "verdict"] = ""  # of a change nothing was claimed
+    table = table[~mining | ~table.duplicated(["compared", "data", "measure", "quadruplets"])]
+    order = table["quadruplets"].replace(0, np.inf).where(mining, -1)
+    return table.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
+
+
+def _quadruplets_alone(variant: str) -> bool:
+    return not variant or VARIANTS[variant][1].keys() == {"quadruplets"}
+
+
+def _against(own: dict[int, Run], base: dict[int, Run], measure: str) -> tuple:
+    """What the columns from `measure` on say of `own` against `base`, both by seed."""
+    seeds = sorted(own.keys() & base.keys())
+    values = [
+        own[s].metrics["test"]["distance"][measure] - base[s].metrics["test"]["distance"][measure]
+        for s in seeds
+    ]
+    collapsed = sum(bool(own[s].metrics["collapse"]) for s in seeds)
+    untrained = sum(
+        own[s].metrics["chosen_step"] == base[s].metrics["chosen_step"] == 0 for s in seeds
+    )
+    number = next(iter(own.values())).experiment.quadruplets
+    return measure, number, *decide(values), collapsed, untrained, len(seeds)

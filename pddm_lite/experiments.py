@@ -47,7 +47,7 @@ class Experiment:
     squared: bool = True  # D in E_e is the squared distance
     scale_scores: bool = True  # S scaled into [0, 1] by the range of the scored graph, detached
     range_floor: float = 0.0  # smallest range that scaling divides by
-    easy_negatives: int = 0  # random negatives in E_m beside each hardest one
+    easy: float = 0.0  # weight in E_m of a random negative beside each hardest one; letter: none
     detach_metric: bool = False  # keep E_m's gradient out of the network
     mine_with_dropout: bool = False
     dropout: float = 0.5  # in the unit
@@ -75,7 +75,7 @@ RECIPES = {
         average=0.99,
         head_init="pca",
         quadruplets=0,
-        easy_negatives=1,
+        easy=0.3,
         dropout=0.0,
         beta=0.3,
         lam=4.0,
@@ -93,7 +93,7 @@ VARIANTS = {
         (_PDDM,),
         {k: _LETTER[k] for k in RECIPES["default"]},
     ),
-    "no easier pairs": ((_PDDM,), dict(easy_negatives=0)),
+    "no easier pairs": ((_PDDM,), dict(easy=0.0)),
     "dropout 0.5 in the unit": ((_PDDM,), dict(dropout=0.5)),
     "random start of the head": ((_PDDM,), dict(head_init="random")),
     "biases of the unit start at 0": ((_PDDM,), dict(zero_bias=True)),
@@ -188,6 +188,7 @@ def check(e: Experiment) -> None:
         ("metric_lr", 0, 1e4),
         ("backbone_lr", 0, 1e4),
         ("alpha", 0, 100),
+        ("easy", 0, 100),
         ("beta", 0, 100),
         ("lam", 0, 1e4),
         ("range_floor", 0, 100),
@@ -200,6 +201,6 @@ def check(e: Experiment) -> None:
     for name in ("dim", "steps", "eval_every"):
         if getattr(e, name) < 1:
             raise UserError(f"{name} must be at least 1, not {getattr(e, name)}.")
-    for name in ("quadruplets", "easy_negatives", "seed"):
+    for name in ("quadruplets", "seed"):
         if getattr(e, name) < 0:
             raise UserError(f"{name} must be 0 or more, not {getattr(e, name)}.")

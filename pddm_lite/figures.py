@@ -22,7 +22,7 @@ from .data import ImageSet
 from .methods import METHODS
 from .store import write_atomic, write_text
 from .study import Study, measures
-from .tables import PAPER_HALF, spread, verdict_table
+from .tables import PAPER_HALF, spread
 
 # One colour, one meaning, in every figure; told apart with any of the common colour blindnesses.
 COLOURS = {
@@ -163,7 +163,9 @@ def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataF
         )
     frame = pd.concat(frames, ignore_index=True)[columns].assign(level=np.nan, reached=np.nan)
     for (d, s), both in frame.groupby(["data", "seed"]):
-        for m, level, step in _common_level(both):
+        curves = {m: t.set_index("step")["test_recall_1"] for m, t in both.groupby("method")}
+        level, reached = (len(curves) == 2 and claims.common_level(curves)) or (np.nan, {})
+        for m, step in reached.items():
             own = (frame[["data", "seed", "method"]] == [d, s, m]).all(axis=1)
             frame.loc[own, ["level", "reached"]] = level, step
     data = list(dict.fromkeys(frame["data"]))
@@ -195,18 +197,6 @@ def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataF
     ]
     _legend(fig, lines, 2)
     return fig, frame
-
-
-def _common_level(both: pd.DataFrame) -> list[tuple[str, float, float]]:
-    """(method, level, step that reaches it) of one data set and seed, as claims.c4 defines it."""
-    curves = {m: t.set_index("step")["test_recall_1"] for m, t in both.groupby("method")}
-    if len(curves) < 2:
-        return []
-    start, best = both.iloc[0]["test_recall_1"], min(c.max() for c in curves.values())
-    level = start + 0.9 * (best - start)
-    if best - start < 0.5:
-        return []
-    return [(m, level, claims._first_step(c, level)) for m, c in curves.items()]
 
 
 @style()
@@ -334,6 +324,77 @@ def _limits(t: pd.DataFrame, log: bool) -> tuple[float, float]:
 
 
 @style()
+def recipe(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]:
+    """What changes of the recipe are worth, and PDDM against Euclidean mining by quadruplets.
+
+    `table` is claims.recipe_effects. Changes stand in one order for all data sets, the one that
+    costs most on top. An interval that meets the frame goes on beyond it.
+    """
+    recall_1 = table[table["measure"] == "recall_1"].assign(threshold=0.0)
+    kinds = {k: t for k, t in recall_1.groupby("compared")}
+    if not kinds:
+        return _nothing("no changes of the recipe and no two minings were run"), table
+    data = list(dict.fromkeys(recall_1["data"]))
+    change = kinds.get("change", recall_1[:0])
+    names = change.groupby("variant")["effect"].mean().sort_values(ascending=False).index.tolist()
+    each, ratios = max(3.0, 0.9 + 0.42 * len(names)), [{"change": 5, "mining": 3}[k] for k in kinds]
+    fig, axes = _grid(len(data), len(kinds), 0.9 + each * len(data), width_ratios=ratios)
+    for row, d in zip(axes, data, strict=True):
+        for ax, (kind, every) in zip(row, kinds.items(), strict=True):
+            own = every[every["data"] == d]
+            draw = _changes if kind == "change" else _minings
+            left, right = _limits(every, log=False)
+            draw(ax, own, (min(left, -1.0), max(right, 1.0)), names)
+        row[0].set_ylabel(f"{titles[d]}\n{row[0].get_ylabel()}")
+    shown = [m for m in FIG_4 if m in set(change["method"])]
+    lines = [Line2D([], [], color=COLOURS[m], marker="o", lw=4, ms=9, label=m) for m in shown]
+    if change["collapsed"].any():
+        label = "a run or more collapsed"
+        lines.append(Line2D([], [], color="#333333", marker="X", lw=0, ms=11, label=label))
+    if "mining" in kinds:
+        of = {claims.REPRODUCED: "PDDM better", claims.NOT_REPRODUCED: "Euclidean better"}
+        for word in dict.fromkeys(kinds["mining"]["verdict"]):
+            mark = dict(color=VERDICTS[word], marker="D", lw=4, ms=8)
+            lines.append(Line2D([], [], **mark, label=of.get(word, word)))
+    _legend(fig, lines, 4 if len(lines) == 4 else 3)
+    return fig, table
+
+
+def _changes(ax, own: pd.DataFrame, limits: tuple[float, float], names: Sequence[str]) -> None:
+    """A line a change of the recipe: dots with intervals, a cross where a run collapsed."""
+    dodge = {m: 0.16 * (2 * n - 1) for n, m in enumerate(FIG_4[::-1])}
+    for v in own.itertuples():
+        twice = (own["variant"] == v.variant).sum() > 1
+        y, colour = names.index(v.variant) - twice * dodge[v.method], COLOURS[v.method]
+        ax.plot(np.clip([v.low, v.high], *limits), [y, y], color=colour, lw=4, alpha=0.5)
+        ax.plot(v.effect, y, "X" if v.collapsed else "o", color=colour, ms=11 if v.collapsed else 9)
+        if v.collapsed:
+            words = f"{v.collapsed} of {v.seeds} collapsed"
+            above = dict(transform=ax.get_yaxis_transform(), ha="right", color=colour)
+            ax.text(0.99, y + 0.14, words, fontsize=11, **above)
+    ax.axvline(0, color="black", linewidth=1.5, zorder=0)
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlim=limits, ylim=(-0.6, len(names) - 0.4), ylabel="change")
+    ax.set(title="change − recipe as it stands", xlabel="Recall@1 (points)")
+    ax.grid(axis="x")
+
+
+def _minings(ax, own: pd.DataFrame, limits: tuple[float, float], _: Sequence[str]) -> None:
+    """PDDM mining minus Euclidean mining, by the number of quadruplets a batch."""
+    for x, v in enumerate(own.itertuples()):
+        colour = VERDICTS[v.verdict]
+        ax.plot([x, x], np.clip([v.low, v.high], *limits), color=colour, lw=4, alpha=0.5)
+        ax.plot(x, v.effect, "D", color=colour, ms=9)
+        beside = dict(va="center", fontsize=11, bbox=dict(fc="white", ec="none", pad=1))
+        ax.text(x + 0.14, v.effect, f"{v.effect:+.1f}", **beside)
+    ax.axhline(0, color="black", linewidth=1.5, zorder=0)
+    ax.set_xticks(range(len(own)), [str(q or "all") for q in own["quadruplets"]])
+    ax.set(ylim=limits, xlim=(-0.5, max(len(own), 1) - 0.3), xlabel="quadruplets a batch")
+    ax.set(title="PDDM − Euclidean", ylabel="Recall@1 (points)")
+    ax.grid(axis="y")
+
+
+@style()
 def samples(data: ImageSet, classes: int = 6, images: int = 9) -> tuple[Figure, pd.DataFrame]:
     """A contact sheet: a row a class, half of them of the training classes, a column an image."""
     side, names, rows, tiles = 96, [], [], []
@@ -387,26 +448,3 @@ def save(
     about = {"figure": name, "study": arguments, "runs": ids}
     write_text(folder / f"{name}.json", json.dumps(about, indent=1) + "\n")
     return folder / f"{name}.png"
-
-
-def save_table(table: pd.DataFrame, study: Study, name: str) -> Path:
-    """Write tables/NAME.csv and, for people, NAME.md; the path of the .csv."""
-    folder = study.folder / "tables"
-    cells = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
-    lines = ["| " + " | ".join(str(x).replace("|", "\\|") for x in row) + " |" for row in cells]
-    write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_text(folder / f"{name}.md", "\n".join(lines) + "\n")
-    return folder / f"{name}.csv"
-
-
-def sentences(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """Verdicts in words, one line each, from the numbers alone."""
-    lines = []
-    for n, row in verdict_table(table, titles.get).iterrows():
-        seeds = f"{row['seeds']} seed" + "s" * (row["seeds"] != 1)
-        note = f"; {row['note']}" if row["note"] else ""
-        lines.append(
-            f"{table['claim'][n]} on {row['data']}: {row['verdict'].upper()}. {row['measured']}: "
-            f"{row['effect [95 % interval]']}, claimed {row['claimed']} ({seeds}{note})."
-        )
-    return "\n".join(lines)

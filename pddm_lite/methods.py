@@ -111,17 +111,16 @@ def objective(f: Tensor, labels: Tensor, similarity: Similarity, e) -> Objective
 
     g = f.detach() if e.detach_metric else f
     far = [(i, k), (j, l)]
-    for _ in range(e.easy_negatives):  # easier pairs beside the hardest, for the score alone
+    if e.easy:  # random negatives beside the hardest ones, for the score alone
         far += [(i, random_negatives(labels, i)), (j, random_negatives(labels, j))]
     ends_a, ends_b = zip((i, j), *far, strict=True)
     S = similarity.pairs(g, torch.cat(ends_a), torch.cat(ends_b))
     if e.scale_scores:
         S = losses.scale(S, low, high, e.range_floor)
-    S_ij, *S_far = S.split(len(i))
+    S_ij, S_ik, S_jl, *S_easy = S.split(len(i))
     # E_m (Eq. 3) = max(0, alpha + S_ik - S_ij) + max(0, alpha + S_jl - S_ij)
-    headers = [
-        losses.double_header(S_ij, S_far[n], S_far[n + 1] if two else None, e.alpha)
-        for n in range(0, len(S_far), 2)
-    ]
-    E_m = torch.stack(headers).mean()
+    E_m = losses.double_header(S_ij, S_ik, S_jl if two else None, e.alpha)
+    if e.easy:
+        easy = losses.double_header(S_ij, S_easy[0], S_easy[1] if two else None, e.alpha)
+        E_m = (E_m + e.easy * easy) / (1 + e.easy)
     return Objective(E_m + e.lam * E_e, E_m, E_e, (high - low).item())

@@ -19,6 +19,7 @@ from .methods import METHODS, TABLE_1, method
 from .training import Run
 
 EMBEDDED = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of Table 1
+COMPARED = ("PDDM+Quadruplet", "Euclidean+Quadruplet")  # what variants of the recipe change
 
 
 @dataclass(frozen=True)
@@ -200,13 +201,15 @@ class Study:
         """(data, variant, method, seed) -> run; variant "" is the recipe as it stands."""
         out = {}
         for name in ("", *self.variants):
-            methods, changes = VARIANTS.get(name, (("PDDM+Quadruplet", "Euclidean+Quadruplet"), {}))
-            for key, run in (
-                self.runs(methods, **changes).items() if set(methods) & set(self.methods) else ()
-            ):
-                data, method_name, seed = key
-                out[data, name, method_name, seed] = run
+            methods, changes = VARIANTS.get(name, (COMPARED, {}))
+            if set(methods) & set(self.methods):
+                for (data, method_name, seed), run in self.runs(methods, **changes).items():
+                    out[data, name, method_name, seed] = run
         return out
+
+    def left_out(self, wanted: Iterable[str]) -> list[str]:
+        """Those of the wanted methods that are not among the study's."""
+        return [m for m in wanted if m not in self.methods]
 
     def arguments(self) -> dict[str, object]:
         """What `Study.of`, and so a notebook's parameters cell, takes to give this study again."""
@@ -228,4 +231,4 @@ def measures(runs: dict[tuple[str, str, int], Run], split: str = "test") -> pd.D
     return pd.DataFrame(rows, columns=["data", "method", "seed", "run", "measure", "value"])
 
 
-__all__ = ["EMBEDDED", "TABLE_1", "Study", "measures"]
+__all__ = ["COMPARED", "EMBEDDED", "TABLE_1", "Study", "measures"]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pandas as pd
 
-from . import paper
+from . import claims, paper
+from .claims import Runs, VariantRuns, count
 from .methods import METHODS
+from .store import write_text
 from .study import Study, measures
-from .training import Run
 
 # the paper's half that a data set stands beside (never as if it were the same data)
 PAPER_HALF = {
@@ -20,7 +22,7 @@ PAPER_HALF = {
 }
 
 
-def recall_table(runs: dict[tuple[str, str, int], Run], data: str) -> pd.DataFrame:
+def recall_table(runs: Runs, data: str) -> pd.DataFrame:
     """Table 1 for one data set: a row a method, columns R@1 .. R@32, AUC, seeds, the paper's R@1.
 
     Values are "mean +- spread" (standard deviation over seeds), Recall in percent. The last column
@@ -28,6 +30,8 @@ def recall_table(runs: dict[tuple[str, str, int], Run], data: str) -> pd.DataFra
     """
     tidy = measures({k: r for k, r in runs.items() if k[0] == data})
     half = PAPER_HALF.get(data.partition("@")[0], "")
+    ours = [f"R@{k}" for k in paper.KS]
+    theirs = f"paper R@1 ({half})" if half else "paper R@1"
     rows = []
     for name in [m for m in METHODS if m in set(tidy["method"])]:
         own = tidy[tidy["method"] == name]
@@ -37,9 +41,9 @@ def recall_table(runs: dict[tuple[str, str, int], Run], data: str) -> pd.DataFra
         row["AUC"] = spread(own[own["measure"] == "auc"]["value"], 3)
         row["seeds"] = own["seed"].nunique()
         printed = paper.TABLE_1.get(half, {}).get(name)
-        row[f"paper R@1 ({half})" if half else "paper R@1"] = f"{printed[0]:.1f}" if printed else ""
+        row[theirs] = f"{printed[0]:.1f}" if printed else ""
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["method", "ranked by", *ours, "AUC", "seeds", theirs])
 
 
 def spread(values: pd.Series, digits: int) -> str:
@@ -50,14 +54,19 @@ def spread(values: pd.Series, digits: int) -> str:
     return text if len(values) == 1 else f"{text} ± {values.std(ddof=1):.{digits}f}"
 
 
+def with_interval(effect: float, low: float, high: float, digits: int, sign: str = "") -> str:
+    """ "1.2 [0.3, 2.1]"; the effect alone without an interval; "none" without an effect."""
+    if effect != effect:
+        return "none"
+    bounds = f" [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]" if low == low else ""
+    return f"{effect:{sign}.{digits}f}{bounds}"
+
+
 def verdict_table(verdicts: pd.DataFrame, title: Callable[[str], str] = str) -> pd.DataFrame:
     """Claims as a reader wants them: claim, data set, effect with interval, threshold, verdict."""
     t = verdicts
     digits = [1 if "points" in m else (2 if "steps" in m else 3) for m in t["measure"]]
-    effect = [
-        f"{e:.{d}f}" + (f" [{a:.{d}f}, {b:.{d}f}]" if a == a else "") if e == e else "none"
-        for e, a, b, d in zip(t["effect"], t["low"], t["high"], digits, strict=True)
-    ]
+    effect = [with_interval(*x) for x in zip(t["effect"], t["low"], t["high"], digits, strict=True)]
     return pd.DataFrame(
         {
             "claim": t["claim"] + ": " + t["text"],
@@ -72,15 +81,152 @@ def verdict_table(verdicts: pd.DataFrame, title: Callable[[str], str] = str) -> 
     )
 
 
-def protocol(study: Study, runs: dict[tuple[str, str, int], Run]) -> str:
+def protocol(study: Study, runs: Runs) -> str:
     """One line that says how the numbers were made, from the runs themselves."""
+    if not runs:
+        return "no runs"
     run = next(iter(runs.values()))
     e, m = run.experiment, run.manifest
     held = f"step chosen on {e.holdout:.0%} held-out training classes" if e.holdout else "last step"
     weights = e.weights.rpartition("/")[2] or "default weights"
+    changed = f" with {', '.join(study.settings)}" if study.settings else ""
     return (
         f"{e.backbone} ({weights}), {e.mode}, d = {e.dim}, m ="
-        f" {e.batch_size} = {e.classes} x {e.images}, recipe '{study.recipe}', up to {e.steps:,} "
-        f"steps, {held}; seeds {', '.join(map(str, study.seeds))}; "
+        f" {e.batch_size} = {e.classes} x {e.images}, recipe '{study.recipe}'{changed}, "
+        f"up to {e.steps:,} steps, {held}; seeds {', '.join(map(str, study.seeds))}; "
         f"{m['gpu'] or m['cpu']}, torch {m['torch']}"
     )
+
+
+def save_table(table: pd.DataFrame, study: Study, name: str) -> Path:
+    """Write tables/NAME.csv and, for people, NAME.md; the path of the .csv."""
+    folder = study.folder / "tables"
+    cells = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
+    lines = ["| " + " | ".join(str(x).replace("|", "\\|") for x in row) + " |" for row in cells]
+    write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_text(folder / f"{name}.md", "\n".join(lines) + "\n")
+    return folder / f"{name}.csv"
+
+
+def sentences(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """Verdicts in words, one line each, from the numbers alone."""
+    lines = []
+    for n, row in verdict_table(table, titles.get).iterrows():
+        note = f"; {row['note']}" if row["note"] else ""
+        lines.append(
+            f"{table['claim'][n]} on {row['data']}: {row['verdict'].upper()}. {row['measured']}: "
+            f"{row['effect [95 % interval]']}, claimed {row['claimed']} "
+            f"({count(row['seeds'], 'seed')}{note})."
+        )
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------- variants of the recipe
+
+AS_IT_STANDS = "the recipe as it stands"
+LETTER = "the paper's letter"  # the one variant that is many changes at once
+
+
+def recipe_table(variant_runs: VariantRuns, data: str) -> pd.DataFrame:
+    """Variants of the recipe on one data set: a row a variant and method.
+
+    Values are "mean ± standard deviation" over seeds; the last column is the paired difference of
+    Recall@1 by distance to the recipe as it stands, with its 95 % Student interval.
+    """
+    effects = claims.recipe_effects(variant_runs)
+    effects = effects[(effects["data"] == data) & (effects["compared"] == "change")]
+    paired = {(x.variant, x.method): x for x in effects.itertuples()}
+    cells: dict[tuple[str, str], list] = {}
+    for (d, variant, method, _), run in variant_runs.items():
+        if d == data:
+            cells.setdefault((variant, method), []).append(run.metrics)
+    rows = []
+    for (variant, method), metrics in cells.items():
+        row = [variant or AS_IT_STANDS, method]
+        for measure, digits in (("recall_1", 1), ("auc", 3)):
+            for ranking in ("distance", "score"):
+                tests = [m["test"][ranking] for m in metrics if ranking in m["test"]]
+                row.append(spread(pd.Series([t[measure] for t in tests]), digits))
+        row.append(f"{sum(bool(m['collapse']) for m in metrics)} of {len(metrics)}")
+        row.append(", ".join(str(m["chosen_step"]) for m in metrics))
+        x = paired.get((variant, method))
+        row.append(with_interval(x.effect, x.low, x.high, 1, "+") if x else "")
+        rows.append(row)
+    columns = ["R@1 by distance", "R@1 by score", "AUC by distance", "AUC by score", "collapsed"]
+    columns = ["recipe", "method", *columns, "chosen step, by seed"]
+    return pd.DataFrame(rows, columns=[*columns, "R@1 against the recipe [95 % interval]"])
+
+
+def quadruplets_table(variant_runs: VariantRuns, data: str) -> pd.DataFrame:
+    """PDDM mining minus Euclidean mining on one data set: a row a number of quadruplets a batch.
+
+    The verdict is on "PDDM mining is better": reproduced where the whole interval lies above 0.
+    """
+    effects = claims.recipe_effects(variant_runs)
+    effects = effects[(effects["data"] == data) & (effects["compared"] == "mining")]
+    rows = []
+    for number, both in effects.groupby("quadruplets", sort=False):
+        row = {"quadruplets": str(number or "all")}
+        for measure, name, digits in (("recall_1", "R@1, points", 1), ("auc", "AUC", 3)):
+            (x,) = both[both["measure"] == measure].itertuples()
+            row[f"{name} [95 % interval]"] = with_interval(x.effect, x.low, x.high, digits, "+")
+            row[f"{name.partition(',')[0]} verdict"] = x.verdict
+        rows.append(row | {"seeds": x.seeds})
+    columns = ["quadruplets", "R@1, points [95 % interval]", "R@1 verdict", "AUC [95 % interval]"]
+    return pd.DataFrame(rows, columns=[*columns, "AUC verdict", "seeds"])
+
+
+def collapses(variant_runs: VariantRuns, titles: Mapping[str, str]) -> list[str]:
+    """A line for each message of collapsed runs, once a variant, with the seeds that gave it."""
+    said: dict[tuple[str, str, str, str], list[int]] = {}
+    for (d, variant, method, seed), run in variant_runs.items():
+        if message := run.metrics["collapse"]:
+            said.setdefault((d, variant, method, message), []).append(seed)
+    return [
+        f"{titles[d]}, {variant or AS_IT_STANDS}, {method}, "
+        f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}: {message}"
+        for (d, variant, method, message), seeds in said.items()
+    ]
+
+
+def recipe_sentences(effects: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """claims.recipe_effects in words: the dearest change, the collapses, what quadruplets do."""
+    lines = []
+    for d, own in effects[effects["measure"] == "recall_1"].groupby("data", sort=False):
+        changes, minings = (own[own["compared"] == kind] for kind in ("change", "mining"))
+        single = changes[changes["variant"] != LETTER]
+        if len(single):
+            x = single.loc[single["effect"].idxmin()]
+            sure = "" if x["high"] < 0 else "; its interval does not lie below 0"
+            if x["effect"] < 0:
+                lines.append(
+                    f"{titles[d]}: of {count(len(single), 'single change')}, “{x['variant']}” "
+                    f"costs most ({x['method']}): {_points(x)}{sure}."
+                )
+            else:
+                lines.append(f"{titles[d]}: no single change costs Recall@1 in the mean.")
+        for _, x in changes[changes["variant"] == LETTER].iterrows():
+            lines.append(f"{titles[d]}: “{LETTER}” for {x['method']}: {_points(x)}.")
+        fell = changes[changes["collapsed"] > 0]
+        if len(fell):
+            listed = "; ".join(
+                f"“{x.variant}” for {x.method} ({x.collapsed} of {x.seeds})"
+                for x in fell.itertuples()
+            )
+            lines.append(f"{titles[d]}, changes that make runs collapse: {listed}.")
+        elif len(changes):
+            lines.append(f"{titles[d]}: no changed run collapsed.")
+        for _, x in minings.iterrows():
+            n = x["quadruplets"]
+            number = count(n, "quadruplet") if n else "all quadruplets"
+            lines.append(
+                f"{titles[d]}, {number} a batch, PDDM mining minus Euclidean mining: {_points(x)}; "
+                f"that PDDM mining is better: {x['verdict'].upper()}."
+            )
+    return "\n".join(lines) or "There was nothing to compare."
+
+
+def _points(x: pd.Series) -> str:
+    text = with_interval(x["effect"], x["low"], x["high"], 1, "+")
+    note = f"; both runs kept step 0 in {x['untrained']}" if x["untrained"] else ""
+    return f"{text} points of Recall@1 ({count(x['seeds'], 'seed')}{note})"

@@ -220,9 +220,10 @@ def fit(
 ) -> Fitted:
     """Train one experiment and return the model of the step that the held-out classes chose.
 
-    The step reported is the one with the highest Recall@1 by Euclidean distance on the held-out
-    training classes (the earliest of equals); with holdout = 0 the last. The same rule for every
-    method, whatever ranks it; test classes choose nothing.
+    The step reported is the one with the highest Recall@1 on the held-out training classes, the
+    mean over what the run can rank by: distance, and the learned score where there is one (the
+    earliest of equals); with holdout = 0 the last. The same rule for every method; test classes
+    choose nothing.
 
     Raises:
         TrainingError: a loss or gradient that is not finite, at the step that made it.
@@ -276,7 +277,8 @@ def fit(
         watch.see(step, *(row[k] for k in ("loss", "score_range", "dead_share", "mean_distance")))
         rows.append(row)
         times.append({"step": step, "seconds": seconds})
-        value = row.get("val_recall_1", float(step))
+        ranked = [row[k] for k in ("val_recall_1", "val_score_recall_1") if k in row]
+        value = float(np.mean(ranked)) if ranked else float(step)
         if value > best_value:
             best_value, best = (
                 value,

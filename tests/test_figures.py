@@ -38,6 +38,7 @@ def fake_run(data, name, seed):
     return SimpleNamespace(
         id=f"{data}-{METHODS[name].training}-{seed}",
         metrics=metrics,
+        experiment=SimpleNamespace(quadruplets=0),
         histograms=pd.concat(histograms),
         history=history,
     )
@@ -45,6 +46,23 @@ def fake_run(data, name, seed):
 
 def runs(methods=tuple(METHODS), seeds=(0, 1, 2), data=tuple(TITLES)):
     return {(d, m, s): fake_run(d, m, s) for d in data for m in methods for s in seeds}
+
+
+def variant_runs(some):
+    """The runs as the recipe as it stands and as two changes of it, one of which collapses."""
+    out = {}
+    for variant, number, message in (
+        ("", 0, ""),
+        ("1 quadruplet", 1, ""),
+        ("the paper's letter", 1, "collapsed from step 10"),
+    ):
+        for d, m, s in some:
+            if m in figures.FIG_4 and not (message and m == claims.EUCLIDEAN):
+                copy = fake_run(d, m, s + 10 * len(variant))
+                copy.experiment.quadruplets = number
+                copy.metrics["collapse"] = message if s != 1 else ""
+                out[d, variant, m, s] = copy
+    return out
 
 
 def pictures():
@@ -65,6 +83,7 @@ FIGURES = {
     "convergence": lambda r: figures.convergence(r, TITLES),
     "recall": lambda r: figures.recall(r, TITLES),
     "verdict": lambda r: figures.verdict(claims.verdicts(r, list(TITLES)), TITLES),
+    "recipe": lambda r: figures.recipe(claims.recipe_effects(variant_runs(r)), TITLES),
     "samples": lambda r: figures.samples(pictures()),
 }
 
@@ -151,6 +170,37 @@ def test_convergence_marks_the_level_of_claim_c4():
     assert 2**ratio == pytest.approx(claims.c4(some, "folder:own").effect)
 
 
+def test_changes_of_the_recipe_are_crossed_where_they_collapse():
+    fig, frame = figures.recipe(claims.recipe_effects(variant_runs(runs())), TITLES)
+    assert len(fig.axes) == 4  # changes and minings, for two data sets
+    words = [t.get_text() for ax in fig.axes for t in ax.texts]
+    assert words.count("2 of 3 collapsed") == 2
+    markers = [line.get_marker() for ax in fig.axes[::2] for line in ax.lines]
+    assert markers.count("X") == 2 and markers.count("o") == 4
+    assert [x.get_text() for x in fig.axes[1].get_xticklabels()] == ["1", "all"]
+    drawn = {float(line.get_xdata()[0]) for line in fig.axes[0].lines if line.get_marker() == "X"}
+    row = frame[(frame["collapsed"] > 0) & (frame["data"] == "synthetic_birds")]
+    assert drawn == {row["effect"].item()}
+
+
+@pytest.mark.parametrize(
+    "keep, panels, title",
+    [
+        (lambda v, m: not v, 1, "PDDM − Euclidean"),
+        (lambda v, m: m == claims.PDDM, 1, "change − recipe as it stands"),
+        (lambda v, m: not v and m == claims.PDDM, 1, ""),
+    ],
+    ids=["no variants", "one method", "neither"],
+)
+def test_the_recipe_figure_of_a_part(keep, panels, title):
+    some = variant_runs(runs(data=("folder:own",)))
+    some = {k: run for k, run in some.items() if keep(k[1], k[2])}
+    fig, _ = figures.recipe(claims.recipe_effects(some), TITLES)
+    fig.draw_without_rendering()
+    assert len(fig.axes) == panels
+    assert fig.axes[0].get_title(loc="left") == title
+
+
 def test_style_leaves_no_trace():
     import matplotlib as mpl
 
@@ -176,20 +226,3 @@ def test_saved_files_are_complete_and_the_same_each_time(tmp_path):
     assert about["study"]["profile"] == "smoke" and str(tmp_path) not in json.dumps(about)
     assert len(pd.read_csv(png.with_suffix(".csv"))) == len(frame)
     assert Image.open(png).info["dpi"][0] == pytest.approx(160, abs=0.1)
-
-
-def test_tables_are_saved_for_machines_and_for_people(tmp_path):
-    study = Study.of(profile="smoke", results=tmp_path, device="cpu")
-    path = figures.save_table(pd.DataFrame({"a": [1, 2], "b": ["x|y", "ü"]}), study, "t")
-    assert pd.read_csv(path)["b"].tolist() == ["x|y", "ü"]
-    text = path.with_suffix(".md").read_text(encoding="utf-8")
-    assert text.splitlines() == ["| a | b |", "| --- | --- |", "| 1 | x\\|y |", "| 2 | ü |"]
-
-
-def test_sentences_say_the_verdict_and_the_numbers_behind_it():
-    table = claims.verdicts(runs(), list(TITLES))
-    lines = figures.sentences(table, TITLES).splitlines()
-    assert len(lines) == len(table)
-    for line, row in zip(lines, table.itertuples(), strict=True):
-        assert line.startswith(f"{row.claim} on {TITLES[row.data]}: {row.verdict.upper()}.")
-        assert f"({row.seeds} seeds" in line

@@ -24,7 +24,7 @@ def batch(seed=0, classes=5, images=4):
 
 
 def experiment(name, **changes):
-    fixed = dict(easy_negatives=0, beta=1.0, lam=0.5)  # the paper's, whatever the recipe says
+    fixed = dict(easy=0.0, beta=1.0, lam=0.5)  # the paper's, whatever the recipe says
     return make(data="any", method=name, dim=DIM, **{**fixed, **changes})
 
 
@@ -218,13 +218,18 @@ def test_unscaled_scores_and_the_floor_change_the_loss_as_they_say():
 
 
 @pytest.mark.parametrize("name", ["PDDM+Quadruplet", "PDDM+Triplet"])
-def test_easy_negatives_are_averaged_with_the_hardest(name):
+def test_easier_pairs_are_weighed_with_the_hardest(name):
     f, labels = batch(7)
     alone = experiment(name, dropout=0.0)
     s = unit(alone)
     hardest = objective(f, labels, s, alone)
     torch.manual_seed(0)
-    mixed = objective(f, labels, s, experiment(name, dropout=0.0, easy_negatives=3))
+    mixed = objective(f, labels, s, experiment(name, dropout=0.0, easy=3.0))
     assert mixed.E_m < hardest.E_m  # random negatives are easier
-    assert mixed.E_m >= hardest.E_m / 4 - 1e-6  # the hardest is one of four
+    assert mixed.E_m >= hardest.E_m / 4 - 1e-6  # the hardest have one of four parts
     assert mixed.E_e == hardest.E_e
+    # the same draw of random negatives with another weight: E_m is linear in it
+    torch.manual_seed(0)
+    half = objective(f, labels, s, experiment(name, dropout=0.0, easy=1.0))
+    random_part = (4 * mixed.E_m - hardest.E_m) / 3
+    torch.testing.assert_close(half.E_m, (hardest.E_m + random_part) / 2)

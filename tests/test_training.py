@@ -75,7 +75,7 @@ def run(e, data=None, source=None, backbone=None):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_same_experiment_twice_is_the_same_to_the_bit(name):
-    e = experiment(method=name, dropout=0.3, easy_negatives=1, average=0.9, head_init="random")
+    e = experiment(method=name, dropout=0.3, easy=1.0, average=0.9, head_init="random")
     a, b = run(e), run(e)
     torch.rand(7)  # the global generator has no say
     c = run(make(**{**vars(e), "seed": 1}))
@@ -89,12 +89,12 @@ def test_the_same_experiment_twice_is_the_same_to_the_bit(name):
     assert np.isfinite(a.history["loss"]).all()
 
 
-@pytest.mark.parametrize("easy_negatives", [0, 1])
-def test_looking_more_often_does_not_change_the_training(easy_negatives):
+@pytest.mark.parametrize("easy", [0.0, 1.0])
+def test_looking_more_often_does_not_change_the_training(easy):
     """Evaluations draw nothing from the generators that training uses."""
     losses = []
     for every in (30, 5):
-        e = experiment(eval_every=every, easy_negatives=easy_negatives, dropout=0.2, holdout=0.0)
+        e = experiment(eval_every=every, easy=easy, dropout=0.2, holdout=0.0)
         losses.append(run(e).model.state_dict()["head.weight"])
     assert torch.equal(*losses)
 

@@ -41,7 +41,7 @@ def parameters(path):
 
 
 def test_the_notebooks_are_there():
-    assert len(NOTEBOOKS) >= 5
+    assert len(NOTEBOOKS) >= 6
 
 
 @every

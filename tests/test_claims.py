@@ -1,0 +1,321 @@
+"""The judge judged: intervals by hand, made-up curves, and effects planted in made-up runs."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pddm_lite import claims, paper
+from pddm_lite.claims import EUCLIDEAN, NOT_ENOUGH, NOT_REPRODUCED, PDDM, REPRODUCED
+from pddm_lite.methods import METHODS
+
+# one wobble a seed, common to all methods: paired differences do not see it, means do
+WOBBLE = (0.0, 7.0, -5.0)
+
+
+def fake_run(recall=50.0, score=None, overlap=0.3, score_overlap=None, curve=None, **metrics):
+    """What claims read of a training.Run."""
+    test = {"distance": {"recall_1": recall, "overlap": overlap, "auc": recall / 100}}
+    if score is not None:
+        test["score"] = {"recall_1": score, "overlap": score_overlap, "auc": score / 100}
+    steps = range(0, 10 * len(curve or [0]), 10)
+    history = pd.DataFrame({"step": steps, "test_recall_1": curve or [0.0]})
+    return SimpleNamespace(
+        metrics={"test": test, "chosen_step": 10, "collapse": "", **metrics},
+        history=history,
+        experiment=SimpleNamespace(quadruplets=0),
+    )
+
+
+def study(recall, seeds=3, data="d", **more):
+    """Runs of the methods in `recall` (Recall@1 as each ranks), nearly the same a seed."""
+    runs = {}
+    for m, value in recall.items():
+        for s in range(seeds):
+            at = value + WOBBLE[s] + 0.01 * s * len(m)  # differences differ a little, too
+            score = at if METHODS[m].rank == "score" else None
+            options = {k: v[m] for k, v in more.items() if m in v}
+            runs[data, m, s] = fake_run(50.0 if score else at, score, **options)
+    return runs
+
+
+# ------------------------------------------------------------------------ interval and verdict
+
+
+def test_interval_by_hand():
+    # mean 2, sd 1, t(0.975, 2) = 4.302653: half width 4.302653 / sqrt(3)
+    assert claims.interval([1, 2, 3]) == pytest.approx((2, 2 - 2.484138, 2 + 2.484138), abs=1e-6)
+    # t(0.975, 1) = 12.706205, sd of (0, 2) = sqrt(2)
+    assert claims.interval([0, 2]) == pytest.approx((1, 1 - 12.706205, 1 + 12.706205), abs=1e-5)
+
+
+def test_interval_of_too_little():
+    mean, low, high = claims.interval([4.0])
+    assert mean == 4 and np.isnan([low, high]).all()
+    assert np.isnan(claims.interval([])).all()
+
+
+@pytest.mark.parametrize(
+    "values, threshold, verdict",
+    [
+        ([3, 4, 5], 0, REPRODUCED),  # [1.52, 6.48]
+        ([3, 4, 5], 1.5, REPRODUCED),
+        ([3, 4, 5], 1.6, NOT_ENOUGH),
+        ([3, 4, 5], 6.4, NOT_ENOUGH),
+        ([3, 4, 5], 6.5, NOT_REPRODUCED),
+        ([-3, -4, -5], 0, NOT_REPRODUCED),
+        ([1, 2, 3], 0, NOT_ENOUGH),  # [-0.48, 4.48]
+        ([1, 1, 1], 1, NOT_ENOUGH),  # no width, upon the threshold
+        ([9.0, 9.0], 0, NOT_ENOUGH),  # two seeds, however clear
+        ([9.0], 0, NOT_ENOUGH),
+        ([], 0, NOT_ENOUGH),
+    ],
+)
+def test_decide(values, threshold, verdict):
+    assert claims.decide(values, threshold)[3] == verdict
+
+
+def test_decide_leaves_out_what_is_no_number():
+    assert claims.decide([3, np.nan, 4, np.inf, 5]) == claims.decide([3, 4, 5])
+    assert claims.decide([9, np.nan, 9])[3] == NOT_ENOUGH  # two are left
+    assert claims.decide([9, np.nan, 9])[0] == 9
+
+
+def test_counts_have_grammar():
+    assert [claims.count(n, "seed") for n in (0, 1, 2)] == ["0 seeds", "1 seed", "2 seeds"]
+    assert claims.count(np.int64(1), "seed") == "1 seed"
+
+
+# ---------------------------------------------------------------------------------- the level
+
+
+def curve(*values):
+    return pd.Series(values, index=range(0, 100 * len(values), 100), dtype=float)
+
+
+def test_common_level_by_hand():
+    # start 40, lower best 50: level 49; a: 48 at 100, 52 at 200, so 125; b: 45 at 200, 50 at 300
+    level, reached = claims.common_level({"a": curve(40, 48, 52), "b": curve(40, 41, 45, 50)})
+    assert level == pytest.approx(49)
+    assert reached == pytest.approx({"a": 125, "b": 280})
+
+
+def test_common_level_takes_the_first_crossing():
+    _, reached = claims.common_level({"a": curve(40, 60, 40, 60), "b": curve(40, 50, 60, 30)})
+    assert reached == pytest.approx({"a": 90, "b": 180})
+
+
+@pytest.mark.parametrize(
+    "other", [curve(40, 39, 30), curve(40, 40.4, 40.2), curve(40)], ids=["falls", "noise", "one"]
+)
+def test_a_curve_that_never_rises_has_no_level(other):
+    assert claims.common_level({"a": curve(40, 60, 70), "b": other}) is None
+    assert claims.common_level({"b": other, "a": curve(40, 60, 70)}) is None
+
+
+def test_half_a_point_is_a_rise():
+    assert claims.common_level({"a": curve(40, 60), "b": curve(40, 40.5)}) is not None
+
+
+# ----------------------------------------------------------------------------------- deciders
+
+C4_CURVES = {
+    "fast": ([40, 50, 50, 50, 50], [40, 42, 44, 46, 50]),  # PDDM at 9, Euclidean at 37.5
+    "slow": ([40, 42, 44, 46, 50], [40, 50, 50, 50, 50]),
+    "flat": ([40, 40, 40, 40, 40], [40, 42, 44, 46, 50]),
+}
+
+
+def c4_runs(*kinds):
+    runs = {}
+    for s, kind in enumerate(kinds):
+        for m, values in zip((PDDM, EUCLIDEAN), C4_CURVES[kind], strict=True):
+            runs["d", m, s] = fake_run(curve=values)
+    return runs
+
+
+def test_c4_knows_fast_from_slow():
+    v = claims.c4(c4_runs("fast", "fast", "fast"), "d")
+    assert v.effect == pytest.approx(37.5 / 9) and v.verdict == REPRODUCED and v.note == ""
+    v = claims.c4(c4_runs("slow", "slow", "slow"), "d")
+    assert v.effect == pytest.approx(9 / 37.5) and v.verdict == NOT_REPRODUCED
+    assert v.threshold == 2 and v.seeds == 3
+
+
+def test_c4_judges_ratios_on_the_log_scale():
+    v = claims.c4(c4_runs("fast", "slow"), "d")
+    assert v.effect == pytest.approx(1) and v.low < 1 < v.high
+
+
+@pytest.mark.parametrize(
+    "kinds, note",
+    [(("fast", "flat"), "1 seed without"), (("flat", "fast", "flat"), "2 seeds without")],
+)
+def test_c4_counts_the_seeds_that_say_nothing(kinds, note):
+    v = claims.c4(c4_runs(*kinds), "d")
+    assert v.seeds == 1 and v.note.startswith(note) and v.verdict == NOT_ENOUGH
+
+
+def test_c10_takes_the_best_rival_by_mean():
+    runs = study({PDDM: 70, "Triplet": 60, "LiftedStruct": 58, "Contrastive": 30})
+    # the best single run is LiftedStruct's, the best mean stays Triplet's
+    runs["d", "LiftedStruct", 1] = fake_run(64.5 + WOBBLE[1])
+    runs["d", "LiftedStruct", 0] = fake_run(50.0)
+    v = claims.c10(runs, "d")
+    assert v.measure.endswith("PDDM+Quadruplet - Triplet")
+    assert v.effect == pytest.approx(10 + 0.01 * (len(PDDM) - len("Triplet")))
+    assert v.verdict == REPRODUCED and v.threshold == 8
+
+
+def test_c10_wants_eight_points():
+    assert claims.c10(study({PDDM: 70, "Triplet": 65}), "d").verdict == NOT_REPRODUCED
+    assert claims.c10(study({PDDM: 70}), "d").verdict == NOT_ENOUGH
+
+
+@pytest.mark.parametrize(
+    "claim, better, worse",
+    [
+        ("C6", "PDDM score", "LMDM score"),
+        ("C7", PDDM, "PDDM score"),
+        ("C8", PDDM, "PDDM+Triplet"),
+        ("C9", "PDDM+Triplet", "Triplet"),
+    ],
+)
+def test_recall_claims(claim, better, worse):
+    (decide,) = claims.DECIDERS[claim]
+    v = decide(study({better: 60, worse: 55}), "d")
+    assert v.verdict == REPRODUCED and v.effect == pytest.approx(5, abs=0.2) and v.claim == claim
+    assert v.measure == f"Recall@1, points: {better} - {worse}"
+    assert decide(study({better: 55, worse: 60}), "d").verdict == NOT_REPRODUCED
+    assert decide(study({better: 60, worse: 55}, seeds=2), "d").verdict == NOT_ENOUGH
+    assert decide(study({better: 60}), "d").verdict == NOT_ENOUGH
+    assert decide(study({better: 60, worse: 55}), "another").seeds == 0
+
+
+def c1_runs(euclidean, own_distance, own_score):
+    runs = {}
+    for s in range(3):
+        e = 0.001 * s
+        runs["d", EUCLIDEAN, s] = fake_run(overlap=euclidean + e)
+        runs["d", "PDDM score", s] = fake_run(
+            score=50.0, overlap=own_distance, score_overlap=own_score - e
+        )
+    return runs
+
+
+@pytest.mark.parametrize(
+    "overlaps, expected",
+    [
+        ((0.5, 0.2, 0.3), (REPRODUCED, NOT_REPRODUCED)),
+        ((0.2, 0.5, 0.3), (NOT_REPRODUCED, REPRODUCED)),
+    ],
+)
+def test_c1_asks_two_questions(overlaps, expected):
+    """Less overlap is better: on features of its own, and on the same features."""
+    runs = c1_runs(*overlaps)
+    assert tuple(f(runs, "d").verdict for f in claims.DECIDERS["C1"]) == expected
+    across, same = (f(runs, "d").effect for f in claims.DECIDERS["C1"])
+    assert across == pytest.approx(overlaps[0] - overlaps[2] + 0.002)
+    assert same == pytest.approx(overlaps[1] - overlaps[2] + 0.001)
+
+
+def test_every_claim_has_its_words_and_c1_is_told_apart():
+    table = claims.verdicts(c1_runs(0.5, 0.2, 0.3), ["d", "e"])
+    assert len(table) == 2 * sum(len(fs) for fs in claims.DECIDERS.values())
+    assert not table.duplicated(["data", "claim", "text"]).any()
+    assert all(t.startswith(paper.CLAIMS[c]) for c, t in zip(table.claim, table.text, strict=True))
+    assert list(table["text"][table["claim"] == "C6"]) == [paper.CLAIMS["C6"]] * 2
+    assert "part" not in table
+    assert claims.verdicts({}, []).empty
+
+
+# ------------------------------------------------------------------- variants of the recipe
+
+
+def variant_runs(values, quadruplets, data="d", **metrics):
+    """values: (variant, method) -> Recall@1 a seed; quadruplets: variant -> number."""
+    runs = {}
+    for (variant, method), row in values.items():
+        for s, value in enumerate(row):
+            run = fake_run(value, **metrics)
+            run.experiment.quadruplets = quadruplets[variant]
+            runs[data, variant, method, s] = run
+    return runs
+
+
+VALUES = {
+    ("", PDDM): [60, 70, 50],
+    ("", EUCLIDEAN): [58, 69, 47],
+    ("1 quadruplet", PDDM): [57, 66, 45],  # -3, -4, -5
+    ("1 quadruplet", EUCLIDEAN): [57, 69, 49],
+    ("dropout 0.5 in the unit", PDDM): [61, 71, 51],
+}
+NUMBERS = {"": 0, "1 quadruplet": 1, "dropout 0.5 in the unit": 0}
+
+
+def test_changes_are_paired_with_the_recipe_as_it_stands():
+    table = claims.recipe_effects(variant_runs(VALUES, NUMBERS))
+    change = table[table["compared"] == "change"].set_index(["variant", "method"])
+    assert list(change.index) == [k for k in VALUES if k[0]]
+    row = change.loc[("1 quadruplet", PDDM)]
+    assert row[["effect", "low", "high"]].tolist() == pytest.approx(claims.interval([-3, -4, -5]))
+    assert change["effect"].tolist() == pytest.approx([-4, 1 / 3, 1])
+    assert set(change["verdict"]) == {""} and set(change["seeds"]) == {3}
+
+
+def test_minings_are_compared_by_quadruplets_from_one_to_all():
+    table = claims.recipe_effects(variant_runs(VALUES, NUMBERS))
+    mining = table[(table["compared"] == "mining") & (table["measure"] == "recall_1")]
+    assert mining["quadruplets"].tolist() == [1, 0]
+    assert mining["effect"].tolist() == pytest.approx([-7 / 3, 2])
+    auc = table[(table["compared"] == "mining") & (table["measure"] == "auc")]
+    assert auc["effect"].tolist() == pytest.approx([-0.07 / 3, 0.02])
+    better = dict(VALUES) | {("", PDDM): [68, 79.1, 57]}
+    table = claims.recipe_effects(variant_runs(better, NUMBERS))
+    verdict = table[table["compared"] == "mining"].set_index(["quadruplets", "measure"])["verdict"]
+    assert verdict[0, "recall_1"] == REPRODUCED and verdict[1, "recall_1"] == NOT_ENOUGH
+
+
+def test_one_number_of_quadruplets_is_one_comparison():
+    """The paper's letter as recipe has 1 quadruplet, as the variant has."""
+    table = claims.recipe_effects(variant_runs(VALUES, NUMBERS | {"": 1}))
+    mining = table[table["compared"] == "mining"]
+    assert mining["quadruplets"].tolist() == [1, 1] and set(mining["variant"]) == {""}
+    assert set(mining["measure"]) == {"recall_1", "auc"}
+
+
+def test_other_changes_are_no_comparison_of_minings():
+    values = VALUES | {("dropout 0.5 in the unit", EUCLIDEAN): [1, 2, 3]}
+    table = claims.recipe_effects(variant_runs(values, NUMBERS))
+    assert "dropout 0.5 in the unit" not in set(table["variant"][table["compared"] == "mining"])
+
+
+def test_collapses_and_untrained_pairs_are_counted():
+    runs = variant_runs(VALUES, NUMBERS)
+    runs["d", "1 quadruplet", PDDM, 1].metrics["collapse"] = "collapsed"
+    for variant in ("", "1 quadruplet"):
+        runs["d", variant, PDDM, 2].metrics["chosen_step"] = 0
+    runs["d", "", PDDM, 0].metrics["chosen_step"] = 0
+    table = claims.recipe_effects(runs)
+    row = table[(table["variant"] == "1 quadruplet") & (table["method"] == PDDM)].iloc[0]
+    assert (row["collapsed"], row["untrained"]) == (1, 1)
+    assert table["collapsed"][table["compared"] == "change"].sum() == 1
+
+
+@pytest.mark.parametrize(
+    "keep, kinds",
+    [
+        (lambda v, m: not v, {"mining"}),
+        (lambda v, m: m == PDDM, {"change"}),
+        (lambda v, m: m == EUCLIDEAN, {"change"}),
+        (lambda v, m: not v and m == PDDM, set()),
+        (lambda v, m: False, set()),
+    ],
+    ids=["no variants", "PDDM alone", "Euclidean alone", "one recipe", "nothing"],
+)
+def test_a_part_of_the_variants(keep, kinds):
+    some = {k: v for k, v in VALUES.items() if keep(*k)}
+    table = claims.recipe_effects(variant_runs(some, NUMBERS))
+    assert set(table["compared"]) == kinds
+    assert list(table.columns) == list(claims.recipe_effects(variant_runs(VALUES, NUMBERS)).columns)

@@ -1,0 +1,282 @@
+"""Tables and words on made-up runs: every number in them is one that was put in."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from pddm_lite import claims, experiments, tables
+from pddm_lite.claims import EUCLIDEAN, PDDM
+from pddm_lite.study import COMPARED, Study
+
+TITLES = {"synthetic_birds": "birds", "folder:own": "own"}
+BIRDS = "synthetic_birds"
+
+
+def fake_run(recall, auc=0.9, score=None, step=10, collapse="", quadruplets=0):
+    """What tables read of a training.Run."""
+    test = {"distance": {f"recall_{k}": recall + k - 1 for k in (1, 2, 4, 8, 16, 32)}}
+    test["distance"] |= {"auc": auc, "overlap": 0.3, "eer": 0.2}
+    if score is not None:
+        test["score"] = {k: v + score - recall for k, v in test["distance"].items()}
+        test["score"]["auc"] = auc + 0.05
+    return SimpleNamespace(
+        id="run",
+        metrics={"test": test, "chosen_step": step, "collapse": collapse},
+        history=pd.DataFrame({"step": [0, 10], "test_recall_1": [40.0, 40.0]}),
+        experiment=SimpleNamespace(quadruplets=quadruplets),
+    )
+
+
+def runs(data=BIRDS):
+    out = {(data, "Triplet", s): fake_run(40.0 + s) for s in range(3)}
+    return out | {(data, "PDDM score", s): fake_run(50.0, score=60.0 + 2 * s) for s in range(3)}
+
+
+def variant_runs(data=BIRDS):
+    """1 quadruplet costs PDDM 3, 4, 5 points and Euclidean mining 1; the letter collapses."""
+    out = {}
+    for s in range(3):
+        out[data, "", PDDM, s] = fake_run(60.0 + s, score=50.0, step=100 * s)
+        out[data, "", EUCLIDEAN, s] = fake_run(58.0 + 2 * s, auc=0.8 + 0.01 * s)
+        one = fake_run(57.0, auc=0.7, score=40.0 + s, step=0, quadruplets=1)
+        out[data, "1 quadruplet", PDDM, s] = one
+        out[data, "1 quadruplet", EUCLIDEAN, s] = fake_run(57.0 + 2 * s, auc=0.6, quadruplets=1)
+        message = "collapsed from step 5" if s != 1 else ""
+        letter = fake_run(30.0 + s, score=10.0, collapse=message, quadruplets=1)
+        out[data, tables.LETTER, PDDM, s] = letter
+    return out
+
+
+@pytest.fixture
+def study(tmp_path):
+    return Study.of(profile="smoke", results=tmp_path, device="cpu")
+
+
+# --------------------------------------------------------------------------------- Table 1
+
+
+@pytest.mark.parametrize(
+    "values, digits, text",
+    [([1, 2, 3], 1, "2.0 ± 1.0"), ([1, 2], 3, "1.500 ± 0.707"), ([4.26], 1, "4.3"), ([], 1, "")],
+)
+def test_spread(values, digits, text):
+    assert tables.spread(pd.Series(values, dtype=float), digits) == text
+
+
+def test_recall_table_ranks_each_method_its_own_way():
+    table = tables.recall_table(runs(), BIRDS).set_index("method")
+    assert list(table.index) == ["Triplet", "PDDM score"]
+    assert table["ranked by"].tolist() == ["distance", "score"]
+    assert table["R@1"].tolist() == ["41.0 ± 1.0", "62.0 ± 2.0"]
+    assert table["R@32"].tolist() == ["72.0 ± 1.0", "93.0 ± 2.0"]
+    assert table["AUC"].tolist() == ["0.900 ± 0.000", "0.950 ± 0.000"]
+    assert table["seeds"].tolist() == [3, 3]
+    assert table["paper R@1 (CUB-200-2011)"].tolist() == ["36.1", "55.0"]
+
+
+def test_recall_table_keeps_its_columns_when_empty():
+    full, empty = tables.recall_table(runs(), BIRDS), tables.recall_table({}, BIRDS)
+    assert empty.empty and list(empty.columns) == list(full.columns)
+    other = tables.recall_table(runs("folder:own"), "folder:own")
+    assert list(other.columns) == [*full.columns[:-1], "paper R@1"]
+    assert set(other["paper R@1"]) == {""}
+
+
+# -------------------------------------------------------------------------------- verdicts
+
+
+def test_verdict_table_says_effect_interval_and_what_was_claimed():
+    verdicts = claims.verdicts(runs(), [BIRDS])
+    table = tables.verdict_table(verdicts, TITLES.get)
+    assert set(table["data"]) == {"birds"} and len(table) == len(verdicts)
+    c10 = table[table["claim"].str.startswith("C10: ")].iloc[0]
+    assert c10["claimed"] == "> 8" and c10["effect [95 % interval]"] == "none"
+    assert c10["verdict"] == claims.NOT_ENOUGH and c10["seeds"] == 0
+    first, second = table["claim"][table["claim"].str.startswith("C1: ")]
+    assert first.endswith(", each on features of its own") and second.endswith("own features")
+
+
+@pytest.mark.parametrize(
+    "numbers, text",
+    [
+        ((1.24, 0.5, 2.0, 1), "1.2 [0.5, 2.0]"),
+        ((1.24, 0.5, 2.0, 1, "+"), "+1.2 [+0.5, +2.0]"),
+        ((-1.24, -3, 2.0, 2, "+"), "-1.24 [-3.00, +2.00]"),
+        ((1.24, float("nan"), float("nan"), 3), "1.240"),
+        ((float("nan"), float("nan"), float("nan"), 1), "none"),
+    ],
+)
+def test_with_interval(numbers, text):
+    assert tables.with_interval(*numbers) == text
+
+
+def test_sentences_say_the_verdict_and_the_numbers_behind_it():
+    some = {**runs(), **{(BIRDS, m, s): r for (_, m, s), r in runs("folder:own").items()}}
+    some |= {(BIRDS, "PDDM+Triplet", s): fake_run(45.0 + 2 * s) for s in range(3)}
+    table = claims.verdicts(some, [BIRDS])
+    lines = tables.sentences(table, TITLES).splitlines()
+    assert len(lines) == len(table)
+    for line, row in zip(lines, table.itertuples(), strict=True):
+        assert line.startswith(f"{row.claim} on birds: {row.verdict.upper()}. {row.measure}: ")
+        assert f"({row.seeds} seeds" in line
+    (c9,) = [line for line in lines if line.startswith("C9")]
+    # differences 5, 6, 7: mean 6, half width 2.484
+    assert "REPRODUCED" in c9 and ": 6.0 [3.5, 8.5], claimed > 0 (3 seeds)." in c9
+
+
+def test_one_seed_is_one_seed():
+    some = {k: r for k, r in runs().items() if k[2] == 0}
+    some[BIRDS, "PDDM+Triplet", 0] = fake_run(45.0)
+    lines = tables.sentences(claims.verdicts(some, [BIRDS]), TITLES)
+    assert "(1 seed)" in lines and "1 seeds" not in lines
+
+
+# ----------------------------------------------------------------------- the recipe's parts
+
+
+def test_recipe_table():
+    table = tables.recipe_table(variant_runs(), BIRDS).set_index(["recipe", "method"])
+    assert list(table.index) == [
+        (tables.AS_IT_STANDS, PDDM),
+        (tables.AS_IT_STANDS, EUCLIDEAN),
+        ("1 quadruplet", PDDM),
+        ("1 quadruplet", EUCLIDEAN),
+        (tables.LETTER, PDDM),
+    ]
+    assert table.loc[(tables.AS_IT_STANDS, PDDM)].tolist() == [
+        *("61.0 ± 1.0", "50.0 ± 0.0", "0.900 ± 0.000", "0.950 ± 0.000"),
+        *("0 of 3", "0, 100, 200", ""),
+    ]
+    assert table.loc[("1 quadruplet", PDDM)].tolist() == [
+        *("57.0 ± 0.0", "41.0 ± 1.0", "0.700 ± 0.000", "0.750 ± 0.000"),
+        *("0 of 3", "0, 0, 0", "-4.0 [-6.5, -1.5]"),
+    ]
+    assert table.loc[("1 quadruplet", EUCLIDEAN), "R@1 by score"] == ""
+    assert table.loc[(tables.LETTER, PDDM), "collapsed"] == "2 of 3"
+
+
+def test_quadruplets_table():
+    table = tables.quadruplets_table(variant_runs(), BIRDS).set_index("quadruplets")
+    assert list(table.index) == ["1", "all"]
+    # 0, -2, -4 and 2, 1, 0: half widths 4.968 and 2.484
+    assert table["R@1, points [95 % interval]"].tolist() == [
+        "-2.0 [-7.0, +3.0]",
+        "+1.0 [-1.5, +3.5]",
+    ]
+    assert set(table["R@1 verdict"]) == {claims.NOT_ENOUGH}
+    assert table["AUC [95 % interval]"].tolist() == [
+        "+0.100 [+0.100, +0.100]",
+        "+0.090 [+0.065, +0.115]",
+    ]
+    assert set(table["AUC verdict"]) == {claims.REPRODUCED} and set(table["seeds"]) == {3}
+
+
+@pytest.mark.parametrize("make", [tables.recipe_table, tables.quadruplets_table])
+def test_tables_of_variants_keep_their_columns_when_empty(make):
+    empty = make({}, BIRDS)
+    assert empty.empty and list(empty.columns) == list(make(variant_runs(), BIRDS).columns)
+    assert make(variant_runs(), "folder:own").empty
+
+
+def test_a_collapse_is_told_once_a_variant():
+    assert tables.collapses(variant_runs(), TITLES) == [
+        f"birds, {tables.LETTER}, {PDDM}, seeds 0, 2: collapsed from step 5"
+    ]
+
+
+def test_recipe_in_words():
+    text = tables.recipe_sentences(claims.recipe_effects(variant_runs()), TITLES)
+    lines = text.splitlines()
+    assert lines[0] == (
+        "birds: of 2 single changes, “1 quadruplet” costs most (PDDM+Quadruplet): "
+        "-4.0 [-6.5, -1.5] points of Recall@1 (3 seeds; both runs kept step 0 in 1)."
+    )
+    assert lines[1].startswith(f"birds: “{tables.LETTER}” for {PDDM}: -30.0 [")
+    assert lines[2].endswith(f"collapse: “{tables.LETTER}” for {PDDM} (2 of 3).")
+    assert lines[3].startswith("birds, 1 quadruplet a batch, PDDM mining minus") and len(lines) == 5
+    assert lines[4].startswith("birds, all quadruplets a batch, ") and "+1.0 [-1.5" in lines[4]
+
+
+@pytest.mark.parametrize(
+    "keep, words, absent",
+    [
+        (lambda v, m: not v, "all quadruplets a batch", "change"),
+        (lambda v, m: m == PDDM, "costs most", "minus Euclidean"),
+        (lambda v, m: False, "There was nothing to compare.", "birds"),
+        (lambda v, m: m == EUCLIDEAN, "no changed run collapsed", "minus Euclidean"),
+    ],
+    ids=["no variants", "PDDM alone", "nothing", "Euclidean alone"],
+)
+def test_words_of_a_part(keep, words, absent):
+    some = {k: run for k, run in variant_runs().items() if keep(k[1], k[2])}
+    text = tables.recipe_sentences(claims.recipe_effects(some), TITLES)
+    assert words in text and absent not in text
+
+
+def test_a_gain_is_no_cost_and_an_unsure_loss_is_said_to_be_one():
+    some = {k: r for k, r in variant_runs().items() if k[1] != tables.LETTER}
+    for s in range(3):
+        some[BIRDS, "1 quadruplet", PDDM, s] = fake_run(70.0, quadruplets=1)
+        some[BIRDS, "1 quadruplet", EUCLIDEAN, s] = fake_run(57.0 + 3 * s, quadruplets=1)
+    effects = claims.recipe_effects(some)  # Euclidean: -1, 0, 1
+    assert "no single change costs" in tables.recipe_sentences(effects, TITLES)
+    some[BIRDS, "1 quadruplet", EUCLIDEAN, 0] = fake_run(50.0, quadruplets=1)
+    text = tables.recipe_sentences(claims.recipe_effects(some), TITLES)
+    assert "its interval does not lie below 0" in text and f"costs most ({EUCLIDEAN})" in text
+
+
+def test_the_names_of_variants_are_those_of_the_experiments():
+    assert tables.LETTER in experiments.VARIANTS
+    assert set(COMPARED) == {PDDM, EUCLIDEAN}
+    assert {m for methods, _ in experiments.VARIANTS.values() for m in methods} <= set(COMPARED)
+
+
+# ------------------------------------------------------------------------- study and files
+
+
+def test_protocol_tells_settings_and_no_runs(tmp_path):
+    made = {"gpu": "", "cpu": "a processor", "torch": "9"}
+    texts = []
+    for settings in ([], ["alpha=0.2", "steps=7"]):
+        study = Study.of(profile="smoke", results=tmp_path, device="cpu", settings=settings)
+        assert tables.protocol(study, {}) == "no runs"
+        e = study.experiment(BIRDS, "Triplet", 0)
+        run = SimpleNamespace(experiment=e, manifest=made)
+        texts.append(tables.protocol(study, {(BIRDS, "Triplet", 0): run}))
+    assert "recipe 'default', up to 20 steps" in texts[0] and "with" not in texts[0]
+    assert "recipe 'default' with alpha=0.2, steps=7, up to 7 steps" in texts[1]
+
+
+def test_left_out(tmp_path):
+    study = Study.of(profile="smoke", results=tmp_path, device="cpu", methods=["Triplet"])
+    assert study.left_out([PDDM, "Triplet", EUCLIDEAN]) == [PDDM, EUCLIDEAN]
+    assert study.left_out(study.methods) == []
+
+
+@pytest.mark.parametrize("methods", [["Triplet"], [EUCLIDEAN], []])
+def test_variant_runs_ask_for_the_methods_of_the_study_alone(monkeypatch, tmp_path, methods):
+    variants = ["1 quadruplet", tables.LETTER]
+    study = Study.of(
+        profile="smoke", results=tmp_path, device="cpu", methods=methods, variants=variants
+    )
+    monkeypatch.setattr(Study, "run", lambda self, d, m, s, **changes: (d, m, s, changes))
+    found = study.variant_runs()
+    asked = {(v, m) for _, v, m, _ in found}
+    if methods == ["Triplet"]:
+        assert asked == set()
+    elif methods:
+        assert asked == {("", EUCLIDEAN), ("1 quadruplet", EUCLIDEAN)}
+    else:
+        assert asked == {(v, m) for v in ("", "1 quadruplet") for m in COMPARED} | {
+            (tables.LETTER, PDDM)
+        }
+    for (d, v, m, s), run in found.items():
+        assert run == (d, m, s, experiments.VARIANTS[v][1] if v else {})
+
+
+def test_tables_are_saved_for_machines_and_for_people(study):
+    path = tables.save_table(pd.DataFrame({"a": [1, 2], "b": ["x|y", "ü"]}), study, "t")
+    assert pd.read_csv(path)["b"].tolist() == ["x|y", "ü"]
+    text = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert text.splitlines() == ["| a | b |", "| --- | --- |", "| 1 | x\\|y |", "| 2 | ü |"]
