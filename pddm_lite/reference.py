@@ -1,7 +1,7 @@
 """Committed evidence: copy a finished study to results/reference/, its tables to the README.
 
     python -m pddm_lite.reference add [the options of run_all.py]   copy that study's results
-    python -m pddm_lite.reference readme [--check]                  rewrite the README's tables
+    python -m pddm_lite.reference readme [--check]        rewrite the tables of README, DIFFERENCES
 
 Pictures of real data sets are never copied: they are not ours to give away.
 """
@@ -23,11 +23,7 @@ from .study import EMBEDDED, Study
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
-BEGIN, END = (
-    "<!-- results: begin (python -m pddm_lite.reference readme) -->",
-    "<!-- results: end -->",
-)
-PHOTOGRAPHS = ("00_start_here", "samples")  # what shows pictures of the data
+PHOTOGRAPHS = ("00_start_here", "00_samples")  # what shows pictures of the data
 
 
 def raw_values(runs: dict) -> pd.DataFrame:
@@ -88,14 +84,18 @@ def add(study: Study, command: str) -> Path:
     return target
 
 
-def block() -> str:
-    """The README's results: for each reference study its tables and verdicts, from its files."""
+def studies() -> list[tuple[Path, dict]]:
+    """Reference studies: folder and provenance, sorted by name."""
+    found = sorted(REFERENCE.glob("*/provenance.json"))
+    return [(path.parent, json.loads(path.read_text())) for path in found]
+
+
+def results() -> str:
+    """The README's part: for each reference study its Table 1 and verdicts, from its files."""
     parts = []
-    for folder in sorted(REFERENCE.glob("*/provenance.json")):
-        folder, made = folder.parent, json.loads(folder.read_text())
+    for folder, made in studies():
         parts.append(f"#### {made['title']}\n\n{made['protocol']}.\n\n`{made['command']}`\n")
-        for path in sorted(folder.glob("tables/recall_*.csv")):
-            parts.append(markdown(pd.read_csv(path, keep_default_na=False, dtype=str)))
+        parts += _tables(folder, "recall")
         verdicts = folder / "tables" / "verdicts.csv"
         if verdicts.exists():
             frame = pd.read_csv(verdicts, keep_default_na=False, na_values=[""])
@@ -105,19 +105,50 @@ def block() -> str:
     return "\n".join(parts)
 
 
+def recipe() -> str:
+    """The part of DIFFERENCES.md: what each change of the recipe is worth, from the same files."""
+    parts = []
+    for folder, made in studies():
+        found = _tables(folder, "recipe") + _tables(folder, "quadruplets")
+        parts += [f"#### {made['title']}\n\n{made['protocol']}.\n", *found] if found else []
+    return "\n".join(parts)
+
+
+def _tables(folder: Path, kind: str) -> list[str]:
+    """The tables of a kind, each under the data set's name where there are several."""
+    paths = sorted(folder.glob(f"tables/{kind}_*.csv"))
+    return [
+        (f"{path.stem.partition('_')[2].replace('_', ' ')}:\n\n" if len(paths) > 1 else "")
+        + markdown(pd.read_csv(path, keep_default_na=False, dtype=str))
+        for path in paths
+    ]
+
+
 def markdown(frame: pd.DataFrame) -> str:
     """A frame of text as a Markdown table."""
     rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
-def readme(text: str) -> str:
-    """`text` with the part between the markers made anew."""
-    head, _, rest = text.partition(BEGIN)
-    _, found, tail = rest.partition(END)
+# file -> (name of its markers, what stands between them)
+GENERATED = {"README.md": ("results", results), "DIFFERENCES.md": ("recipe", recipe)}
+
+
+def generated(name: str) -> tuple[str, str]:
+    """(text as it is, text with the part between the markers made anew) of README or DIFFERENCES.
+
+    Raises:
+        UserError: the file lacks its markers.
+    """
+    marker, make = GENERATED[name]
+    begin = f"<!-- {marker}: begin (python -m pddm_lite.reference readme) -->"
+    end = f"<!-- {marker}: end -->"
+    text = (ROOT / name).read_text(encoding="utf-8")
+    head, _, rest = text.partition(begin)
+    _, found, tail = rest.partition(end)
     if not found:
-        raise UserError(f"README.md lacks the markers '{BEGIN}' and '{END}'.")
-    return f"{head}{BEGIN}\n\n{block()}\n{END}{tail}"
+        raise UserError(f"{name} lacks the markers '{begin}' and '{end}'.")
+    return text, f"{head}{begin}\n\n{make()}\n{end}{tail}"
 
 
 def main(argv: list[str]) -> int:
@@ -127,13 +158,13 @@ def main(argv: list[str]) -> int:
             print(add(study, " ".join(["python run_all.py", *argv[1:]])).relative_to(ROOT))
             return 0
         if argv[:1] == ["readme"]:
-            path = ROOT / "README.md"
-            old = path.read_text(encoding="utf-8")
-            new = readme(old)
-            if "--check" in argv:
-                return int(new != old)
-            write_text(path, new)
-            return 0
+            stale = 0
+            for name in GENERATED:
+                old, new = generated(name)
+                stale += new != old
+                if "--check" not in argv:
+                    write_text(ROOT / name, new)
+            return int("--check" in argv and stale > 0)
         print(__doc__, file=sys.stderr)
         return 2
     except UserError as err:

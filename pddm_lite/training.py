@@ -113,14 +113,15 @@ class CollapseWatch:
 
     Four signs are looked at on each evaluation: the range of S over the mined graph, the share of
     the unit's hidden units that are 0 on every pair of a batch, the mean distance between features
-    of a batch (0 to 2), and, beside one of these, the loss standing at the value of a collapsed
-    run (methods.plateau).
+    of a batch (0 to 2) against its value at the start, and, beside one of these, the loss standing
+    at the value of a collapsed run (methods.plateau).
     A sign must be seen `patience` times in a row; a run that recovers is no collapse.
     """
 
     plateau: float
     patience: int = 3
     message: str = ""
+    _start: float = 0.0
     _count: int = 0
     _since: int = 0
 
@@ -128,12 +129,16 @@ class CollapseWatch:
         self, step: int, loss: float, score_range: float, dead: float, mean_distance: float
     ) -> None:
         signs = []
+        self._start = self._start or mean_distance
         if score_range < 1e-5:
             signs.append(f"the similarity gives one score to every pair (range {score_range:.1e})")
         if dead > 0.95:
             signs.append(f"{dead:.0%} of the units of one of its layers are dead")
-        if mean_distance < 0.05:
-            signs.append(f"all features fell together (mean distance {mean_distance:.3f})")
+        if mean_distance < max(0.05, self._start / 4):
+            signs.append(
+                f"features fell together (mean distance {mean_distance:.3f}, {self._start:.3f} at "
+                "the start)"
+            )
         # with every positive pair mined a sound run may stand near the plateau: no sign alone
         if (
             signs

@@ -40,6 +40,13 @@ details details summary { font-weight: 400; opacity: .7; font-size: .85rem; }
 """
 
 
+TABLES = {  # tables/KIND_DATA.csv -> heading
+    "recall": "Table 1, Recall@K in percent",
+    "quadruplets": "PDDM mining minus Euclidean mining, trained alike",
+    "recipe": "One change of the recipe at a time",
+}
+
+
 def write(
     study: Study, failures: list[str], out: Path | None = None, skip: tuple[str, ...] = ()
 ) -> tuple[Path, list[str]]:
@@ -80,19 +87,23 @@ def write(
     else:
         parts.append("<p>The verdict notebook has not been executed.</p>")
     parts.append("<h2>Tables</h2>")
-    for path in sorted((study.folder / "tables").glob("recall_*.csv")):
-        name = path.stem.removeprefix("recall_")
-        title = next((t for n, t in titles.items() if n.replace(":", "-") == name), name)
-        parts.append(f"<h3>Recall@K (%), {html.escape(title)}</h3>")
-        parts.append(_table(pd.read_csv(path, keep_default_na=False), "num"))
+    for kind, heading in TABLES.items():
+        for path in sorted((study.folder / "tables").glob(f"{kind}_*.csv")):
+            name = path.stem.removeprefix(f"{kind}_")
+            title = next((t for n, t in titles.items() if n.replace(":", "-") == name), name)
+            parts.append(f"<h3>{heading}: {html.escape(title)}</h3>")
+            parts.append(_table(pd.read_csv(path, keep_default_na=False), "num"))
     parts.append("<h2>Figures</h2>")
+    shown_above = {}  # an image of a notebook that is a figure already is not embedded twice
     for path in sorted((study.folder / "figures").glob("*.png")):
         if path.stem in skip:
             continue
         image = base64.b64encode(path.read_bytes()).decode()
         name = html.escape(path.stem.replace("_", " "))
+        shown_above[image] = name
         parts.append(
-            f'<figure><img alt="{name}" src="data:image/png;base64,{image}">'
+            f'<figure id="{name.replace(" ", "-")}"><img alt="{name}" '
+            f'src="data:image/png;base64,{image}">'
             f"<figcaption>{name} (data beside it: figures/{html.escape(path.stem)}.csv)"
             "</figcaption></figure>"
         )
@@ -100,7 +111,7 @@ def write(
     for path in sorted((study.folder / "notebooks").glob("*.ipynb")):
         if path.stem in skip:
             continue
-        parts.append(_notebook(path))
+        parts.append(_notebook(path, shown_above))
     made = environment(study.device)
     parts.append(
         f'<p class="small">pddm-lite {__version__}, commit {made["commit"] or "unknown"}'
@@ -139,7 +150,7 @@ def _highlighting() -> str:
     return f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
 
 
-def _notebook(path: Path) -> str:
+def _notebook(path: Path, shown_above: dict[str, str]) -> str:
     """An executed notebook as a folded piece of HTML, its code folded once more."""
     import nbformat
     from nbconvert import HTMLExporter
@@ -154,7 +165,10 @@ def _notebook(path: Path) -> str:
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     exporter.exclude_anchor_links = True
     body, _ = exporter.from_notebook_node(nb)
-    body = re.sub(r'(<div class="jp-(?:Cell-)?input[^>]*>|<div class="input_area">)', r"\1", body)
+    for image, name in shown_above.items():
+        link = f'<a href="#{name.replace(" ", "-")}">figure {name}, above</a>'
+        pattern = r'<img[^>]*?src="data:image/png;base64,' + re.escape(image) + r'\s*"[^>]*>'
+        body = re.sub(pattern, link, body)
     note = "" if complete else " (not complete)"
     seconds = ""
     if complete:
