@@ -10,8 +10,11 @@ straightforward implementation does; "sparse" is the kit's. Both give the same l
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
+import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -20,7 +23,7 @@ from pddm_lite.experiments import make
 from pddm_lite.losses import distance, double_header, scale
 from pddm_lite.methods import objective
 from pddm_lite.pddm import PDDM, r
-from pddm_lite.store import write_text
+from pddm_lite.store import environment, write_text
 
 
 def full_matrix_loss(f, labels, unit, e):
@@ -101,9 +104,10 @@ def main() -> None:
     table = pd.DataFrame(rows)
     print(table.to_string(index=False))
     if args.out:
-        from pathlib import Path
-
+        made = {k: v for k, v in environment().items() if k in ("cpu", "torch", "commit")}
+        made["command"] = " ".join(["python", "benchmarks/step.py", *sys.argv[1:]])
         write_text(Path(args.out), table.to_csv(index=False, lineterminator="\n"))
+        write_text(Path(args.out).with_suffix(".json"), json.dumps(made, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ def add(study: Study, command: str) -> Path:
         "copied_at_commit": environment()["commit"],
         "seeds": list(study.seeds),
         "seconds_of_training": round(sum(r.manifest["seconds"] for r in set(runs.values()))),
+        "summary": json.loads((source / "summary.json").read_text()),
         "runs": sorted({r.id for r in runs.values()}),
     }
     write_text(target / "provenance.json", json.dumps(provenance, indent=1) + "\n")
@@ -130,8 +131,33 @@ def markdown(frame: pd.DataFrame) -> str:
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
-# file -> (name of its markers, what stands between them)
-GENERATED = {"README.md": ("results", results), "DIFFERENCES.md": ("recipe", recipe)}
+def times() -> str:
+    """The README's part on time: of a training step, and of the whole of each reference study."""
+    path = REFERENCE / "benchmarks" / "step.csv"
+    parts = []
+    if path.exists():
+        made = json.loads(path.with_suffix(".json").read_text())
+        parts.append(f"`{made['command']}`, {made['cpu']}, one thread, torch {made['torch']}:\n")
+        parts.append(markdown(pd.read_csv(path, dtype=str)))
+    rows = []
+    for _, made in studies():
+        for s in made["summary"].values():
+            what = f"{s['runs_made']} runs made" if s["runs_made"] else "again, from the store"
+            row = {"study": made["title"], "what": what}
+            row |= {f"{stage} (s)": f"{t:.0f}" for stage, t in s["seconds"].items()}
+            row["total (s)"] = f"{s['total_seconds']}"
+            row["memory (GB, at most)"] = f"{s['peak_memory_mb_at_most'] / 1024:.1f}"
+            row["processes"] = s["jobs"]
+            row["cpu"] = made["runs_made_with"]["cpu"]
+            rows.append(row)
+    return "\n".join([*parts, markdown(pd.DataFrame(rows).fillna(""))])
+
+
+# file -> name of the markers -> what stands between them
+GENERATED = {
+    "README.md": {"results": results, "times": times},
+    "DIFFERENCES.md": {"recipe": recipe},
+}
 
 
 def generated(name: str) -> tuple[str, str]:
@@ -140,15 +166,16 @@ def generated(name: str) -> tuple[str, str]:
     Raises:
         UserError: the file lacks its markers.
     """
-    marker, make = GENERATED[name]
-    begin = f"<!-- {marker}: begin (python -m pddm_lite.reference readme) -->"
-    end = f"<!-- {marker}: end -->"
-    text = (ROOT / name).read_text(encoding="utf-8")
-    head, _, rest = text.partition(begin)
-    _, found, tail = rest.partition(end)
-    if not found:
-        raise UserError(f"{name} lacks the markers '{begin}' and '{end}'.")
-    return text, f"{head}{begin}\n\n{make()}\n{end}{tail}"
+    text = new = (ROOT / name).read_text(encoding="utf-8")
+    for marker, make in GENERATED[name].items():
+        begin = f"<!-- {marker}: begin (python -m pddm_lite.reference readme) -->"
+        end = f"<!-- {marker}: end -->"
+        head, _, rest = new.partition(begin)
+        _, found, tail = rest.partition(end)
+        if not found:
+            raise UserError(f"{name} lacks the markers '{begin}' and '{end}'.")
+        new = f"{head}{begin}\n\n{make()}\n{end}{tail}"
+    return text, new
 
 
 def main(argv: list[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import sys
@@ -20,7 +21,7 @@ from ..data import split
 from ..data.sampler import class_balanced
 from ..errors import UserError, unknown
 from ..experiments import Experiment
-from ..store import Store, source_hash
+from ..store import Store, source_hash, write_text
 from ..study import Study
 from . import cli, notebooks, report
 
@@ -41,22 +42,60 @@ def run(study: Study, args: argparse.Namespace, began: float) -> int:
         return _explain(study, names, stages, parameters, args)
     failures: list[str] = []
     jobs = int(args.jobs)
+    seconds: dict[str, float] = {}
+    made = 0
     with lock(Path(study.results)):
         print(f"{study.profile}: {', '.join(study.titles().values())}; {study.backbone}, "
               f"{study.mode}, seeds {', '.join(map(str, study.seeds))}", flush=True)  # fmt: skip
         if "data" in stages:
-            _data(study)
+            with _timed(seconds, "data"):
+                _data(study)
         with pool(jobs) as executor:
             if "runs" in stages:
-                failures += _runs(study, executor, args.force)
+                with _timed(seconds, "runs"):
+                    made, failed = _runs(study, executor, args.force)
+                    failures += failed
             if "notebooks" in stages:
-                failures += _notebooks(study, executor, names, parameters, args)
+                with _timed(seconds, "notebooks"):
+                    failures += _notebooks(study, executor, names, parameters, args)
         if "report" in stages:
-            path, lines = report.write(study, failures)
+            with _timed(seconds, "report"):
+                path, lines = report.write(study, failures)
             print("\n".join(lines))
             print(f"report      {os.path.relpath(path)}")
+        if seconds:
+            _summary(study, jobs, made, seconds)
     print(f"{'done' if not failures else f'{len(failures)} failed'} in {time.time() - began:.0f} s")
     return 1 if failures else 0
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    began = time.time()
+    yield
+    seconds[stage] = round(time.time() - began, 1)
+
+
+def _summary(study: Study, jobs: int, made: int, seconds: dict[str, float]) -> None:
+    """Keep time and memory of the last invocation that made runs, and of the last without."""
+    try:
+        import resource
+
+        usage = [resource.getrusage(who).ru_maxrss for who in (0, resource.RUSAGE_CHILDREN)]
+        # each worker at its largest, and this process; kilobytes on Linux, bytes on macOS
+        peak = (usage[0] + jobs * usage[1]) / (1024 if sys.platform != "darwin" else 1024**2)
+    except ImportError:  # Windows
+        peak = 0.0
+    path = study.folder / "summary.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    kept["made" if made else "from_the_store"] = {
+        "runs_made": made,
+        "jobs": jobs,
+        "seconds": seconds,
+        "total_seconds": round(sum(seconds.values())),
+        "peak_memory_mb_at_most": round(peak),
+    }
+    write_text(path, json.dumps(kept, indent=1))
 
 
 @contextmanager
@@ -145,8 +184,8 @@ def _fit(study: Study, e: Experiment, force: bool) -> tuple[str, float]:
     return "".join(f"{line}\n" for line in said) + text, time.time() - began
 
 
-def _runs(study: Study, executor: Executor, force: bool) -> list[str]:
-    """Make the runs that are missing; returns the failures."""
+def _runs(study: Study, executor: Executor, force: bool) -> tuple[int, list[str]]:
+    """Make the runs that are missing; returns how many there were to make, and the failures."""
     store = Store(Path(study.results) / "runs")
     data = {name: study.load(name) for name in study.data}
     todo = study.experiments()
@@ -156,7 +195,7 @@ def _runs(study: Study, executor: Executor, force: bool) -> list[str]:
     print(f"runs        {total - len(todo)} in the store, {len(todo)} to make", flush=True)
     # the slow ones first, so that no worker is left with them at the end
     todo.sort(key=lambda e: "PDDM" not in e.method)
-    return _collect(
+    return len(todo), _collect(
         executor,
         {_label(study, e, data[e.data].title): (_fit, study, e, force) for e in todo},
         "runs",

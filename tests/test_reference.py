@@ -1,0 +1,86 @@
+"""The committed evidence: README and DIFFERENCES are what it generates; nothing leaks or is big."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from pddm_lite import reference
+from pddm_lite.errors import UserError
+
+STUDIES = reference.studies()
+
+
+@pytest.mark.parametrize("name", reference.GENERATED)
+def test_the_tables_in_the_text_are_what_the_evidence_generates(name):
+    old, new = reference.generated(name)
+    assert old == new, f"{name} is stale: run python -m pddm_lite.reference readme"
+    assert STUDIES and all(made["title"] in new for _, made in STUDIES)
+
+
+def test_every_reference_study_is_whole_and_names_no_machine():
+    for folder, made in STUDIES:
+        assert made["command"].startswith("python run_all.py") and made["runs"]
+        raw = pd.read_csv(folder / "tables" / "raw_values.csv")
+        assert set(raw["seed"]) == set(made["seeds"])
+        assert set(raw["run"]) <= set(made["runs"])
+        for path in folder.rglob("*"):
+            if path.suffix in (".json", ".ipynb", ".html", ".csv", ".md"):
+                text = path.read_text(encoding="utf-8")
+                assert not re.search(r"(?<![\w.])/(?:work|root|home/\w+|tmp)/\w", text), path
+
+
+def test_the_mean_in_a_table_is_the_mean_of_the_raw_values():
+    for folder, _ in STUDIES:
+        raw = pd.read_csv(folder / "tables" / "raw_values.csv", keep_default_na=False)
+        for path in folder.glob("tables/recall_*.csv"):
+            table = pd.read_csv(path, keep_default_na=False, dtype=str)
+            for row in table.to_dict("records"):
+                own = raw[
+                    (raw["data"].str.replace(":", "-") == path.stem.removeprefix("recall_"))
+                    & (raw["method"] == row["method"])
+                    & (raw["split"] == "test")
+                    & (raw["ranking"] == row["ranked by"])
+                    & (raw["measure"] == "recall_1")
+                ]["value"].astype(float)
+                assert len(own) == int(row["seeds"])
+                assert row["R@1"].split(" ")[0] == f"{own.mean():.1f}"
+
+
+def test_photographs_stay_out_and_the_whole_stays_small():
+    for folder, made in STUDIES:
+        if "synthetic" not in made["title"]:
+            names = {p.stem for p in folder.rglob("*")}
+            assert not names & set(reference.PHOTOGRAPHS)
+    size = sum(p.stat().st_size for p in reference.REFERENCE.rglob("*") if p.is_file())
+    assert size < 15e6
+
+
+def test_a_text_without_markers_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "README.md").write_text("no markers")
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    with pytest.raises(UserError, match="lacks the markers"):
+        reference.generated("README.md")
+
+
+def test_the_check_option_tells_stale_from_fresh(tmp_path, monkeypatch):
+    folder = tmp_path / "results" / "reference" / "s"
+    (folder / "tables").mkdir(parents=True)
+    made = {"title": "made up", "protocol": "one line", "command": "python run_all.py", "runs": [],
+            "summary": {}}  # fmt: skip
+    (folder / "provenance.json").write_text(json.dumps(made))
+    (folder / "tables" / "recall_x.csv").write_text("method,R@1\nTriplet,12.3\n")
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    monkeypatch.setattr(reference, "REFERENCE", folder.parent)
+    for name, markers in reference.GENERATED.items():
+        parts = [
+            f"<!-- {m}: begin (python -m pddm_lite.reference readme) -->\nold\n<!-- {m}: end -->\n"
+            for m in markers
+        ]
+        (tmp_path / name).write_text("head\n" + "".join(parts) + "tail\n")
+    assert reference.main(["readme", "--check"]) == 1
+    assert reference.main(["readme"]) == 0
+    assert reference.main(["readme", "--check"]) == 0
+    text = (tmp_path / "README.md").read_text()
+    assert "| Triplet | 12.3 |" in text and text.startswith("head\n") and text.endswith("tail\n")
