@@ -173,6 +173,7 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> tuple[str,
         os.environ.pop("PDDM_WRITES", None)
         files = sorted(set(log.read_text().splitlines()))
         log.unlink()
+    _forget_places(out)
     here = Path(study.results).resolve()
     kept = [str(Path(f).relative_to(here)) for f in files if Path(f).is_relative_to(here)]
     kept = [f for f in kept if not f.startswith(("runs/", "features/"))]
@@ -187,6 +188,16 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> tuple[str,
     }
     write_text(manifest, json.dumps(record, indent=1))
     return "executed", seconds
+
+
+def _forget_places(path: Path) -> None:
+    """Take this machine's folders out of what papermill noted in the executed copy."""
+    nb = json.loads(path.read_text(encoding="utf-8"))
+    noted = nb["metadata"].get("papermill", {})
+    for key in ("input_path", "output_path"):
+        if noted.get(key):
+            noted[key] = Path(noted[key]).name
+    write_text(path, json.dumps(nb, indent=1, ensure_ascii=False) + "\n")
 
 
 def _quiet_kernel() -> dict:
