@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from . import backbones
+from .collapse import CollapseWatch
 from .data import base as data_base
 from .data import features as data_features
 from .data.sampler import class_balanced
@@ -32,8 +32,8 @@ from .store import Store, environment, source_hash
 SOURCES = tuple(
     f"pddm_lite.{m}"
     for m in (
-        "pddm mining losses methods embedding training backbones smallnet data.base data.sampler "
-        "data.features evaluation.retrieval evaluation.scores"
+        "pddm mining losses methods embedding collapse training backbones smallnet data.base "
+        "data.sampler data.features evaluation.retrieval evaluation.scores"
     ).split()
 )
 
@@ -102,57 +102,6 @@ def embed(model: Embedding, source, idx: np.ndarray, batch: int = 256) -> Tensor
         model(source.batch(idx[a : a + batch], train=False)) for a in range(0, len(idx), batch)
     ]
     return torch.cat(parts)
-
-
-# --------------------------------------------------------------------------- collapse watch
-
-
-@dataclass
-class CollapseWatch:
-    """Tells in plain words when and how a run collapsed.
-
-    Four signs are looked at on each evaluation: the range of S over the mined graph, the share of
-    the unit's hidden units that are 0 on every pair of a batch, the mean distance between features
-    of a batch (0 to 2) against its value at the start, and, beside one of these, the loss standing
-    at the value of a collapsed run (methods.plateau).
-    A sign must be seen `patience` times in a row; a run that recovers is no collapse.
-    """
-
-    plateau: float
-    patience: int = 3
-    message: str = ""
-    _start: float = 0.0
-    _count: int = 0
-    _since: int = 0
-
-    def see(
-        self, step: int, loss: float, score_range: float, dead: float, mean_distance: float
-    ) -> None:
-        signs = []
-        self._start = self._start or mean_distance
-        if score_range < 1e-5:
-            signs.append(f"the similarity gives one score to every pair (range {score_range:.1e})")
-        if dead > 0.95:
-            signs.append(f"{dead:.0%} of the units of one of its layers are dead")
-        if mean_distance < max(0.05, self._start / 4):
-            signs.append(
-                f"features fell together (mean distance {mean_distance:.3f}, {self._start:.3f} at "
-                "the start)"
-            )
-        # with every positive pair mined a sound run may stand near the plateau: no sign alone
-        if (
-            signs
-            and not math.isnan(self.plateau)
-            and abs(loss - self.plateau) < 0.005 * self.plateau
-        ):
-            signs.append(f"the loss stands at its plateau {self.plateau:g}")
-        self._count = self._count + 1 if signs else 0
-        if self._count == 1:
-            self._since = step
-        if self._count >= self.patience:
-            self.message = f"collapsed from step {self._since}: " + "; ".join(signs)
-        elif not signs:
-            self.message = ""
 
 
 def check_finite(step: int, batch: dict[str, Tensor], modules: dict[str, nn.Module]) -> None:
@@ -279,7 +228,7 @@ def fit(
             recent.clear()
             row |= _short(m, s, source, labels, parts.val, "val", with_score=s.learned)
             row |= _short(m, s, source, labels, parts.test, "test", with_score=False)
-        watch.see(step, *(row[k] for k in ("loss", "score_range", "dead_share", "mean_distance")))
+        watch.see(row)
         rows.append(row)
         times.append({"step": step, "seconds": seconds})
         ranked = [row[k] for k in ("val_recall_1", "val_score_recall_1") if k in row]
