@@ -154,6 +154,8 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> tuple[str,
             progress_bar=False,
             log_output=False,
             execution_timeout=TIMEOUT,
+            # a kernel that is shut down logs its interrupt as an error
+            extra_arguments=["--IPKernelApp.log_level=50"],
             # ipykernel 7.3 warns at each start about a plain connection otherwise
             **_quiet_kernel(),
         )
