@@ -319,8 +319,8 @@ def _limits(t: pd.DataFrame, log: bool) -> tuple[float, float]:
         points, ends = f(t[["effect", "threshold"]]), f(t[["low", "high"]])
     low, high = np.nanmin(points), np.nanmax(points)
     room = (high - low) or 1.0
-    left = max(np.fmin(low, np.fmin.reduce(ends, axis=None)), low - room) - 0.06 * room
-    right = min(np.fmax(high, np.fmax.reduce(ends, axis=None)), high + room) + 0.06 * room
+    left = max(np.fmin(low, np.fmin.reduce(ends, axis=None)), low - 3 * room) - 0.06 * room
+    right = min(np.fmax(high, np.fmax.reduce(ends, axis=None)), high + 3 * room) + 0.06 * room
     return (2.0**left, 2.0**right) if log else (left, right)
 
 
@@ -371,8 +371,8 @@ def _changes(ax, own: pd.DataFrame, limits: tuple[float, float], names: Sequence
         ax.plot(v.effect, y, "X" if v.collapsed else "o", color=colour, ms=11 if v.collapsed else 9)
         if v.collapsed:
             words = f"{v.collapsed} of {v.seeds} collapsed"
-            above = dict(transform=ax.get_yaxis_transform(), ha="right", color=colour)
-            ax.text(0.99, y + 0.14, words, fontsize=11, **above)
+            right = dict(transform=ax.get_yaxis_transform(), ha="right", va="center", color=colour)
+            ax.text(0.99, y, words, fontsize=11, bbox=dict(fc="white", ec="none", pad=1), **right)
     ax.axvline(0, color="black", linewidth=1.5, zorder=0)
     ax.set_yticks(range(len(names)), names)
     ax.set(xlim=limits, ylim=(-0.6, len(names) - 0.4), ylabel="change")

@@ -20,12 +20,13 @@ CSS = """
 @media (prefers-color-scheme: dark) { :root { --ink: #e8eaed; --paper: #15181c; --soft: #20252b;
   --line: #3a4149; --good: #57d39b; --bad: #ff8a80; --open: #ffcf66; } }
 body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 68rem; margin: 0 auto; padding: 1rem 1.2rem 4rem; }
+  max-width: 76rem; margin: 0 auto; padding: 1rem 1.2rem 4rem; }
 h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: left;
-  vertical-align: top; } th { background: var(--soft); }
+  vertical-align: top; } th { background: var(--soft); text-align: left !important; }
 .num td:not(:first-child) { white-space: nowrap; }
+.verdicts td:nth-child(2), .verdicts td:nth-child(4) { white-space: nowrap; }
 .v { font-weight: 650; white-space: nowrap; } .reproduced { color: var(--good); }
 .not-reproduced { color: var(--bad); } .not-enough-evidence { color: var(--open); }
 figure { margin: 1.5rem 0; } figure img, .nb img { max-width: 100%; background: #fff;
@@ -73,7 +74,7 @@ def write(
         verdicts = pd.read_csv(path, keep_default_na=False, na_values=[""])
         verdicts["note"] = verdicts["note"].fillna("")
         shown = tables.verdict_table(verdicts, lambda name: titles.get(name, name))
-        parts.append(_table(shown))
+        parts.append(_table(shown, "verdicts"))
         parts.append(
             '<p class="small">Each effect is the mean over paired seeds with its 95 % Student '
             "interval. Reproduced: the whole interval lies above what the paper claims; not "
