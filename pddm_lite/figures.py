@@ -443,7 +443,9 @@ def save(
         fig.savefig(pixels, format="png", dpi=160, metadata={"Software": None})
     # 256 colours are enough for these figures, at a third of the size
     small = Image.open(pixels).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT)
-    write_atomic(folder / f"{name}.png", lambda f: small.save(f, "PNG", optimize=True))
+    write_atomic(
+        folder / f"{name}.png", lambda f: small.save(f, "PNG", optimize=True, dpi=(160, 160))
+    )
     write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
     arguments = {k: v for k, v in study.arguments().items() if k not in ("results", "data_root")}
     arguments["weights"] = Path(study.weights).name
