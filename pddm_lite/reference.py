@@ -71,6 +71,7 @@ def add(study: Study, command: str) -> Path:
     provenance = {
         "command": command,
         "title": ", ".join(study.titles().values()),
+        "titles": study.titles(),
         "protocol": tables.protocol(study, runs),
         "runs_made_with": {k: first.get(k) for k in keys},
         "copied_at_commit": environment()["commit"],
@@ -92,18 +93,29 @@ def studies() -> list[tuple[Path, dict]]:
 
 
 def results() -> str:
-    """The README's part: for each reference study its Table 1 and verdicts, from its files."""
-    parts = []
+    """The README's part: all verdicts in one table, then each reference study's Table 1."""
+    parts = ["Verdicts, with effect and 95 % interval over paired seeds:\n", markdown(_verdicts())]
     for folder, made in studies():
         parts.append(f"#### {made['title']}\n\n{made['protocol']}.\n\n`{made['command']}`\n")
         parts += _tables(folder, "recall")
-        verdicts = folder / "tables" / "verdicts.csv"
-        if verdicts.exists():
-            frame = pd.read_csv(verdicts, keep_default_na=False, na_values=[""])
-            frame["note"] = frame["note"].fillna("")
-            shown = tables.verdict_table(frame)
-            parts.append(markdown(shown.drop(columns=["note", "measured"])))
     return "\n".join(parts)
+
+
+def _verdicts() -> pd.DataFrame:
+    """A row a claim, a column a data set: verdict and effect."""
+    cells: dict[str, dict[str, str]] = {}
+    for folder, made in studies():
+        path = folder / "tables" / "verdicts.csv"
+        if not path.exists():
+            continue
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""]).fillna({"note": ""})
+        shown = tables.verdict_table(frame, lambda name, made=made: made["titles"][name])
+        for row in shown.to_dict("records"):
+            claim = f"{row['claim']} ({row['claimed']})"
+            text = f"**{row['verdict']}**, {row['effect [95 % interval]']}, {row['seeds']} seeds"
+            cells.setdefault(claim, {})[row["data"]] = text
+    table = pd.DataFrame.from_dict(cells, orient="index").fillna("")
+    return table.reset_index(names="claim (claimed effect)")
 
 
 def recipe() -> str:

@@ -68,7 +68,7 @@ def test_the_check_option_tells_stale_from_fresh(tmp_path, monkeypatch):
     folder = tmp_path / "results" / "reference" / "s"
     (folder / "tables").mkdir(parents=True)
     made = {"title": "made up", "protocol": "one line", "command": "python run_all.py", "runs": [],
-            "summary": {}}  # fmt: skip
+            "titles": {"x": "made up"}, "summary": {}}  # fmt: skip
     (folder / "provenance.json").write_text(json.dumps(made))
     (folder / "tables" / "recall_x.csv").write_text("method,R@1\nTriplet,12.3\n")
     monkeypatch.setattr(reference, "ROOT", tmp_path)

@@ -9,6 +9,7 @@ import shlex
 import tempfile
 import time
 import warnings
+from functools import lru_cache
 from pathlib import Path
 
 import nbformat
@@ -89,13 +90,17 @@ def _arguments(study: Study, name: str, parameters: dict) -> dict[str, object]:
     return {k: v for k, v in {**given, **parameters}.items() if k in declared(name)}
 
 
+@lru_cache(maxsize=4)
+def _run_ids(study: Study) -> tuple[str, ...]:
+    return tuple(training.run_id(e, study.load(e.data)) for e in study.experiments())
+
+
 def _key(study: Study, name: str, parameters: dict) -> str:
     nb = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
-    runs = [training.run_id(e, study.load(e.data)) for e in study.experiments()]
     return fingerprint(
         *(c.source for c in nb.cells),
         json.dumps(_arguments(study, name, parameters)),
-        *runs,
+        *_run_ids(study),
         source_hash(*SOURCES),
     )
 
