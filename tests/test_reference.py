@@ -45,7 +45,8 @@ def test_the_mean_in_a_table_is_the_mean_of_the_raw_values():
                     & (raw["measure"] == "recall_1")
                 ]["value"].astype(float)
                 assert len(own) == int(row["seeds"])
-                assert row["R@1"].split(" ")[0] == f"{own.mean():.1f}"
+                # half a unit of the last digit shown, and the rounding of the raw values
+                assert abs(float(row["R@1"].split(" ")[0]) - own.mean()) < 0.05 + 1e-5
 
 
 def test_photographs_stay_out_and_the_whole_stays_small():
