@@ -71,10 +71,10 @@ def verdict_table(verdicts: pd.DataFrame, title: Callable[[str], str] = str) -> 
         {
             "claim": t["claim"] + ": " + t["text"],
             "data": t["data"].map(title),
-            "measured": t["measure"],
+            "verdict": t["verdict"],
             "effect [95 % interval]": effect,
             "claimed": [f"> {x:g}" for x in t["threshold"]],
-            "verdict": t["verdict"],
+            "measured": t["measure"],
             "seeds": t["seeds"],
             "note": t["note"],
         }
