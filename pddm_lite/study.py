@@ -22,6 +22,12 @@ EMBEDDED = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of 
 COMPARED = ("PDDM+Quadruplet", "Euclidean+Quadruplet")  # what variants of the recipe change
 
 
+def _clone() -> Path:
+    """The clone this package lies in; the working directory where it was installed by itself."""
+    root = Path(__file__).resolve().parents[1]
+    return root if (root / "notebooks").is_dir() else Path.cwd()
+
+
 @dataclass(frozen=True)
 class Study:
     """Everything a table or figure depends on. Build it with `Study.of`, which checks it all."""
@@ -54,7 +60,7 @@ class Study:
         recipe: str = "default",
         settings: Iterable[str] = (),
         variants: Iterable[str] = ("core",),
-        results: str = "results",
+        results: str = "",
         device: str = "",
     ) -> Study:
         """A checked study; empty values take the defaults.
@@ -72,7 +78,8 @@ class Study:
             settings: changes of single settings for all runs, as in "alpha=0.2".
             variants: changes of the recipe to compare with it (experiments.VARIANTS); "core" for
                 the number of quadruplets and the paper's letter, "all", or none.
-            results: folder of the store and of everything made.
+            results: folder of the store and of everything made; results/ of the clone by default,
+                or of the working directory where the package is not in a clone.
             device: "cpu", "cuda" or "cuda:1"; a GPU where there is one, by default.
 
         Raises:
@@ -133,7 +140,7 @@ class Study:
             recipe=recipe,
             settings=settings,
             variants=variants,
-            results=str(results),
+            results=str(results) or str(_clone() / "results"),
             device=device,
         )
         study.experiments()  # raises where the settings do not fit together

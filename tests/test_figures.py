@@ -121,6 +121,7 @@ def test_axes_are_labelled_and_the_table_is_what_is_shown(name):
 def test_a_part_of_the_study_is_drawn_too(name, some):
     fig, _ = FIGURES[name](some)
     fig.draw_without_rendering()
+    assert fig.axes or fig.texts  # a picture, or words that say what is missing
 
 
 def test_every_method_has_a_colour_of_its_own():

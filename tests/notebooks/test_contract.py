@@ -102,10 +102,7 @@ def test_defaults_are_those_of_a_study(path):
     for name, m in parameters(path).items():
         default = inspect.signature(Study.of).parameters[name].default
         value = ast.literal_eval(m["value"])
-        if name == "results":  # by hand a notebook runs inside notebooks/
-            assert value == f"../{default}"
-        else:
-            assert value == (list(default) if isinstance(default, tuple) else default)
+        assert value == (list(default) if isinstance(default, tuple) else default)
 
 
 @every
