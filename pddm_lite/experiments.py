@@ -85,7 +85,7 @@ RECIPES = {
 
 # One change at a time of the default recipe, to see what each is worth: (methods, changes).
 _PDDM, _EUCLIDEAN = "PDDM+Quadruplet", "Euclidean+Quadruplet"
-_LETTER = {**{f.name: f.default for f in dataclasses.fields(Experiment) if f.name != "data"}}
+_LETTER = {f.name: f.default for f in dataclasses.fields(Experiment)}
 VARIANTS = {
     "1 quadruplet": ((_PDDM, _EUCLIDEAN), dict(quadruplets=1)),
     "16 quadruplets": ((_PDDM, _EUCLIDEAN), dict(quadruplets=16)),

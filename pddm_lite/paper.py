@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 KS = (1, 2, 4, 8, 16, 32)
 
 # Table 1, Recall@K in percent. Contrastive and Triplet equal the Lifted paper's rows to the digit:
@@ -69,8 +67,3 @@ CLAIMS = {
     "C15": "So does zero-shot recognition through the hierarchy (Table 2)",
     "C16": "Clusters are sharper (Fig. 4 bottom)",
 }
-
-
-def table_1(half: str = "CUB-200-2011") -> pd.DataFrame:
-    """One half of the paper's Table 1: methods x K, percent."""
-    return pd.DataFrame.from_dict(TABLE_1[half], orient="index", columns=list(KS))

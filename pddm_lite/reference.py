@@ -158,7 +158,6 @@ def times() -> str:
             row = {"study": made["title"], "what": what}
             row |= {f"{stage} (s)": f"{t:.0f}" for stage, t in s["seconds"].items()}
             row["total (s)"] = f"{s['total_seconds']}"
-            row["memory (GB, at most)"] = f"{s['peak_memory_mb_at_most'] / 1024:.1f}"
             row["processes"] = s["jobs"]
             row["cpu"] = made["runs_made_with"]["cpu"]
             rows.append(row)

@@ -157,9 +157,6 @@ class Store:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
 
-    def remove(self, run_id: str) -> None:
-        shutil.rmtree(self.path(run_id), ignore_errors=True)
-
     def json(self, run_id: str, name: str) -> dict:
         return json.loads((self.path(run_id) / name).read_text())
 

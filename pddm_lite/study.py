@@ -15,7 +15,7 @@ from .backbones import NETWORKS
 from .data import ImageSet
 from .errors import UserError, unknown
 from .experiments import CORE_VARIANTS, PROFILES, RECIPES, VARIANTS, Experiment
-from .methods import METHODS, TABLE_1, method
+from .methods import METHODS, method
 from .training import Run
 
 EMBEDDED = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of Table 1
@@ -238,4 +238,4 @@ def measures(runs: dict[tuple[str, str, int], Run], split: str = "test") -> pd.D
     return pd.DataFrame(rows, columns=["data", "method", "seed", "run", "measure", "value"])
 
 
-__all__ = ["COMPARED", "EMBEDDED", "TABLE_1", "Study", "measures"]
+__all__ = ["COMPARED", "EMBEDDED", "Study", "measures"]

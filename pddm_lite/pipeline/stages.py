@@ -77,15 +77,7 @@ def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 
 def _summary(study: Study, jobs: int, made: int, seconds: dict[str, float]) -> None:
-    """Keep time and memory of the last invocation that made runs, and of the last without."""
-    try:
-        import resource
-
-        usage = [resource.getrusage(who).ru_maxrss for who in (0, resource.RUSAGE_CHILDREN)]
-        # each worker at its largest, and this process; kilobytes on Linux, bytes on macOS
-        peak = (usage[0] + jobs * usage[1]) / (1024 if sys.platform != "darwin" else 1024**2)
-    except ImportError:  # Windows
-        peak = 0.0
+    """Keep the time of the last invocation that made runs, and of the last without."""
     path = study.folder / "summary.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
     kept["made" if made else "from_the_store"] = {
@@ -93,7 +85,6 @@ def _summary(study: Study, jobs: int, made: int, seconds: dict[str, float]) -> N
         "jobs": jobs,
         "seconds": seconds,
         "total_seconds": round(sum(seconds.values())),
-        "peak_memory_mb_at_most": round(peak),
     }
     write_text(path, json.dumps(kept, indent=1))
 
@@ -136,10 +127,8 @@ def _start_worker() -> None:
 
 
 def pool(jobs: int) -> Executor:
-    """Worker processes, started afresh (spawn) and renewed after each task: no state leaks."""
-    return ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_start_worker, max_tasks_per_child=None
-    )
+    """Worker processes, started afresh (spawn), so that none inherits this process's state."""
+    return ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_start_worker)
 
 
 # -------------------------------------------------------------------------------------- data
