@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from . import paper
-from .experiments import VARIANTS
+from .experiments import CHANGES, SIZES
 from .methods import METHODS
 from .training import Run
 
@@ -20,6 +20,7 @@ NOT_REPRODUCED = "not reproduced"
 NOT_ENOUGH = "not enough evidence"
 
 PDDM, EUCLIDEAN = "PDDM+Quadruplet", "Euclidean+Quadruplet"  # the two minings compared
+POINTS, OVERFITTING = "Recall@1, points", "train - test AUC of the score"  # units of effects
 
 Runs = dict[tuple[str, str, int], Run]  # (data, method, seed) -> run
 VariantRuns = dict[tuple[str, str, str, int], Run]  # (data, variant, method, seed) -> run
@@ -88,7 +89,7 @@ def _paired(
 def _difference(
     claim: str, a: str, b: str, measure: str = "recall_1", sign: int = 1, part: str = ""
 ):
-    unit = "Recall@1, points" if measure == "recall_1" else measure
+    unit = POINTS if measure == "recall_1" else measure
 
     def f(runs: Runs, data: str) -> Verdict:
         values = _paired(runs, data, a, b, measure, sign)
@@ -178,7 +179,7 @@ def c10(runs: Runs, data: str) -> Verdict:
             means[m] = np.mean(values)
     best = max(means, key=means.get) if means else "Triplet"
     values = _paired(runs, data, "PDDM+Quadruplet", best)
-    what = f"Recall@1, points: PDDM+Quadruplet - {best}"
+    what = f"{POINTS}: PDDM+Quadruplet - {best}"
     return Verdict("C10", data, what, *_decided(values, 8.0), "best rival by mean", len(values))
 
 
@@ -204,9 +205,124 @@ DECIDERS: dict[str, list[Callable[[Runs, str], Verdict]]] = {
 }
 
 
-def verdicts(runs: Runs, data: Sequence[str]) -> pd.DataFrame:
-    """A row a claim and data set: the fields of Verdict, and the claim in words."""
-    rows = [f(runs, name) for name in data for fs in DECIDERS.values() for f in fs]
+# ------------------------------------------------------------ claims on changes of the method
+
+
+def overfitting(run: Run) -> float:
+    """Train minus test AUC of the score; train: all training classes, the held-out ones too."""
+    return run.metrics["train"]["score"]["auc"] - run.metrics["test"]["score"]["auc"]
+
+
+def _by_seed(
+    variant_runs: VariantRuns, data: str, variant: str, method: str = PDDM
+) -> dict[int, Run]:
+    """seed -> run."""
+    asked = (data, variant, method)
+    return {s: run for (*key, s), run in variant_runs.items() if tuple(key) == asked}
+
+
+def _recall(ranking: str) -> Callable[[Run], float]:
+    return lambda run: run.metrics["test"][ranking]["recall_1"]
+
+
+def _changed(
+    claim: str,
+    measure: str,
+    of: Callable[[Run], float],
+    weights: dict[str, int],
+    threshold: float = 0.0,
+    part: str = "",
+    note: str = "",
+):
+    """Decides on a weighted sum over changes of PDDM ("": the recipe as it stands), by seed."""
+
+    def f(variant_runs: VariantRuns, data: str) -> Verdict | None:
+        own = {variant: _by_seed(variant_runs, data, variant) for variant in weights}
+        if not all(own.values()):
+            return None  # no such change in this study: no question, so no answer
+        seeds = sorted(set.intersection(*map(set, own.values())))
+        values = [sum(w * of(own[v][s]) for v, w in weights.items()) for s in seeds]
+        return Verdict(claim, data, measure, *_decided(values, threshold), note, len(seeds), part)
+
+    return f
+
+
+def _c11(ranking: str):
+    change = "without E_e"
+    return _changed(
+        "C11",
+        f"{POINTS}: recipe - {change}, by {ranking}",
+        _recall(ranking),
+        {"": 1, change: -1},
+        paper.COSTS[change, ranking],
+        part=f"by {ranking}",
+    )
+
+
+def _c13(change: str, note: str = ""):
+    return _changed(
+        "C13",
+        f"{POINTS}: hinge - {change}, by score",
+        _recall("score"),
+        {"": 1, change: -1},
+        part=f"Recall@1 of {change}",
+        note=note,
+    )
+
+
+def _c13_overfitting(change: str):
+    return _changed(
+        "C13",
+        f"{OVERFITTING}: {change} - hinge",
+        overfitting,
+        {change: 1, "": -1},
+        part=f"overfitting of {change}",
+    )
+
+
+# claim -> functions of (variant_runs, data); None where the study lacks a change that it needs
+CHANGE_DECIDERS: dict[str, list[Callable[[VariantRuns, str], Verdict | None]]] = {
+    "C11": [_c11("score"), _c11("distance")],
+    "C12": [
+        _changed(
+            "C12",
+            f"{POINTS}: recipe - m = 32, by distance",
+            _recall("distance"),
+            {"": 1, "m = 32": -1},
+            paper.COSTS["m = 32", "distance"],
+            part="the loss at m = 32",
+            note="the paper's number is CUB-200-2011's",
+        ),
+        _changed(
+            "C12",
+            f"{POINTS}: loss at m = 32 - gain at m = 132, by distance",
+            _recall("distance"),
+            {"": 2, "m = 32": -1, "m = 132": -1},
+            part="the loss at m = 32 against the gain at m = 132",
+        ),
+    ],
+    "C13": [
+        _c13_overfitting("logistic regression"),
+        _c13("logistic regression"),
+        _c13_overfitting("binary classification"),
+        _c13("binary classification"),
+        _c13("Fisher criterion", "the paper rejects it by assumption and cost, not by measurement"),
+    ],
+}
+
+
+def verdicts(
+    runs: Runs, data: Sequence[str], variant_runs: VariantRuns | None = None
+) -> pd.DataFrame:
+    """A row a claim and data set: the fields of Verdict, and the claim in words.
+
+    Claims on changes of the method (C11 to C13) have a row where `variant_runs` has those changes.
+    """
+    rows = []
+    for name in data:
+        rows += [f(runs, name) for fs in DECIDERS.values() for f in fs]
+        asked = [f(variant_runs or {}, name) for fs in CHANGE_DECIDERS.values() for f in fs]
+        rows += [verdict for verdict in asked if verdict]
     table = pd.DataFrame(rows, columns=[f.name for f in dataclasses.fields(Verdict)])
     part = table.pop("part")
     text = table["claim"].map(paper.CLAIMS)
@@ -250,7 +366,7 @@ def recipe_effects(variant_runs: VariantRuns) -> pd.DataFrame:
 
 
 def _quadruplets_alone(variant: str) -> bool:
-    return not variant or VARIANTS[variant][1].keys() == {"quadruplets"}
+    return not variant or CHANGES[variant][1].keys() == {"quadruplets"}
 
 
 def _against(own: dict[int, Run], base: dict[int, Run], measure: str) -> tuple:
@@ -266,3 +382,51 @@ def _against(own: dict[int, Run], base: dict[int, Run], measure: str) -> tuple:
     )
     number = next(iter(own.values())).experiment.quadruplets
     return measure, number, *decide(values), collapsed, untrained, len(seeds)
+
+
+# --------------------------------------------------------------------------------- ablations
+
+# methods that differ from PDDM+Quadruplet in the metric alone, once all are ranked by distance: it
+# mines, and E_m teaches it (but the Euclidean one, which has nothing to learn)
+MINERS = {
+    "Euclidean mining": "Euclidean+Quadruplet",
+    "Mahalanobis mining": "Mahalanobis score",
+    "LMDM mining": "LMDM score",
+}
+# group -> changes of PDDM with everything else alike, in the order of figure and words
+ABLATED = {
+    "embedding loss": ("without E_e",),
+    "batch size": ("m = 32", "m = 132"),
+    "loss on the scores": ("logistic regression", "binary classification", "Fisher criterion"),
+    "length of f": tuple(SIZES),
+    "quadruplets a batch": ("1 quadruplet", "16 quadruplets"),
+    "scaling of S": ("scores not scaled",),
+    "what mines": tuple(MINERS),
+}
+
+
+def ablation_effects(variant_runs: VariantRuns) -> pd.DataFrame:
+    """Test Recall@1 of each change in ABLATED minus the recipe's as it stands, paired over seeds.
+
+    A row a data set, change and ranking (of other miners by distance alone); `variant_runs` has
+    the miners beside PDDM as variant "". `claimed` is the paper's change, nan where it has none;
+    `collapsed` counts the change's collapsed runs.
+    """
+    rows = []
+    for data in dict.fromkeys(d for d, *_ in variant_runs):
+        base = _by_seed(variant_runs, data, "")
+        for group, change in [(g, c) for g, changes in ABLATED.items() for c in changes]:
+            variant, method = ("", MINERS[change]) if change in MINERS else (change, PDDM)
+            own = _by_seed(variant_runs, data, variant, method)
+            seeds = sorted(own.keys() & base.keys())
+            if not seeds:
+                continue
+            collapsed = sum(bool(own[s].metrics["collapse"]) for s in seeds)
+            for ranking in ("distance", "score") if method == PDDM else ("distance",):
+                of = _recall(ranking)
+                values = [of(own[s]) - of(base[s]) for s in seeds]
+                claimed = -paper.COSTS.get((change, ranking), np.nan)
+                row = (data, group, change, method, ranking, *interval(values), claimed)
+                rows.append((*row, collapsed, len(seeds)))
+    columns = "data group change method ranking effect low high claimed collapsed seeds"
+    return pd.DataFrame(rows, columns=columns.split())

@@ -19,22 +19,34 @@ class Embedding(nn.Module):
             losses that need room (Song et al. leave their embedding free).
         backbone: maps images [B, 3, H, W] to features [B, features]; None where the input are
             features already (mode "frozen").
+        bf16: run the backbone under autocast to bfloat16; head and normalisation stay in float32.
     """
 
     def __init__(
-        self, features: int, dim: int, backbone: nn.Module | None = None, free: float = 0.0
+        self,
+        features: int,
+        dim: int,
+        backbone: nn.Module | None = None,
+        free: float = 0.0,
+        bf16: bool = False,
     ):
         super().__init__()
-        self.free = free
+        self.free, self.bf16 = free, bf16
         self.backbone = backbone
         self.head = nn.Linear(features, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, features] or [B, 3, H, W] -> [B, d], float32, of unit length unless free."""
-        if self.backbone is not None:
-            x = self.backbone(x)
-        f = self.head(x)
+        f = self.head(self.raw(x))
         return self.free * f.float() if self.free else r(f)
+
+    def raw(self, x: Tensor) -> Tensor:
+        """The backbone's features [B, features] of a batch, in float32, without the head."""
+        if self.backbone is None:
+            return x
+        with torch.autocast(x.device.type, torch.bfloat16, self.bf16, cache_enabled=False):
+            x = self.backbone(x)
+        return x.float()
 
     @torch.no_grad()
     def start_from_pca(self, x: Tensor) -> None:

@@ -22,6 +22,7 @@ class Experiment:
     backbone: str = "googlenet"
     weights: str = ""  # a local file, "imagenet" (torchvision's), "none", or "" for the default
     mode: str = "finetune"  # "frozen": cached features, head and metric trained; "finetune": all
+    crop: int = 0  # side of the network's input in pixels; 0: the network's own, see backbones
     dim: int = 128  # d, the embedding's length
     # batch and length
     batch_size: int = 64  # m = classes x images
@@ -37,9 +38,14 @@ class Experiment:
     weight_decay: float = 5e-4  # gamma, on weights and not on biases
     metric_lr: float = 1.0  # the unit's learning rate over that of the head
     backbone_lr: float = 1.0  # the network's learning rate over that of the head (finetune)
+    batch_norm: str = "frozen"  # finetune: keep the pretrained statistics, or "train"
+    bf16: bool = False  # finetune: the network in bfloat16 (autocast); head and metric in float32
+    cuda_graph: bool = False  # finetune on a GPU: replay the network as a graph (same numbers)
+    ranks: int = 1  # processes under torchrun, each with a batch of its own, gradients averaged
     average: float = 0.0  # decay of the running average of the weights that is evaluated; 0: none
     head_init: str = "random"  # or "pca": principal axes of the training features
     # mining and the double-header loss
+    metric_loss: str = "hinge"  # E_m; or "logistic", "binary", "fisher" in its place (Sec. 3.1)
     quadruplets: int = 1  # a batch: 1, q, or 0 for every positive pair
     alpha: float = 0.5  # margin of E_m (Eq. 3)
     beta: float = 1.0  # margin of E_e (Eq. 4)
@@ -62,6 +68,8 @@ class Experiment:
         s = dataclasses.asdict(self)
         same = (n for n in METHODS if METHODS[n].training == method(self.method).training)
         s["method"] = list(same)[-1]
+        if self.mode == "frozen":  # no network is trained: how it would be does not matter
+            s |= dict.fromkeys(("backbone_lr", "batch_norm", "bf16", "cuda_graph"))
         return s
 
 
@@ -80,6 +88,7 @@ RECIPES = {
         beta=0.3,
         lam=4.0,
         triplet_margin=0.1,
+        backbone_lr=0.5,
     ),
 }
 
@@ -104,7 +113,26 @@ VARIANTS = {
     "weights not averaged": ((_PDDM,), dict(average=0.0)),
     "SGD 1e-2 in place of AdamW": ((_PDDM,), dict(optimizer="sgd", lr=1e-2)),
 }
-CORE_VARIANTS = tuple(VARIANTS)[:3]
+# The paper's own discussion (Sec. 3.1 and 4), everything else alike: C11, C12, C13.
+ABLATIONS = {
+    "without E_e": ((_PDDM,), dict(lam=0.0)),
+    "m = 32": ((_PDDM,), dict(batch_size=32, classes=8)),
+    "m = 132": ((_PDDM,), dict(batch_size=132, classes=33)),
+    "logistic regression": ((_PDDM,), dict(metric_loss="logistic")),
+    "binary classification": ((_PDDM,), dict(metric_loss="binary")),
+    "Fisher criterion": ((_PDDM,), dict(metric_loss="fisher")),
+}
+# Length of the embedding (the paper: 128); scoring all pairs costs its square.
+SIZES = {f"d = {d}": ((_PDDM, _EUCLIDEAN), dict(dim=d)) for d in (64, 256, 512, 1024)}
+CHANGES = VARIANTS | ABLATIONS | SIZES
+# what --variants takes besides the names themselves
+GROUPS = {
+    "core": tuple(VARIANTS)[:3],
+    "recipe": tuple(VARIANTS),
+    "ablations": tuple(ABLATIONS),
+    "sizes": tuple(SIZES),
+    "all": tuple(CHANGES),
+}
 
 # Profiles differ in scale alone.
 PROFILES = {
@@ -175,6 +203,8 @@ def check(e: Experiment) -> None:
         ("mode", ("frozen", "finetune")),
         ("optimizer", ("sgd", "adamw")),
         ("head_init", ("random", "pca")),
+        ("batch_norm", ("frozen", "train")),
+        ("metric_loss", ("hinge", "logistic", "binary", "fisher")),
     ):
         if getattr(e, name) not in allowed:
             raise unknown(name.replace("_", " "), getattr(e, name), allowed)
@@ -198,9 +228,9 @@ def check(e: Experiment) -> None:
     ):
         if not low <= getattr(e, name) <= high:
             raise UserError(f"{name} must be from {low} to {high}, not {getattr(e, name)}.")
-    for name in ("dim", "steps", "eval_every"):
+    for name in ("dim", "steps", "eval_every", "ranks"):
         if getattr(e, name) < 1:
             raise UserError(f"{name} must be at least 1, not {getattr(e, name)}.")
-    for name in ("quadruplets", "seed"):
+    for name in ("quadruplets", "seed", "crop"):
         if getattr(e, name) < 0:
             raise UserError(f"{name} must be 0 or more, not {getattr(e, name)}.")

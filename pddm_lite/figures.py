@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageOps
 
 from . import claims, paper
-from .claims import Runs
+from .claims import Runs, VariantRuns
 from .data import ImageSet
 from .methods import METHODS
 from .store import write_atomic, write_text
@@ -74,10 +75,15 @@ def style():
     )
 
 
-def _grid(rows: int, columns: int, height: float, **kw) -> tuple[Figure, np.ndarray]:
+def _figure(height: float) -> Figure:
     """A figure outside pyplot, so that a notebook neither shows it twice nor keeps it."""
     fig = Figure(figsize=(WIDTH, max(height, 2.0)), layout="constrained")
     fig.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    return fig
+
+
+def _grid(rows: int, columns: int, height: float, **kw) -> tuple[Figure, np.ndarray]:
+    fig = _figure(height)
     return fig, fig.subplots(rows, columns, squeeze=False, **kw)
 
 
@@ -268,7 +274,11 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
     An interval that meets the frame goes on beyond it.
     """
     parts = table["measure"].str.partition(": ")
-    names = {"overlap": "difference of overlaps", "Recall@1, points": "Recall@1 (points)"}
+    names = {
+        "overlap": "difference of overlaps",
+        claims.POINTS: "Recall@1 (points)",
+        claims.OVERFITTING: "difference of overfitting (train − test AUC of the score)",
+    }
     unit = parts[0].map(names).fillna("steps of Euclidean mining per step of PDDM mining")
     order = table.groupby("data").cumcount()  # the same comparison has the same place in each
     panels = {u: table[unit == u] for u in dict.fromkeys(unit)}
@@ -285,6 +295,7 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
             rest = [f" ({w[len(head) :]})" * differ for w in what]
             head += "best rival" * differ
             head = f"{same['claim'].iloc[0]}  {head or 'speed of PDDM over Euclidean mining'}"
+            head = head.replace("E_e", "Eₑ")
             ax.text(0.01, y, head, transform=ax.get_yaxis_transform(), va="center", weight="bold")
             for v, rival in zip(same.itertuples(), rest, strict=True):
                 y, colour = y + 1, VERDICTS[v.verdict]
@@ -312,15 +323,18 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
     return fig, table
 
 
-def _limits(t: pd.DataFrame, log: bool) -> tuple[float, float]:
-    """Ends of an axis that holds effects and thresholds whole, and intervals as far as is sane."""
+def _limits(t: pd.DataFrame, log: bool, most: float = 3.0) -> tuple[float, float]:
+    """Ends of an axis that holds effects and thresholds whole, and intervals as far as is sane.
+
+    `most` is how far an interval may widen it to each side, in ranges of effects and thresholds.
+    """
     with np.errstate(divide="ignore"):
         f = np.log2 if log else np.asarray
         points, ends = f(t[["effect", "threshold"]]), f(t[["low", "high"]])
     low, high = np.nanmin(points), np.nanmax(points)
     room = (high - low) or 1.0
-    left = max(np.fmin(low, np.fmin.reduce(ends, axis=None)), low - 3 * room) - 0.06 * room
-    right = min(np.fmax(high, np.fmax.reduce(ends, axis=None)), high + 3 * room) + 0.06 * room
+    left = max(np.fmin(low, np.fmin.reduce(ends, axis=None)), low - most * room) - 0.06 * room
+    right = min(np.fmax(high, np.fmax.reduce(ends, axis=None)), high + most * room) + 0.06 * room
     return (2.0**left, 2.0**right) if log else (left, right)
 
 
@@ -392,6 +406,120 @@ def _minings(ax, own: pd.DataFrame, limits: tuple[float, float], _: Sequence[str
     ax.set_xticks(range(len(own)), [str(q or "all") for q in own["quadruplets"]])
     ax.set(ylim=limits, xlim=(-0.5, max(len(own), 1) - 0.3), xlabel="quadruplets a batch")
     ax.set(title="PDDM − Euclidean", ylabel="Recall@1 (points)")
+    ax.grid(axis="y")
+
+
+# group of claims.ABLATED -> (setting, its letter): Recall@1 against these has panels of its own
+ALONG = {"length of f": ("dim", "d"), "batch size": ("batch_size", "m")}
+RANKINGS = {"distance": "-", "score": "--"}  # the score's marks are open, too
+
+
+@style()
+def ablations(variant_runs: VariantRuns, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]:
+    """What each change of the method does, beside what the paper says of it: a column a data set.
+
+    Takes what claims.ablation_effects takes. Below the changes, Recall@1 against d and m where the
+    study has several. An interval that meets the frame goes on beyond it.
+    """
+    effects, levels = claims.ablation_effects(variant_runs), _levels(variant_runs)
+    if effects.empty:
+        return _nothing("none of the paper's ablations was run"), effects
+    data, below = list(dict.fromkeys(effects["data"])), levels.groupby("group", sort=False)["at"]
+    lines = []  # the name of each group, and its changes below it
+    for group, own in effects.groupby("group", sort=False):
+        lines += [(group, ""), *((group, change) for change in dict.fromkeys(own["change"]))]
+    heights, widths = [0.9 + 0.3 * len(lines)], [1 + number for number in below.nunique()]
+    heights += [2.8] * bool(widths)
+    fig, wide = _figure(0.7 + sum(heights)), len(widths) or 1
+    shape = dict(height_ratios=heights, width_ratios=(widths or [1]) * len(data))
+    cells = fig.add_gridspec(len(heights), wide * len(data), **shape)
+    limits = _limits(effects.assign(threshold=effects["claimed"].fillna(0)), False, most=0.4)
+    for n, d in enumerate(data):
+        ax = fig.add_subplot(cells[0, wide * n : wide * (n + 1)])
+        _ablated(ax, effects[effects["data"] == d], lines)
+        ax.set(xlim=limits, title=textwrap.fill(titles[d], 64 // len(data)))
+        ax.set_ylabel("" if n else "change")
+        ax.tick_params(labelleft=not n)
+        own, first = levels[levels["data"] == d].groupby("group", sort=False), None
+        for k, (group, points) in enumerate(own):
+            ax = fig.add_subplot(cells[1, wide * n + k], sharey=first)
+            first = first or ax
+            _along(ax, points, ALONG[group][1])
+            ax.set_ylabel("" if n or k else "test Recall@1 (%)")
+            ax.tick_params(labelleft=not k)
+    mark = dict(color="#333333", marker="o", lw=4, ms=8)
+    marks = [
+        Line2D([], [], **mark, label="by distance"),
+        Line2D([], [], **mark, mfc="white", mew=2, label="by score"),
+    ]
+    if effects["claimed"].notna().any():
+        tick = dict(color="black", marker="|", ms=14, mew=2.5, lw=0)
+        marks.append(Line2D([], [], **tick, label="the paper's change"))
+    if effects["collapsed"].any():
+        label = "a run or more collapsed"
+        marks.append(Line2D([], [], color="#333333", marker="X", lw=0, ms=10, label=label))
+    for m in [m for m in FIG_4[::-1] if m in set(levels["method"])]:
+        marks.append(Line2D([], [], color=COLOURS[m], lw=4, label=m))
+    _legend(fig, marks, 3 if len(marks) in (5, 6) else 4)
+    return fig, pd.concat([effects, levels], ignore_index=True)
+
+
+def _ablated(ax, own: pd.DataFrame, lines: Sequence[tuple[str, str]]) -> None:
+    """A line a change, by distance above by score; a cross where runs collapsed."""
+    for v in own.itertuples():
+        y, colour = lines.index((v.group, v.change)), COLOURS[v.method]
+        if (own["change"] == v.change).sum() > 1:
+            y += {"distance": -0.2, "score": 0.2}[v.ranking]
+        ax.plot([v.low, v.high], [y, y], color=colour, lw=4, alpha=0.5, solid_capstyle="butt")
+        open_, ms = (
+            dict(mfc="white", mew=2) if v.ranking == "score" else {},
+            11 if v.collapsed else 8,
+        )
+        ax.plot(v.effect, y, "X" if v.collapsed else "o", color=colour, ms=ms, **open_)
+        ax.plot([v.claimed] * 2, [y - 0.19, y + 0.19], color="black", lw=2.5, zorder=4)
+    for group, change in lines:
+        if not change:
+            y = lines.index((group, change))
+            ax.axhline(y - 0.5, color="#dddddd", linewidth=1, zorder=0)
+    ax.axvline(0, color="black", linewidth=1.5, zorder=0)
+    ax.set_yticks(
+        range(len(lines)), [change.replace("E_e", "Eₑ") or group for group, change in lines]
+    )
+    for label, (_, change) in zip(ax.get_yticklabels(), lines, strict=True):
+        label.set_weight("normal" if change else "bold")
+    ax.set(ylim=(len(lines) - 0.5, -0.5), xlabel="change of test Recall@1 (points)")
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+
+
+def _levels(variant_runs: VariantRuns) -> pd.DataFrame:
+    """Test Recall@1 a seed along the settings in ALONG, of the methods that were run at several."""
+    rows = []
+    for group, (setting, _) in ALONG.items():
+        for (d, variant, m, s), run in variant_runs.items():
+            if m in FIG_4 and variant in ("", *claims.ABLATED[group]):
+                x = getattr(run.experiment, setting)
+                for ranking, measures in run.metrics["test"].items():
+                    rows.append((d, group, m, ranking, s, x, measures["recall_1"]))
+    columns = ["data", "group", "method", "ranking", "seed", "at", "recall_1"]
+    levels = pd.DataFrame(rows, columns=columns)
+    return levels[levels.groupby(columns[:4])["at"].transform("nunique") > 1]
+
+
+def _along(ax, own: pd.DataFrame, name: str) -> None:
+    """Recall@1 against one setting: mean and, as a band, lowest to highest seed."""
+    for (m, ranking), t in own.groupby(["method", "ranking"], sort=False):
+        seeds = t.groupby("at")["recall_1"]
+        mean, low, high = seeds.mean(), seeds.min(), seeds.max()
+        ax.fill_between(mean.index, low, high, color=COLOURS[m], alpha=0.18, linewidth=0)
+        face = "white" if ranking == "score" else COLOURS[m]
+        look = dict(color=COLOURS[m], marker="o", ms=7, mfc=face, mew=2)
+        ax.plot(mean.index, mean, RANKINGS[ranking], **look)
+    at = sorted(own["at"].unique())
+    ax.set(xscale="log", xlabel=name)
+    ax.set_xticks(at, [str(x) for x in at])
+    ax.minorticks_off()
+    ax.margins(x=0.08)
     ax.grid(axis="y")
 
 

@@ -7,6 +7,7 @@ are l2-normalised (LiftedStruct's may be free), labels [m] integers.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .mining import positive_pairs, semihard_triplets
@@ -56,6 +57,28 @@ def double_header(closer: Tensor, far_i: Tensor, far_j: Tensor | None, margin: f
     if far_j is not None:
         loss = loss + torch.relu(margin + far_j - closer)
     return loss.mean()
+
+
+def pointwise(closer: Tensor, far_i: Tensor, far_j: Tensor | None, kind: str) -> Tensor:
+    """In place of the double header: each score pushed by itself to its side (paper, Sec. 3.1).
+
+    "logistic": log(1 + exp(-y S)); "binary": max(0, 1 - y S), a binary classifier's hinge, with
+    y = 1 for the positive pair and -1 for a negative one, the positive once a header. S unscaled.
+    """
+    cost = {"logistic": F.softplus, "binary": lambda x: torch.relu(1 + x)}[kind]
+    return sum((cost(-closer) + cost(far)).mean() for far in (far_i, far_j) if far is not None)
+
+
+def fisher(S: Tensor, same: Tensor) -> Tensor:
+    """The Fisher criterion on scores (paper, Sec. 3.1), to be minimised:
+
+    -(mu_P - mu_N) / sqrt(Var_P + Var_N) over all scored pairs S [P], `same` [P] true for positives.
+
+    The signed root of the paper's (mu_P - mu_N)^2 / (Var_P + Var_N): its square would be as content
+    with negatives above positives.
+    """
+    P, N = S[same], S[~same]
+    return (N.mean() - P.mean()) / (P.var(correction=0) + N.var(correction=0) + 1e-12).sqrt()
 
 
 def contrastive(f: Tensor, labels: Tensor, margin: float = 0.5) -> Tensor:

@@ -42,7 +42,6 @@ METHODS = {
     "PDDM+Triplet": Method("quadruplet", "pddm", "distance", "the paper, Table 1", headers=1),
     "PDDM+Quadruplet": Method("quadruplet", "pddm", "distance", "the paper, Table 1"),
 }
-TABLE_1 = tuple(name for name in METHODS if name != "Mahalanobis score")
 
 
 def method(name: str) -> Method:
@@ -73,11 +72,14 @@ def plateau(e) -> float:
     """The loss of a collapsed run: all scores equal and all features equal.
 
     The quadruplet's hinges then stand at their margins: 2 alpha + 2 lambda beta (2 at the paper's
-    values, 1 for Euclidean mining). LiftedStruct's depends on the batch: nan.
+    values, 1 for Euclidean mining). LiftedStruct's depends on the batch, and other losses than the
+    hinge have none: nan.
     """
     m = method(e.method)
     if m.loss == "quadruplet":
         learned = m.similarity != "euclidean"
+        if learned and e.metric_loss != "hinge":
+            return float("nan")
         return m.headers * (e.alpha * learned + e.lam * e.beta)
     return {"triplet": e.triplet_margin, "contrastive": e.contrastive_margin**2}.get(
         m.loss, float("nan")
@@ -110,17 +112,25 @@ def objective(f: Tensor, labels: Tensor, similarity: Similarity, e) -> Objective
         return Objective(e.lam * E_e, zero, E_e, (high - low).item())
 
     g = f.detach() if e.detach_metric else f
+    if e.metric_loss == "fisher":  # needs both distributions: all m (m - 1) / 2 pairs
+        a, b = torch.triu_indices(len(labels), len(labels), 1, device=f.device)
+        E_m = losses.fisher(similarity.pairs(g, a, b), labels[a] == labels[b])
+        return Objective(E_m + e.lam * E_e, E_m, E_e, (high - low).item())
     far = [(i, k), (j, l)]
     if e.easy:  # random negatives beside the hardest ones, for the score alone
         far += [(i, random_negatives(labels, i)), (j, random_negatives(labels, j))]
     ends_a, ends_b = zip((i, j), *far, strict=True)
     S = similarity.pairs(g, torch.cat(ends_a), torch.cat(ends_b))
-    if e.scale_scores:
-        S = losses.scale(S, low, high, e.range_floor)
+    if e.metric_loss == "hinge":
+        if e.scale_scores:
+            S = losses.scale(S, low, high, e.range_floor)
+        kind, header = e.alpha, losses.double_header
+    else:
+        kind, header = e.metric_loss, losses.pointwise
     S_ij, S_ik, S_jl, *S_easy = S.split(len(i))
     # E_m (Eq. 3) = max(0, alpha + S_ik - S_ij) + max(0, alpha + S_jl - S_ij)
-    E_m = losses.double_header(S_ij, S_ik, S_jl if two else None, e.alpha)
+    E_m = header(S_ij, S_ik, S_jl if two else None, kind)
     if e.easy:
-        easy = losses.double_header(S_ij, S_easy[0], S_easy[1] if two else None, e.alpha)
+        easy = header(S_ij, S_easy[0], S_easy[1] if two else None, kind)
         E_m = (E_m + e.easy * easy) / (1 + e.easy)
     return Objective(E_m + e.lam * E_e, E_m, E_e, (high - low).item())

@@ -15,12 +15,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pddm_lite import backbones
+from pddm_lite.data.features import normalise
 from pddm_lite.data.synthetic import KINDS, world
-from pddm_lite.smallnet import WEIGHTS, SmallNet, pretrained, to_input
+from pddm_lite.smallnet import WEIGHTS, SmallNet
 
 SOURCE = 20_000  # index of the first source species
 SPECIES, IMAGES, HETEROGENEITY = 100, 30, 0.7  # of each kind
 EPOCHS, BATCH, RATE, DECAY, SHIFT = 12, 64, 3e-3, 5e-4, 4
+
+
+def to_input(images: np.ndarray) -> torch.Tensor:
+    """uint8 [B, 64, 64, 3] -> float32 [B, 3, 64, 64] as SmallNet takes it."""
+    _, net_input = backbones.NETWORKS["smallnet"]
+    return normalise(torch.as_tensor(images), net_input).contiguous()
 
 
 def augment(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -97,7 +105,7 @@ def main(path: str | Path = WEIGHTS) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     save(train(), path)
-    net = pretrained(path)  # as others will find it, in float16
+    net = backbones.load("smallnet", str(path)).net  # as others will find it, in float16
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB,", end=" ")
     print(f"{sum(p.numel() for p in net.parameters()):,} parameters")
     for kind in KINDS:

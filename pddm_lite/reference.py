@@ -18,6 +18,7 @@ import pandas as pd
 from . import tables
 from .errors import UserError
 from .pipeline import cli, report
+from .pipeline.report import TABLES
 from .store import environment, write_text
 from .study import EMBEDDED, Study
 
@@ -68,10 +69,12 @@ def add(study: Study, command: str) -> Path:
     runs = study.runs()
     first = next(iter(runs.values())).manifest
     keys = "python torch numpy platform cpu cores gpu commit changed made".split()
+    how = ", fine-tuned" if study.mode == "finetune" else ""
+    titles = {name: title + how for name, title in study.titles().items()}
     provenance = {
         "command": command,
-        "title": ", ".join(study.titles().values()),
-        "titles": study.titles(),
+        "title": ", ".join(titles.values()),
+        "titles": titles,
         "protocol": tables.protocol(study, runs),
         "runs_made_with": {k: first.get(k) for k in keys},
         "copied_at_commit": environment()["commit"],
@@ -93,11 +96,13 @@ def studies() -> list[tuple[Path, dict]]:
 
 
 def results() -> str:
-    """The README's part: all verdicts in one table, then each reference study's Table 1."""
+    """The README's part: all verdicts in one table, then each reference study's tables."""
     parts = ["Verdicts, with effect and 95 % interval over paired seeds:\n", markdown(_verdicts())]
     for folder, made in studies():
         parts.append(f"#### {made['title']}\n\n{made['protocol']}.\n\n`{made['command']}`\n")
-        parts += _tables(folder, "recall")
+        for kind in ("recall", "clusters", "ablations"):
+            if found := _tables(folder, kind):
+                parts += [f"{TABLES[kind]}:\n", *found]
     return "\n".join(parts)
 
 

@@ -7,7 +7,6 @@ committed weights were trained by `python -m pddm_lite.pretrain` on source speci
 
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 WEIGHTS = Path(__file__).with_name("weights") / "smallnet_birds_cars.pt"
@@ -33,16 +32,3 @@ class SmallNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).mean(dim=(2, 3))
-
-
-def to_input(images) -> Tensor:
-    """uint8 array or tensor [B, H, W, 3] -> float32 tensor [B, 3, H, W] in [-1, 1]."""
-    x = torch.as_tensor(images).permute(0, 3, 1, 2)
-    return x.float().div_(127.5).sub_(1.0).contiguous()
-
-
-def pretrained(weights: str | Path = WEIGHTS) -> SmallNet:
-    """SmallNet with the committed weights (or those of another file of its kind), in eval mode."""
-    net = SmallNet()
-    net.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    return net.eval()

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from . import backbones, experiments, training
 from . import data as data_sets
-from . import experiments, training
-from .backbones import NETWORKS
 from .data import ImageSet
 from .errors import UserError, unknown
-from .experiments import CORE_VARIANTS, PROFILES, RECIPES, VARIANTS, Experiment
+from .experiments import CHANGES, GROUPS, PROFILES, RECIPES, VARIANTS, Experiment
 from .methods import METHODS, method
 from .training import Run
 
 EMBEDDED = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of Table 1
+NOT_NAMES = ("runs", "features", "reference")  # folders of results/ that are no study's
 COMPARED = ("PDDM+Quadruplet", "Euclidean+Quadruplet")  # what variants of the recipe change
 
 
@@ -44,6 +45,7 @@ class Study:
     settings: tuple[str, ...]
     variants: tuple[str, ...]
     results: str
+    name: str
     device: str
 
     @classmethod
@@ -61,6 +63,7 @@ class Study:
         settings: Iterable[str] = (),
         variants: Iterable[str] = ("core",),
         results: str = "",
+        name: str = "",
         device: str = "",
     ) -> Study:
         """A checked study; empty values take the defaults.
@@ -69,23 +72,27 @@ class Study:
             profile: "smoke" (seconds), "quick" (minutes) or "paper" (the paper's own values).
             data: names of data sets; the embedded birds and cars by default.
             data_root: where real data sets lie.
-            backbone: the network; smallnet for embedded data, else googlenet as in the paper.
+            backbone: the network (backbones.NETWORKS or timm:NAME); by default smallnet for
+                embedded data, else googlenet as in the paper.
             weights: a local weights file, "imagenet", "none", or "" for the network's default.
             mode: "frozen" or "finetune"; by default the profile's.
             methods: rows of Table 1; all by default, and the Mahalanobis metric of Fig. 1b.
             seeds: 0, 1, 2 by default (smoke: 0, 1).
             recipe: "default" or "letter", the paper's own.
             settings: changes of single settings for all runs, as in "alpha=0.2".
-            variants: changes of the recipe to compare with it (experiments.VARIANTS); "core" for
-                the number of quadruplets and the paper's letter, "all", or none.
+            variants: changes of the recipe to compare with it: names (experiments.CHANGES), groups
+                ("core" for the number of quadruplets and the paper's letter, "recipe",
+                "ablations", "sizes", "all"), or none.
             results: folder of the store and of everything made; results/ of the clone by default,
                 or of the working directory where the package is not in a clone.
+            name: of the study's own folder in there; by default made of profile, data, mode, recipe
+                and settings where they are not the default (and not of network, methods or seeds).
             device: "cpu", "cuda" or "cuda:1"; a GPU where there is one, by default.
 
         Raises:
             UserError: whatever of it is unknown, of the wrong type, or missing on disk.
         """
-        for name, value in (
+        for what, value in (
             ("data", data),
             ("methods", methods),
             ("seeds", seeds),
@@ -93,7 +100,7 @@ class Study:
             ("variants", variants),
         ):
             if isinstance(value, str) or not isinstance(value, Iterable):
-                raise UserError(f"{name} must be a list, not {value!r}.")
+                raise UserError(f"{what} must be a list, not {value!r}.")
         if profile not in PROFILES:
             raise unknown("profile", profile, PROFILES)
         if recipe not in RECIPES:
@@ -103,22 +110,27 @@ class Study:
         for seed in seeds:
             if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
                 raise UserError(f"a seed must be an integer of 0 or more, not {seed!r}.")
-        for name in methods:
-            method(name)
-        variants = tuple(variants)
-        variants = {("core",): CORE_VARIANTS, ("all",): tuple(VARIANTS)}.get(variants, variants)
-        for name in variants:
-            if name not in VARIANTS:
-                raise unknown("variant", name, ["core", "all", *VARIANTS])
+        for row in methods:
+            method(row)
+        variants = tuple(dict.fromkeys(n for v in variants for n in GROUPS.get(v, (v,))))
+        for variant in variants:
+            if variant not in CHANGES:
+                raise unknown("variant", variant, [*GROUPS, *CHANGES])
         settings = tuple(settings)
         for text in settings:
-            name, _ = experiments.parse_setting(text)
-            if name in ("data", "method", "seed", "backbone", "weights", "mode"):
-                raise UserError(f"'{name}' has an option of its own and is no setting to change.")
+            setting, _ = experiments.parse_setting(text)
+            if setting in ("data", "method", "seed", "backbone", "weights", "mode"):
+                raise UserError(
+                    f"'{setting}' has an option of its own and is no setting to change."
+                )
+        if name and (not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII) or name in NOT_NAMES):
+            raise UserError(
+                f"name '{name}' cannot be a study's folder: use letters, digits, '.', '_' and '-', "
+                f"a letter or digit first, and none of {', '.join(NOT_NAMES)}."
+            )
         embedded = [d.partition("@")[0] in EMBEDDED for d in data]
         backbone = backbone or ("smallnet" if all(embedded) else "googlenet")
-        if backbone not in NETWORKS:
-            raise unknown("backbone", backbone, NETWORKS)
+        backbones.check(backbone)
         if backbone == "smallnet" and not all(embedded) and not weights:
             raise UserError(
                 "smallnet's shipped weights know the embedded world alone; for real data give "
@@ -141,6 +153,7 @@ class Study:
             settings=settings,
             variants=variants,
             results=str(results) or str(_clone() / "results"),
+            name=name,
             device=device,
         )
         study.experiments()  # raises where the settings do not fit together
@@ -149,9 +162,13 @@ class Study:
     @property
     def folder(self) -> Path:
         """Where this study's figures, tables, notebooks and report go."""
+        if self.name:
+            return Path(self.results) / self.name
         parts = [self.profile]
         if self.data != EMBEDDED:
             parts += [d.replace(":", "-") for d in self.data]
+        if self.mode != experiments.make(profile=self.profile, data=self.data[0]).mode:
+            parts.append(self.mode)
         if self.recipe != "default":
             parts.append(self.recipe)
         parts += self.settings
@@ -184,7 +201,7 @@ class Study:
         rows = {METHODS[m].training: m for m in self.methods}
         grid = [(m, {}) for m in rows.values()]
         for name in self.variants:
-            methods, changes = VARIANTS[name]
+            methods, changes = CHANGES[name]
             grid += [(m, changes) for m in methods if m in self.methods]
         return [
             self.experiment(d, m, s, **changes)
@@ -204,11 +221,14 @@ class Study:
         keys = [(d, m, s) for d in self.data for m in chosen for s in self.seeds]
         return {key: self.run(*key, **changes) for key in keys}
 
-    def variant_runs(self) -> dict[tuple[str, str, str, int], Run]:
-        """(data, variant, method, seed) -> run; variant "" is the recipe as it stands."""
+    def variant_runs(self, among: Iterable[str] = VARIANTS) -> dict[tuple[str, str, str, int], Run]:
+        """(data, variant, method, seed) -> run, of the study's variants that are `among` those.
+
+        Variant "" is the recipe as it stands.
+        """
         out = {}
-        for name in ("", *self.variants):
-            methods, changes = VARIANTS.get(name, (COMPARED, {}))
+        for name in ("", *(v for v in self.variants if v in among)):
+            methods, changes = CHANGES.get(name, (COMPARED, {}))
             if set(methods) & set(self.methods):
                 for (data, method_name, seed), run in self.runs(methods, **changes).items():
                     out[data, name, method_name, seed] = run
@@ -222,6 +242,15 @@ class Study:
         """What `Study.of`, and so a notebook's parameters cell, takes to give this study again."""
         values = dataclasses.asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+    def content(self) -> dict[str, object]:
+        """What makes this study another than one in the same folder: `arguments` without places.
+
+        Of a weights file the name is kept, and not where it lies.
+        """
+        places = ("data_root", "results", "name", "device")
+        kept = {k: v for k, v in self.arguments().items() if k not in places}
+        return {**kept, "weights": Path(self.weights).name}
 
 
 def measures(runs: dict[tuple[str, str, int], Run], split: str = "test") -> pd.DataFrame:

@@ -17,8 +17,10 @@ from .study import Study, measures
 PAPER_HALF = {
     "synthetic_birds": "CUB-200-2011",
     "cub200_2010": "CUB-200-2011",
+    "cub200_2011": "CUB-200-2011",
     "synthetic_cars": "CARS196",
     "cars196_half": "CARS196",
+    "cars196": "CARS196",
 }
 
 
@@ -44,6 +46,28 @@ def recall_table(runs: Runs, data: str) -> pd.DataFrame:
         row[theirs] = f"{printed[0]:.1f}" if printed else ""
         rows.append(row)
     return pd.DataFrame(rows, columns=["method", "ranked by", *ours, "AUC", "seeds", theirs])
+
+
+def cluster_table(runs: Runs, data: str) -> pd.DataFrame:
+    """Measures of Song et al. 2016 and MAP@R, of the features: a row a method ranked by distance.
+
+    MAP@R in percent; NMI and F1 of k-means clusters in [0, 1]; mean ± spread over seeds.
+    """
+    rows = []
+    for name in [m for m in METHODS if METHODS[m].rank == "distance"]:
+        own = [
+            r.metrics["test"]["distance"] for (d, m, _), r in runs.items() if (d, m) == (data, name)
+        ]
+        if own:
+            row = {"method": name}
+            for measure, title, digits in (
+                ("map_at_r", "MAP@R", 1),
+                ("nmi", "NMI", 3),
+                ("f1", "F1", 3),
+            ):
+                row[title] = spread(pd.Series([x[measure] for x in own]), digits)
+            rows.append(row | {"seeds": len(own)})
+    return pd.DataFrame(rows, columns=["method", "MAP@R", "NMI", "F1", "seeds"])
 
 
 def spread(values: pd.Series, digits: int) -> str:
@@ -91,7 +115,7 @@ def protocol(study: Study, runs: Runs) -> str:
     weights = e.weights.rpartition("/")[2] or "default weights"
     changed = f" with {', '.join(study.settings)}" if study.settings else ""
     return (
-        f"{e.backbone} ({weights}), {e.mode}, d = {e.dim}, m ="
+        f"{e.backbone} ({weights}), {m['crop']} px, {e.mode}, d = {e.dim}, m ="
         f" {e.batch_size} = {e.classes} x {e.images}, recipe '{study.recipe}'{changed}, "
         f"up to {e.steps:,} steps, {held}; seeds {', '.join(map(str, study.seeds))}; "
         f"{m['gpu'] or m['cpu']}, torch {m['torch']}"
@@ -136,12 +160,9 @@ def recipe_table(variant_runs: VariantRuns, data: str) -> pd.DataFrame:
     effects = claims.recipe_effects(variant_runs)
     effects = effects[(effects["data"] == data) & (effects["compared"] == "change")]
     paired = {(x.variant, x.method): x for x in effects.itertuples()}
-    cells: dict[tuple[str, str], list] = {}
-    for (d, variant, method, _), run in variant_runs.items():
-        if d == data:
-            cells.setdefault((variant, method), []).append(run.metrics)
     rows = []
-    for (variant, method), metrics in cells.items():
+    for (variant, method), own in _rows(variant_runs, data).items():
+        metrics = [run.metrics for run in own]
         row = [variant or AS_IT_STANDS, method]
         for measure, digits in (("recall_1", 1), ("auc", 3)):
             for ranking in ("distance", "score"):
@@ -155,6 +176,30 @@ def recipe_table(variant_runs: VariantRuns, data: str) -> pd.DataFrame:
     columns = ["R@1 by distance", "R@1 by score", "AUC by distance", "AUC by score", "collapsed"]
     columns = ["recipe", "method", *columns, "chosen step, by seed"]
     return pd.DataFrame(rows, columns=[*columns, "R@1 against the recipe [95 % interval]"])
+
+
+def _rows(variant_runs: VariantRuns, data: str) -> dict[tuple[str, str], list]:
+    """(variant, method) -> its runs on one data set: a row of a table each."""
+    cells: dict[tuple[str, str], list] = {}
+    for (d, variant, method, _), run in variant_runs.items():
+        if d == data:
+            cells.setdefault((variant, method), []).append(run)
+    return cells
+
+
+def ablation_table(variant_runs: VariantRuns, data: str) -> pd.DataFrame:
+    """recipe_table, and what claim C13 is about: how far the score overfits, what a step costs.
+
+    Times are those of whatever else the machine did, too.
+    """
+    table = recipe_table(variant_runs, data)
+    gaps, times = [], []
+    for runs in _rows(variant_runs, data).values():
+        learned = [run for run in runs if "score" in run.metrics["test"]]
+        gaps.append(spread(pd.Series([claims.overfitting(run) for run in learned]), 3))
+        last = [run.history.iloc[-1] for run in runs]
+        times.append(spread(pd.Series([1000 * x["seconds"] / x["step"] for x in last]), 1))
+    return table.assign(**{claims.OVERFITTING: gaps, "ms a step": times})
 
 
 def quadruplets_table(variant_runs: VariantRuns, data: str) -> pd.DataFrame:
@@ -230,3 +275,26 @@ def _points(x: pd.Series) -> str:
     text = with_interval(x["effect"], x["low"], x["high"], 1, "+")
     note = f"; both runs kept step 0 in {x['untrained']}" if x["untrained"] else ""
     return f"{text} points of Recall@1 ({count(x['seeds'], 'seed')}{note})"
+
+
+def ablation_sentences(effects: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """claims.ablation_effects in words: what costs, what gains, and how many nobody can say.
+
+    As with verdicts, fewer than three seeds decide nothing.
+    """
+    lines = []
+    for (d, ranking), own in effects.groupby(["data", "ranking"], sort=False):
+        lines.append(f"{titles[d]}, Recall@1 by {ranking}, {count(len(own), 'change')}:")
+        enough = own["seeds"] >= 3
+        sides = {"costs": enough & (own["high"] < 0), "gains": enough & (own["low"] > 0)}
+        for word, chosen in sides.items():
+            parts = [
+                f"{x.change} {with_interval(x.effect, x.low, x.high, 1, '+')}"
+                for x in own[chosen].itertuples()
+            ]
+            lines.append(f"  {word} with the whole interval: {'; '.join(parts) or 'none'}.")
+        lines.append(f"  undecided: {(~sides['costs'] & ~sides['gains']).sum()}.")
+        fell = own[own["collapsed"] > 0].itertuples()
+        parts = [f"{x.change} ({x.collapsed} of {x.seeds})" for x in fell]
+        lines.append(f"  with collapsed runs: {'; '.join(parts) or 'none'}.")
+    return "\n".join(lines) or "There was nothing to compare."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,99 +14,55 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from . import backbones
+from . import backbones, distributed
 from .collapse import CollapseWatch
 from .data import base as data_base
-from .data import features as data_features
 from .data.sampler import class_balanced
 from .embedding import Embedding
 from .errors import UserError
+from .evaluation.clustering import cluster_quality, map_at_r
 from .evaluation.retrieval import KS, recall_at_k
 from .evaluation.scores import histogram, pair_scores, separation
 from .experiments import Experiment
+from .inputs import Frozen, Images, inputs
 from .methods import build_similarity, method, objective, plateau
 from .pddm import Euclidean, Similarity
 from .progress import progress
-from .store import Store, environment, source_hash
+from .store import Store, environment, source_hash, write_atomic
 
 # what a run's numbers depend on; figures and claims may change without a refit
 SOURCES = tuple(
     f"pddm_lite.{m}"
     for m in (
-        "pddm mining losses methods embedding collapse training backbones smallnet data.base "
-        "data.sampler data.features evaluation.retrieval evaluation.scores"
+        "pddm mining losses methods embedding collapse inputs distributed training backbones "
+        "smallnet data.base data.sampler data.features evaluation.retrieval evaluation.scores "
+        "evaluation.clustering"
     ).split()
 )
+CHECKPOINT_SECONDS = 60.0  # at least so long between two checkpoints of a run
 
 
 class TrainingError(RuntimeError):
     """A run that cannot go on: what went wrong, at which step, in plain words."""
 
 
-# ------------------------------------------------------------------------------------ inputs
-
-
-@dataclass
-class Frozen:
-    """Features computed once: batches are rows of x [N, features]."""
-
-    x: Tensor
-    features: int
-
-    def batch(self, idx: np.ndarray, train: bool) -> Tensor:
-        return self.x[torch.from_numpy(idx).to(self.x.device)]
-
-
-@dataclass
-class Images:
-    """uint8 images [N, resize, resize, 3] kept in memory, cropped and flipped a batch at a time."""
-
-    x: Tensor
-    features: int
-    net_input: backbones.Input
-    device: str
-
-    def batch(self, idx: np.ndarray, train: bool) -> Tensor:
-        images = self.x[torch.from_numpy(idx).to(self.x.device)].to(self.device)
-        crop = self.net_input.crop
-        if not train:
-            return data_features.normalise(data_features.centre_crop(images, crop), self.net_input)
-        room = images.shape[1] - crop
-        top, left = (torch.randint(0, room + 1, (len(idx),)).tolist() for _ in range(2))
-        flip = torch.rand(len(idx)) < 0.5
-        rows = [
-            image[t : t + crop, s : s + crop].flip(1) if f else image[t : t + crop, s : s + crop]
-            for image, t, s, f in zip(images, top, left, flip.tolist(), strict=True)
-        ]
-        return data_features.normalise(torch.stack(rows), self.net_input)
-
-
-def inputs(e: Experiment, data: data_base.ImageSet, cache: Path, device: str, bar: bool):
-    """(Frozen or Images, the backbone module to train or None) for an experiment."""
-    torch.manual_seed(0)  # a network without weights starts the same for every seed
-    net = backbones.load(e.backbone, e.weights, stored=data.side)
-    if e.mode == "frozen":
-        x = torch.from_numpy(data_features.frozen_features(data, net, cache, device, bar))
-        # one unit of length whatever the network, so that learning rates carry over
-        x = x / x[torch.from_numpy(data.train)].norm(dim=1).mean()
-        return Frozen(x.to(device), net.features), None
-    loader = progress([np.arange(len(data))], f"reading {data.title}", bar)
-    x = np.concatenate([data_features.pixels(data, i, net.input.resize) for i in loader])
-    return Images(torch.from_numpy(x), net.features, net.input, device), net.net
-
-
 @torch.no_grad()
-def embed(model: Embedding, source, idx: np.ndarray, batch: int = 256) -> Tensor:
-    """f of the images idx in eval mode: [n, d]."""
-    model.eval()
-    parts = [
-        model(source.batch(idx[a : a + batch], train=False)) for a in range(0, len(idx), batch)
-    ]
-    return torch.cat(parts)
+def _batched(net: Callable, source, idx: np.ndarray, batch: int = 256) -> Tensor:
+    parts = (idx[a : a + batch] for a in range(0, len(idx), batch))
+    return torch.cat([net(source.batch(part, train=False)) for part in parts])
+
+
+def embed(model: Embedding, source: Frozen | Images, idx: np.ndarray) -> Tensor:
+    """f of the images idx in eval mode: [n, d], without gradient."""
+    return _batched(model.eval(), source, idx)
 
 
 def check_finite(step: int, batch: dict[str, Tensor], modules: dict[str, nn.Module]) -> None:
     """TrainingError naming what is not finite first: a loss or, by gradient, a parameter."""
+    grads = [p.grad for m in modules.values() for p in m.parameters() if p.grad is not None]
+    norms = torch._foreach_norm([*(v.detach() for v in batch.values()), *grads])
+    if torch.isfinite(torch.stack(norms)).all():  # one look, and so one wait for the GPU
+        return
     for name, value in batch.items():
         if not torch.isfinite(value).all():
             raise TrainingError(f"step {step}: {name} is not finite; the step is not taken.")
@@ -145,16 +102,57 @@ def optimiser(e: Experiment, model: Embedding, similarity: Similarity) -> torch.
 
 
 @torch.no_grad()
-def _average(slow: nn.Module, fast: nn.Module, decay: float) -> None:
-    for a, b in zip(slow.parameters(), fast.parameters(), strict=True):
-        a.lerp_(b, 1 - decay)
+def _average(slow: tuple[nn.Module, ...], fast: tuple[nn.Module, ...], decay: float) -> None:
+    a, b = ([p for m in modules for p in m.parameters()] for modules in (slow, fast))
+    torch._foreach_lerp_(a, b, 1 - decay)
+    for m, n in zip(slow, fast, strict=True):
+        for x, y in zip(m.buffers(), n.buffers(), strict=True):
+            x.copy_(y)
 
 
-def _train_mode(model: Embedding) -> None:
+def _train_mode(model: Embedding, batch_norm: str) -> None:
     model.train()
-    for m in model.modules():  # batch norm keeps the statistics of its pretraining
-        if isinstance(m, nn.modules.batchnorm._BatchNorm):
-            m.eval()
+    if batch_norm == "frozen":  # batch norm keeps the statistics of its pretraining
+        for m in model.modules():
+            if isinstance(m, nn.modules.batchnorm._BatchNorm):
+                m.eval()
+
+
+def _graphed(model: Embedding, source: Images, e: Experiment) -> nn.Module:
+    """The backbone with forward and backward captured as CUDA graphs: one launch each."""
+    _train_mode(model, e.batch_norm)
+    sample = source.batch(np.zeros(e.batch_size, dtype=int), train=False)
+    with torch.autocast("cuda", torch.bfloat16, enabled=e.bf16, cache_enabled=False):
+        return torch.cuda.make_graphed_callables(model.backbone, (sample,))
+
+
+def out_of_memory(e: Experiment, model: Embedding, source, idx: np.ndarray) -> str:
+    """What to say when the GPU's memory is full: the batch and the crop that would fit."""
+    classes = e.classes
+    while classes >= 4:
+        classes //= 2
+        model.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        try:
+            model(source.batch(idx[: classes * e.images], train=True)).sum().backward()
+            break
+        except torch.OutOfMemoryError:
+            continue
+    else:
+        return (
+            "the GPU's memory is full, and would be with 2 classes a batch; use a smaller network"
+        )
+    m = classes * e.images
+    text = f"the GPU's memory is full at m = {e.batch_size}"
+    fits = f"m = {m} fits (--set batch_size={m} --set classes={classes})"
+    if isinstance(source, Images):
+        crop = source.crop
+        # activations grow with m x crop^2; networks halve their input five times
+        smaller = max(32, int(crop * math.sqrt(classes / e.classes)) // 32 * 32) + crop % 32
+        text += f", crop {crop} px"
+        fits += f", or a crop of {smaller} px (--set crop={smaller}), or --set bf16=true"
+    return f"{text}; {fits}."
 
 
 @dataclass
@@ -170,7 +168,12 @@ class Fitted:
 
 
 def fit(
-    e: Experiment, data: data_base.ImageSet, source, backbone: nn.Module | None, bar: bool = True
+    e: Experiment,
+    data: data_base.ImageSet,
+    source: Frozen | Images,
+    backbone: nn.Module | None,
+    bar: bool = True,
+    checkpoint: Path | None = None,
 ) -> Fitted:
     """Train one experiment and return the model of the step that the held-out classes chose.
 
@@ -179,34 +182,44 @@ def fit(
     earliest of equals); with holdout = 0 the last. The same rule for every method; test classes
     choose nothing.
 
+    Args:
+        checkpoint: a file that holds the whole state at an evaluation, at most once a minute; found
+            there, training goes on from it to the same numbers as without the break.
+
+    Under torchrun every process calls this; each has its own batches, and all the same weights.
+
     Raises:
-        TrainingError: a loss or gradient that is not finite, at the step that made it.
-        UserError: data that the sampler cannot use.
+        TrainingError: a loss or gradient that is not finite, at the step that made it; a GPU whose
+            memory is full, with the batch that would fit.
+        UserError: data that the sampler cannot use; another number of processes than e.ranks.
     """
+    if e.ranks != distributed.world():
+        raise UserError(
+            f"this run is one of {e.ranks} processes (ranks), but {distributed.world()} train; "
+            "start it by torchrun with as many."
+        )
+    device = torch.device(source.device)
+    if device.type == "cuda":  # the same numbers twice, where the GPU's kernels allow it
+        torch.use_deterministic_algorithms(True, warn_only=True)
     torch.manual_seed(e.seed)
-    device = source.x.device if isinstance(source, Frozen) else source.device
     parts = data_base.split(data, e.holdout, e.seed)
     labels = torch.from_numpy(data.labels).to(device)
     free = method(e.method).free
-    model = Embedding(source.features, e.dim, copy.deepcopy(backbone), free).to(device)
+    model = Embedding(source.features, e.dim, copy.deepcopy(backbone), free, e.bf16).to(device)
     similarity = build_similarity(e).to(device)
     if e.head_init == "pca":
-        body = Embedding(source.features, e.dim, model.backbone)
-        body.head = nn.Identity()
-        start = (
-            source.x[torch.from_numpy(parts.fit)]
-            if backbone is None
-            else _raw(body, source, parts.fit)
-        )
-        model.head.to(device)
-        model.start_from_pca(start)
+        nn.Linear(source.features, e.dim)  # draws: committed runs' random negatives came after it
+        model.start_from_pca(_batched(model.eval().raw, source, parts.fit))
     averaged = (copy.deepcopy(model), copy.deepcopy(similarity)) if e.average else None
     optim = optimiser(e, model, similarity)
-    batches = class_balanced(data.labels[parts.fit], e.classes, e.images, e.seed)
+    rank = distributed.rank()
+    batches = class_balanced(data.labels[parts.fit], e.classes, e.images, e.seed, rank)
     watch = CollapseWatch(plateau(e))
     probe = parts.fit[next(class_balanced(data.labels[parts.fit], e.classes, e.images, 10**6))]
     rows, times, best, best_value = [], [], None, -1.0
-    seconds, recent = 0.0, []
+    seconds, waited, saved_at, recent = 0.0, 0.0, time.monotonic(), []
+    if e.cuda_graph and device.type == "cuda" and backbone is not None:
+        model.backbone = _graphed(model, source, e)
 
     def evaluate(step: int) -> None:
         nonlocal best, best_value
@@ -217,10 +230,11 @@ def fit(
             f = embed(m, source, probe)
             o = objective(f, labels[probe], s, e)
             a, b = torch.triu_indices(len(probe), len(probe), 1, device=device)
+            seen = torch.stack(recent or [torch.stack((o.loss, o.E_m, o.E_e))]).double().cpu()
             row |= {
-                "loss": np.mean([r[0] for r in recent]) if recent else o.loss.item(),
-                "E_m": np.mean([r[1] for r in recent]) if recent else o.E_m.item(),
-                "E_e": np.mean([r[2] for r in recent]) if recent else o.E_e.item(),
+                "loss": np.mean(seen[:, 0].tolist()),
+                "E_m": np.mean(seen[:, 1].tolist()),
+                "E_e": np.mean(seen[:, 2].tolist()),
                 "score_range": o.score_range,
                 "dead_share": s.dead_share(f, a, b),
                 "mean_distance": (f[a] - f[b]).norm(dim=1).mean().item(),
@@ -228,58 +242,94 @@ def fit(
             recent.clear()
             row |= _short(m, s, source, labels, parts.val, "val", with_score=s.learned)
             row |= _short(m, s, source, labels, parts.test, "test", with_score=False)
+        row = {k: v if k == "step" else float(v) for k, v in row.items()}
         watch.see(row)
         rows.append(row)
-        times.append({"step": step, "seconds": seconds})
+        times.append(
+            {
+                "step": step,
+                "seconds": seconds,
+                "images_per_second": step * len(probe) * e.ranks / seconds if step else math.nan,
+                "data_wait_share": waited / seconds if step else math.nan,
+                "gpu_memory_gb": torch.cuda.max_memory_allocated(device) / 2**30
+                if device.type == "cuda"
+                else math.nan,
+            }
+        )
         ranked = [row[k] for k in ("val_recall_1", "val_score_recall_1") if k in row]
         value = float(np.mean(ranked)) if ranked else float(step)
         if value > best_value:
-            best_value, best = (
-                value,
-                (step, copy.deepcopy(m.state_dict()), copy.deepcopy(s.state_dict())),
-            )
+            states = copy.deepcopy(m.state_dict()), copy.deepcopy(s.state_dict())
+            best_value, best = value, (step, *states)
 
-    evaluate(0)
-    steps = progress(range(1, e.steps + 1), f"{e.method}, {data.title}, seed {e.seed}", bar)
+    training = {"model": model, "similarity": similarity, "optim": optim}
+    training |= dict(zip(("slow_model", "slow_similarity"), averaged or (), strict=False))
+    first = 1
+    if checkpoint is not None and checkpoint.exists():
+        held = torch.load(checkpoint, map_location=device, weights_only=True)
+        for name, part in training.items():
+            part.load_state_dict(held[name])
+        rows, times, best, best_value, seconds, waited = held["seen"]
+        vars(watch).update(held["watch"])
+        torch.set_rng_state(held["rng"].cpu())
+        first = rows[-1]["step"] + 1
+        for _ in range(1, first):  # the batches that were used
+            next(batches)
+    else:
+        evaluate(0)
+        if rank:  # other crops and other random negatives than process 0's
+            torch.manual_seed(e.seed + 10**6 * rank)
+    steps = progress(
+        range(first, e.steps + 1),
+        f"{e.method}, {data.title}, seed {e.seed}",
+        bar and rank == 0,
+        initial=first - 1,
+        total=e.steps,
+    )
     for step in steps:
         began = time.perf_counter()
         idx = parts.fit[next(batches)]
-        _train_mode(model)
+        _train_mode(model, e.batch_norm)
         similarity.train()
-        f = model(source.batch(idx, train=True))
-        o = objective(f, labels[idx], similarity, e)
-        optim.zero_grad(set_to_none=True)
-        check_finite(step, {"the embedding f": f, "E_m": o.E_m, "E_e": o.E_e}, {})
-        o.loss.backward()
+        full = False
+        try:
+            x = source.batch(idx, train=True)
+            waited += time.perf_counter() - began
+            f = model(x)
+            o = objective(f, labels[idx], similarity, e)
+            optim.zero_grad(set_to_none=True)
+            check_finite(step, {"the embedding f": f, "E_m": o.E_m, "E_e": o.E_e}, {})
+            o.loss.backward()
+        except torch.OutOfMemoryError:
+            full = True  # handled below, where the failed step's tensors are let go
+        if full:
+            x = f = o = None
+            raise TrainingError(out_of_memory(e, model, source, idx))
+        distributed.average_gradients((model, similarity))
         check_finite(step, {}, {"embedding": model, "unit": similarity})
         optim.step()
         if averaged:
             # a short memory at first: the start must not linger
             decay = min(e.average, (1 + step) / (10 + step))
-            _average(averaged[0], model, decay)
-            _average(averaged[1], similarity, decay)
-        recent.append((o.loss.item(), o.E_m.item(), o.E_e.item()))
+            _average(averaged, (model, similarity), decay)
+        recent.append(torch.stack((o.loss, o.E_m, o.E_e)).detach())
         seconds += time.perf_counter() - began
         if step % e.eval_every == 0 or step == e.steps:
             evaluate(step)
             last = rows[-1]
             steps.set_postfix_str(f"loss {last['loss']:.3f} R@1 {last['test_recall_1']:.1f}")
+            due = time.monotonic() - saved_at > CHECKPOINT_SECONDS and step < e.steps
+            if checkpoint is not None and due and e.ranks == 1:
+                state = {name: part.state_dict() for name, part in training.items()}
+                state["seen"] = (rows, times, best, best_value, seconds, waited)
+                state |= {"watch": vars(watch), "rng": torch.get_rng_state()}
+                write_atomic(checkpoint, lambda file, state=state: torch.save(state, file))
+                saved_at = time.monotonic()
     m, s = averaged or (model, similarity)
     chosen_step, model_state, similarity_state = best
     m.load_state_dict(model_state), s.load_state_dict(similarity_state)
     m.eval(), s.eval()
     return Fitted(m, s, pd.DataFrame(rows), pd.DataFrame(times), watch.message, chosen_step)
-
-
-def _raw(body: Embedding, source, idx: np.ndarray, batch: int = 256) -> Tensor:
-    """The backbone's features of images idx, without head: [n, features]."""
-    body.eval()
-    with torch.no_grad():
-        parts = [
-            body.backbone(source.batch(idx[a : a + batch], train=False))
-            for a in range(0, len(idx), batch)
-        ]
-    return torch.cat(parts)
 
 
 def _short(model, similarity, source, labels, idx, name, with_score) -> dict[str, float]:
@@ -363,8 +413,8 @@ class Run:
 def run_id(e: Experiment, data: data_base.ImageSet) -> str:
     """Name of a run: a hash of its settings, data, weights and the code that computes it."""
     settings = e.settings()
-    weights = backbones.SHIPPED if e.backbone == "smallnet" and not e.weights else Path(e.weights)
-    weights = weights.expanduser()
+    shipped = e.backbone == "smallnet" and not e.weights
+    weights = backbones.SHIPPED if shipped else Path(e.weights).expanduser()
     if weights.is_file():  # the content counts, not the place
         settings["weights"] = data_base.fingerprint(weights.read_bytes())
     return data_base.fingerprint(
@@ -386,13 +436,19 @@ def fit_or_load(
     identity = run_id(e, data)
     run = Run(e, identity, store)
     problem = store.problem(identity)
-    if not problem and not force:
+    if not distributed.as_main_says(bool(problem) or force):
         return run
     if problem and problem != "not made yet":
         say(f"run {identity} ({e.method}, seed {e.seed}): {problem}; made again")
     began = time.time()
     source, backbone = inputs(e, data, Path(folder) / "features", device, bar)
-    fitted = fit(e, data, source, backbone, bar)
+    checkpoint = Path(folder) / "checkpoints" / f"{identity}.pt"
+    if force:
+        checkpoint.unlink(missing_ok=True)
+    fitted = fit(e, data, source, backbone, bar, checkpoint)
+    if distributed.rank():  # process 0 writes; the others wait for it
+        distributed.as_main_says(True)
+        return run
     metrics: dict = {"chosen_step": fitted.chosen_step, "collapse": fitted.collapse}
     tables = []
     for name, idx in (("test", data.test), ("train", _sample(data.train))):
@@ -402,11 +458,9 @@ def fit_or_load(
         metrics[name] = measures
         tables += [t.assign(split=name, ranking=r) for r, t in histograms.items()]
         if name == "test":
-            arrays = {
-                "f": f.cpu().numpy().astype(np.float16),
-                "labels": data.labels[idx],
-                "index": idx,
-            }
+            f = f.half()  # as it is stored, so that anyone can compute these again
+            measures["distance"] |= clusters(f.float(), labels)
+            arrays = {"f": f.cpu().numpy(), "labels": data.labels[idx], "index": idx}
     store.save(
         identity,
         {
@@ -423,13 +477,21 @@ def fit_or_load(
             "data": data.name,
             "data_title": data.title,
             "data_fingerprint": data.fingerprint,
+            "crop": source.crop,
             "source": source_hash(*SOURCES),
             "seconds": round(time.time() - began, 1),
             "made": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
             **environment(device),
         },
     )
+    checkpoint.unlink(missing_ok=True)
+    distributed.as_main_says(True)
     return run
+
+
+def clusters(f: Tensor, labels: Tensor) -> dict[str, float]:
+    """NMI and F1 of k-means (0 to 1) and MAP@R by distance (percent) of features f [N, d]."""
+    return cluster_quality(f, labels) | {"map_at_r": map_at_r(labels, features=f)}
 
 
 def _sample(idx: np.ndarray, most: int = 1500) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pddm_lite import claims, paper
+from pddm_lite import claims, experiments, paper
 from pddm_lite.claims import EUCLIDEAN, NOT_ENOUGH, NOT_REPRODUCED, PDDM, REPRODUCED
 from pddm_lite.methods import METHODS
 
@@ -230,6 +230,96 @@ def test_every_claim_has_its_words_and_c1_is_told_apart():
     assert claims.verdicts({}, []).empty
 
 
+# ------------------------------------------------------------- claims on changes of the method
+
+BASE = {"distance": [60, 70, 50], "score": [58, 69, 47], "gap": [0.10, 0.11, 0.12]}
+
+
+def changed_runs(changes, data="d"):
+    """Runs of PDDM under changes: change -> what is added to BASE, a value or one a seed."""
+    runs = {}
+    for change, added in {"": {}, **changes}.items():
+        moved = {k: np.add(v, added.get(k, 0.0)) for k, v in BASE.items()}
+        for s, (distance, score, gap) in enumerate(zip(*moved.values(), strict=True)):
+            run = fake_run(distance, score)
+            run.metrics["train"] = {"score": {"auc": score / 100 + gap}}
+            runs[data, change, PDDM, s] = run
+    return runs
+
+
+def asked(changes, data="d"):
+    """text's last part -> row, of the claims that only changes can answer."""
+    table = claims.verdicts({}, [data], changed_runs(changes))
+    table = table[table["claim"].isin(claims.CHANGE_DECIDERS)]
+    parts = [t.removeprefix(paper.CLAIMS[c]) for c, t in zip(table.claim, table.text, strict=True)]
+    return dict(zip(parts, table.itertuples(), strict=True))
+
+
+def test_a_study_is_asked_for_the_changes_it_has_alone():
+    assert asked({}) == {} and asked({"m = 32": {}}, "another") == {}
+    assert asked({"m = 132": {}}) == {}  # a gain to be compared with a loss
+    assert list(asked({"m = 32": {}})) == [", the loss at m = 32"]
+    (fisher,) = asked({"Fisher criterion": {}}).values()
+    assert "not by measurement" in fisher.note
+    every = asked({change: {} for change in experiments.ABLATIONS})
+    assert len(every) == 9 == sum(len(fs) for fs in claims.CHANGE_DECIDERS.values())
+    assert [v.claim for v in every.values()] == ["C11"] * 2 + ["C12"] * 2 + ["C13"] * 5
+    assert {v.seeds for v in every.values()} == {3}
+
+
+def test_c11_wants_the_points_of_the_paper():
+    rows = asked({"without E_e": {"distance": [-10, -11, -12], "score": [-2, -2.5, -3]}})
+    score, distance = rows[", by score"], rows[", by distance"]
+    assert distance[5:9] == pytest.approx((*claims.interval([10, 11, 12]), 6.5))
+    assert distance.verdict == REPRODUCED  # 11 +- 2.5
+    assert score.threshold == 3.4 and score.verdict == NOT_ENOUGH  # 2.5 +- 1.2
+    rows = asked({"without E_e": {"distance": -3.0, "score": -3.3}})
+    assert {v.verdict for v in rows.values()} == {NOT_REPRODUCED}
+
+
+@pytest.mark.parametrize(
+    "small, large, verdicts",
+    [
+        ([-5, -6, -7], [1, 1, 1], (REPRODUCED, REPRODUCED)),  # 5, 6, 7; less 1: 4, 5, 6
+        ([-1, -1.5, -2], [4, 5, 6], (NOT_ENOUGH, NOT_REPRODUCED)),  # 1.5 +- 1.2; -3, -3.5, -4
+        ([-4, -5, -6], [4, 5, 6], (NOT_ENOUGH, NOT_ENOUGH)),  # 5 +- 2.5; 0, 0, 0
+    ],
+)
+def test_c12_weighs_the_loss_of_half_against_the_gain_of_double(small, large, verdicts):
+    rows = asked({"m = 32": {"distance": small}, "m = 132": {"distance": large}}).values()
+    loss, against = rows
+    assert loss.effect == pytest.approx(-np.mean(small)) and loss.threshold == 2.6
+    assert "CUB-200-2011" in loss.note
+    assert against.effect == pytest.approx(-np.mean(small) - np.mean(large))
+    assert (loss.verdict, against.verdict) == verdicts
+
+
+def test_c13_asks_for_overfitting_and_for_the_result():
+    rows = asked(
+        {
+            "logistic regression": {"gap": [0.04, 0.05, 0.06], "score": [-4, -5, -6]},
+            "binary classification": {"gap": [-0.04, -0.05, -0.06], "score": 3},
+            "Fisher criterion": {"score": [1, -1, 0], "distance": -30},
+        }
+    )
+    of = {part.removeprefix(", "): (v.effect, v.verdict) for part, v in rows.items()}
+    assert of == {
+        "overfitting of logistic regression": (pytest.approx(0.05), REPRODUCED),
+        "Recall@1 of logistic regression": (pytest.approx(5), REPRODUCED),
+        "overfitting of binary classification": (pytest.approx(-0.05), NOT_REPRODUCED),
+        "Recall@1 of binary classification": (pytest.approx(-3), NOT_REPRODUCED),
+        "Recall@1 of Fisher criterion": (pytest.approx(0), NOT_ENOUGH),
+    }
+
+
+def test_changes_are_paired_by_the_seeds_that_both_have():
+    runs = changed_runs({"without E_e": {"distance": [-1, -2, -90]}})
+    del runs["d", "", PDDM, 2]
+    runs["d", "without E_e", claims.EUCLIDEAN, 0] = fake_run(0.0, 0.0)  # another method's
+    row = claims.verdicts({}, ["d"], runs).iloc[-1]
+    assert (row["effect"], row["seeds"], row["verdict"]) == (1.5, 2, NOT_ENOUGH)
+
+
 # ------------------------------------------------------------------- variants of the recipe
 
 
@@ -319,3 +409,52 @@ def test_a_part_of_the_variants(keep, kinds):
     table = claims.recipe_effects(variant_runs(some, NUMBERS))
     assert set(table["compared"]) == kinds
     assert list(table.columns) == list(claims.recipe_effects(variant_runs(VALUES, NUMBERS)).columns)
+
+
+# --------------------------------------------------------------------------------- ablations
+
+
+def test_ablations_are_changes_against_the_recipe_in_a_fixed_order():
+    runs = changed_runs(
+        {
+            "m = 32": {"distance": [-1, -2, -3]},
+            "without E_e": {"distance": -5, "score": [1, 2, 3]},
+            "beta and lambda of the paper": {"distance": -9},  # a change of the recipe alone
+        }
+    )
+    for s in range(3):
+        runs["d", "", "LMDM score", s] = fake_run(BASE["distance"][s] - 4, 99.0)
+        runs["d", "", EUCLIDEAN, s] = fake_run(BASE["distance"][s] + 1)
+        runs["d", "1 quadruplet", EUCLIDEAN, s] = fake_run(0.0)  # not PDDM
+    runs["d", "without E_e", PDDM, 1].metrics["collapse"] = "collapsed"
+    table = claims.ablation_effects(runs)
+    assert table[["change", "method", "ranking", "effect"]].to_numpy().tolist() == [
+        ["without E_e", PDDM, "distance", -5],
+        ["without E_e", PDDM, "score", 2],
+        ["m = 32", PDDM, "distance", -2],
+        ["m = 32", PDDM, "score", 0],
+        ["Euclidean mining", EUCLIDEAN, "distance", 1],
+        ["LMDM mining", "LMDM score", "distance", -4],
+    ]
+    assert table["claimed"].fillna(0).tolist() == [-6.5, -3.4, -2.6, 0, 0, 0]
+    assert table["collapsed"].tolist() == [1, 1, 0, 0, 0, 0] and set(table["seeds"]) == {3}
+    assert table.loc[2, ["low", "high"]].tolist() == pytest.approx(
+        list(claims.interval([-1, -2, -3])[1:])
+    )
+
+
+def test_ablations_need_pddm_as_it_stands():
+    full = claims.ablation_effects(changed_runs({"m = 32": {}}))
+    for keep in (lambda v: v, lambda v: not v, lambda v: False):
+        some = {k: run for k, run in changed_runs({"m = 32": {}}).items() if keep(k[1])}
+        table = claims.ablation_effects(some)
+        assert table.empty and list(table.columns) == list(full.columns)
+
+
+def test_what_is_ablated_is_known_to_the_experiments():
+    names = [change for changes in claims.ABLATED.values() for change in changes]
+    assert len(set(names)) == len(names)
+    assert set(names) - set(claims.MINERS) <= set(experiments.CHANGES)
+    assert {*experiments.ABLATIONS, *experiments.SIZES} <= set(names)
+    assert set(claims.MINERS.values()) <= set(METHODS)
+    assert {change for change, _ in paper.COSTS} <= set(experiments.ABLATIONS)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from pddm_lite.errors import UserError
-from pddm_lite.experiments import PROFILES, RECIPES, Experiment, check, make
+from pddm_lite.experiments import CHANGES, GROUPS, PROFILES, RECIPES, Experiment, check, make
 from pddm_lite.methods import METHODS
 
 
@@ -59,7 +59,7 @@ def test_rows_that_share_their_training_share_their_settings():
 
 def test_every_setting_counts():
     other = {int: 7, float: 0.123, bool: None, str: None}
-    e = make(data="d")
+    e = make(data="d", mode="finetune")
     for field in dataclasses.fields(Experiment):
         value = getattr(e, field.name)
         new = other[type(value)]
@@ -69,6 +69,21 @@ def test_every_setting_counts():
             new = "Triplet" if field.name == "method" else value + "x"
         changed = dataclasses.replace(e, **{field.name: new})
         assert changed.settings() != e.settings(), field.name
+
+
+def test_how_a_network_would_train_does_not_matter_while_it_is_frozen():
+    e = make(data="d", mode="frozen")
+    for changes in (dict(backbone_lr=0.7), dict(batch_norm="train"), dict(bf16=True)):
+        assert dataclasses.replace(e, **changes).settings() == e.settings()
+        assert dataclasses.replace(e, mode="finetune", **changes).settings() != e.settings()
+    assert dataclasses.replace(e, crop=97).settings() != e.settings()
+
+
+def test_groups_of_changes():
+    assert set(CHANGES) == {n for names in GROUPS.values() for n in names}
+    for methods, changes in CHANGES.values():
+        for name in methods:
+            assert make(data="d", method=name, **changes) != make(data="d", method=name)
 
 
 # changes -> what the message must name

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pddm_lite import claims, figures
+from pddm_lite import claims, experiments, figures
 from pddm_lite.data import ImageSet
 from pddm_lite.methods import METHODS
 from pddm_lite.study import Study
@@ -38,7 +38,7 @@ def fake_run(data, name, seed):
     return SimpleNamespace(
         id=f"{data}-{METHODS[name].training}-{seed}",
         metrics=metrics,
-        experiment=SimpleNamespace(quadruplets=0),
+        experiment=SimpleNamespace(quadruplets=0, dim=128, batch_size=64),
         histograms=pd.concat(histograms),
         history=history,
     )
@@ -65,6 +65,20 @@ def variant_runs(some):
     return out
 
 
+def ablated(some):
+    """The runs as the recipe as it stands, and PDDM's and Euclidean mining's under changes."""
+    out = {(d, "", m, s): run for (d, m, s), run in some.items()}
+    for change in ("without E_e", "m = 32", "m = 132", "Fisher criterion", "d = 64", "d = 256"):
+        methods, settings = experiments.CHANGES[change]
+        for d, m, s in some:
+            if m in methods:
+                copy = fake_run(d, m, s + 10 * len(change))
+                vars(copy.experiment).update(settings)
+                copy.metrics["collapse"] = "collapsed" if (change[0], s) == ("F", 1) else ""
+                out[d, change, m, s] = copy
+    return out
+
+
 def pictures():
     labels = np.repeat(np.arange(8), 3)
     return ImageSet(
@@ -84,6 +98,7 @@ FIGURES = {
     "recall": lambda r: figures.recall(r, TITLES),
     "verdict": lambda r: figures.verdict(claims.verdicts(r, list(TITLES)), TITLES),
     "recipe": lambda r: figures.recipe(claims.recipe_effects(variant_runs(r)), TITLES),
+    "ablations": lambda r: figures.ablations(ablated(r), TITLES),
     "samples": lambda r: figures.samples(pictures()),
 }
 
@@ -200,6 +215,37 @@ def test_the_recipe_figure_of_a_part(keep, panels, title):
     fig.draw_without_rendering()
     assert len(fig.axes) == panels
     assert fig.axes[0].get_title(loc="left") == title
+
+
+def test_ablations_show_the_paper_the_collapsed_and_both_rankings():
+    fig, frame = figures.ablations(ablated(runs()), TITLES)
+    changes, d_panel, m_panel = fig.axes[:3]  # of the first data set
+    labels = [x.get_text() for x in changes.get_yticklabels()]
+    assert labels[:2] == ["embedding loss", "without Eₑ"] and labels[-1] == "LMDM mining"
+    own = frame[(frame["data"] == "synthetic_birds") & frame["effect"].notna()]
+    marks = [line for line in changes.lines if line.get_marker() in "oX"]
+    assert [float(x.get_xdata()[0]) for x in marks] == own["effect"].tolist()
+    assert [x.get_marker() == "X" for x in marks] == (own["collapsed"] > 0).tolist()
+    assert [x.get_mfc() == "white" for x in marks] == (own["ranking"] == "score").tolist()
+    ticks = [float(x.get_xdata()[0]) for x in changes.lines if x.get_color() == "black"]
+    assert {-6.5, -3.4, -2.6} <= set(ticks)
+    low, high = changes.get_xlim()
+    assert low < own[["effect", "claimed"]].min().min() and own["effect"].max() < high
+    assert [x.get_text() for x in d_panel.get_xticklabels()] == ["64", "128", "256"]
+    assert [x.get_text() for x in m_panel.get_xticklabels()] == ["32", "64", "132"]
+    assert (len(d_panel.lines), len(m_panel.lines)) == (3, 2)  # Euclidean at one m is no line
+    (score,) = [x for x in m_panel.lines if x.get_linestyle() == "--"]
+    means = frame[(frame["data"] == "synthetic_birds") & (frame["group"] == "batch size")]
+    means = means[means["ranking"] == "score"].groupby("at")["recall_1"].mean()
+    assert score.get_ydata().tolist() == pytest.approx(means.tolist())
+
+
+@pytest.mark.parametrize("only, panels", [("", 1), ("m = 32", 2), ("without E_e", 1)])
+def test_ablations_of_a_part(only, panels):
+    some = {k: r for k, r in ablated(runs(data=("folder:own",))).items() if k[1] in ("", only)}
+    fig, _ = figures.ablations(some, TITLES)
+    check_labels(fig)
+    assert len(fig.axes) == panels
 
 
 def test_style_leaves_no_trace():

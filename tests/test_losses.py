@@ -259,3 +259,35 @@ def test_the_sparse_step_is_the_full_matrix_step(method, number, sizes):
         ):
             torch.testing.assert_close(got, want, rtol=0, atol=1e-9)
         assert torch.autograd.grad(objective(f, labels, unit, e).loss, f)[0].abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("two", [True, False])
+def test_pointwise_losses_are_those_of_their_scores_one_by_one(two):
+    g = torch.Generator().manual_seed(0)
+    closer, i, j = torch.randn(3, 9, generator=g).double()
+    for kind, cost in (
+        ("logistic", lambda y, s: math.log(1 + math.exp(-y * s))),
+        ("binary", lambda y, s: max(0.0, 1 - y * s)),
+    ):
+        want = 0.0
+        for q in range(9):
+            for far in (i, j) if two else (i,):
+                want += (cost(1, closer[q].item()) + cost(-1, far[q].item())) / 9
+        got = losses.pointwise(closer, i, j if two else None, kind)
+        assert got.item() == pytest.approx(want, abs=1e-12)
+
+
+def test_the_fisher_criterion_is_the_papers_up_to_root_and_sign():
+    g = torch.Generator().manual_seed(1)
+    S = torch.randn(50, generator=g).double()
+    same = torch.rand(50, generator=g) < 0.3
+    S[same] += 1
+    p, n = S[same].numpy(), S[~same].numpy()
+    paper = (p.mean() - n.mean()) ** 2 / (p.var() + n.var())
+    assert losses.fisher(S, same).item() == pytest.approx(-math.sqrt(paper), abs=1e-9)
+    # any scale or shift of the scores is the same; scores the wrong way round are not
+    assert losses.fisher(3 * S + 5, same).item() == pytest.approx(
+        losses.fisher(S, same).item(), abs=1e-9
+    )
+    assert losses.fisher(-S, same).item() == pytest.approx(-losses.fisher(S, same).item(), abs=1e-9)
+    assert torch.isfinite(losses.fisher(torch.zeros(50), same))  # a collapsed unit

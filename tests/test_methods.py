@@ -6,9 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pddm_lite import paper
 from pddm_lite.errors import UserError
 from pddm_lite.experiments import make
-from pddm_lite.methods import METHODS, TABLE_1, build_similarity, method, objective, plateau
+from pddm_lite.methods import METHODS, build_similarity, method, objective, plateau
 from pddm_lite.mining import hard_quadruplets
 from pddm_lite.pddm import SIMILARITIES
 
@@ -100,7 +101,8 @@ def test_plateaus_at_the_papers_values(name, value):
 
 
 def test_the_rows_are_those_of_the_papers_table():
-    assert set(METHODS) - set(TABLE_1) == {"Mahalanobis score"}
+    ours = {"Mahalanobis score", "Euclidean+Quadruplet"}  # rivals that Table 1 does not print
+    assert all(set(METHODS) - set(half) == ours for half in paper.TABLE_1.values())
     for name, m in METHODS.items():
         assert (m.rank == "score") == name.endswith(" score")
         assert m.similarity in SIMILARITIES and m.headers == (1 if name == "PDDM+Triplet" else 2)
@@ -233,3 +235,42 @@ def test_easier_pairs_are_weighed_with_the_hardest(name):
     half = objective(f, labels, s, experiment(name, dropout=0.0, easy=1.0))
     random_part = (4 * mixed.E_m - hardest.E_m) / 3
     torch.testing.assert_close(half.E_m, (hardest.E_m + random_part) / 2)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "binary", "fisher"])
+@pytest.mark.parametrize("easy", [0.0, 0.5])
+def test_other_losses_on_the_scores_change_E_m_alone(kind, easy):
+    f, labels = batch()
+    plain = experiment("PDDM+Quadruplet", easy=easy)
+    other = experiment("PDDM+Quadruplet", easy=easy, metric_loss=kind)
+    u = unit(plain).eval()
+    torch.manual_seed(0)
+    hinge = objective(f, labels, u, plain)
+    torch.manual_seed(0)
+    changed = objective(f, labels, u, other)
+    assert changed.E_e == hinge.E_e and changed.E_m != hinge.E_m
+    assert changed.loss.item() == pytest.approx((changed.E_m + 0.5 * changed.E_e).item())
+    assert math.isnan(plateau(other))
+    changed.E_m.backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in u.parameters())
+
+
+def test_pointwise_losses_see_unscaled_scores_of_the_mined_pairs():
+    f, labels = batch()
+    e = experiment("PDDM+Quadruplet", metric_loss="logistic", quadruplets=0)
+    u = unit(e).eval()
+    i, j, k, l, *_ = hard_quadruplets(f, labels, u, 0)
+    S_ij, S_ik, S_jl = (u.pairs(f, *p) for p in ((i, j), (i, k), (j, l)))
+    want = 2 * F.softplus(-S_ij).mean() + F.softplus(S_ik).mean() + F.softplus(S_jl).mean()
+    torch.testing.assert_close(objective(f, labels, u, e).E_m, want)
+
+
+def test_fisher_sees_every_pair_of_the_batch():
+    f, labels = batch()
+    e = experiment("PDDM+Quadruplet", metric_loss="fisher")
+    u = unit(e).eval()
+    S = u.all_pairs(f)
+    a, b = torch.triu_indices(len(f), len(f), 1)
+    P, N = (S[a, b][(labels[a] == labels[b]) == same] for same in (True, False))
+    want = -(P.mean() - N.mean()) / (P.var(correction=0) + N.var(correction=0)).sqrt()
+    torch.testing.assert_close(objective(f, labels, u, e).E_m, want, rtol=1e-4, atol=1e-6)

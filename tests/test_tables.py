@@ -20,10 +20,11 @@ def fake_run(recall, auc=0.9, score=None, step=10, collapse="", quadruplets=0):
     if score is not None:
         test["score"] = {k: v + score - recall for k, v in test["distance"].items()}
         test["score"]["auc"] = auc + 0.05
+    train = {k: m | {"auc": m["auc"] + 0.04} for k, m in test.items()}
     return SimpleNamespace(
         id="run",
-        metrics={"test": test, "chosen_step": step, "collapse": collapse},
-        history=pd.DataFrame({"step": [0, 10], "test_recall_1": [40.0, 40.0]}),
+        metrics={"test": test, "train": train, "chosen_step": step, "collapse": collapse},
+        history=pd.DataFrame({"step": [0, 10], "test_recall_1": 40.0, "seconds": [0.0, 0.05]}),
         experiment=SimpleNamespace(quadruplets=quadruplets),
     )
 
@@ -172,7 +173,24 @@ def test_quadruplets_table():
     assert set(table["AUC verdict"]) == {claims.REPRODUCED} and set(table["seeds"]) == {3}
 
 
-@pytest.mark.parametrize("make", [tables.recipe_table, tables.quadruplets_table])
+def test_ablation_table_is_the_recipe_table_with_overfitting_and_time():
+    some = variant_runs()
+    some[BIRDS, "1 quadruplet", PDDM, 1].metrics["train"]["score"]["auc"] += 0.03
+    some[BIRDS, "", "LMDM score", 0] = fake_run(61.0, score=55.0)
+    table, recipe = (f(some, BIRDS) for f in (tables.ablation_table, tables.recipe_table))
+    pd.testing.assert_frame_equal(table.iloc[:, :-2], recipe)
+    gaps = table.set_index(["recipe", "method"])[claims.OVERFITTING]
+    assert gaps[tables.AS_IT_STANDS, PDDM] == "0.040 ± 0.000"
+    assert gaps["1 quadruplet", PDDM] == "0.050 ± 0.017"
+    assert gaps[tables.AS_IT_STANDS, EUCLIDEAN] == ""  # ranks by distance alone
+    assert gaps[tables.AS_IT_STANDS, "LMDM score"] == "0.040"  # one seed
+    assert table["ms a step"].tolist() == ["5.0 ± 0.0"] * 5 + ["5.0"]
+
+
+TABLES_OF_VARIANTS = [tables.recipe_table, tables.quadruplets_table, tables.ablation_table]
+
+
+@pytest.mark.parametrize("make", TABLES_OF_VARIANTS)
 def test_tables_of_variants_keep_their_columns_when_empty(make):
     empty = make({}, BIRDS)
     assert empty.empty and list(empty.columns) == list(make(variant_runs(), BIRDS).columns)
@@ -232,11 +250,53 @@ def test_the_names_of_variants_are_those_of_the_experiments():
     assert {m for methods, _ in experiments.VARIANTS.values() for m in methods} <= set(COMPARED)
 
 
+def ablated(seeds=3):
+    """Half the batch costs 3, 4, 5 points by distance and gains 6 by score, and one run of it."""
+    some = {}
+    for s in range(seeds):
+        some[BIRDS, "", PDDM, s] = fake_run(60.0 + s, score=50.0 + s)
+        collapse = "collapsed" * (s == 1)
+        some[BIRDS, "m = 32", PDDM, s] = fake_run(57.0, score=56.0 + s, collapse=collapse)
+        some[BIRDS, "", "LMDM score", s] = fake_run(59.0 + 2 * s, score=40.0)
+    return some
+
+
+def test_ablations_in_words():
+    text = tables.ablation_sentences(claims.ablation_effects(ablated()), TITLES)
+    assert text.splitlines() == [
+        "birds, Recall@1 by distance, 2 changes:",
+        "  costs with the whole interval: m = 32 -4.0 [-6.5, -1.5].",
+        "  gains with the whole interval: none.",
+        "  undecided: 1.",
+        "  with collapsed runs: m = 32 (1 of 3).",
+        "birds, Recall@1 by score, 1 change:",
+        "  costs with the whole interval: none.",
+        "  gains with the whole interval: m = 32 +6.0 [+6.0, +6.0].",
+        "  undecided: 0.",
+        "  with collapsed runs: m = 32 (1 of 3).",
+    ]
+    for seeds in (1, 2):  # by score +6.0 [+6.0, +6.0] with two: not enough evidence
+        few = tables.ablation_sentences(claims.ablation_effects(ablated(seeds)), TITLES)
+        assert "undecided: 2." in few and few.count("whole interval: none") == 4
+    nothing = tables.ablation_sentences(claims.ablation_effects({}), TITLES)
+    assert nothing == "There was nothing to compare."
+
+
+def test_claims_on_changes_are_told_like_all_others():
+    verdicts = claims.verdicts({}, [BIRDS], ablated())
+    row = tables.verdict_table(verdicts, TITLES.get).iloc[-1]
+    assert row["claim"].endswith(", the loss at m = 32") and row["claimed"] == "> 2.6"
+    assert row["effect [95 % interval]"] == "4.0 [1.5, 6.5]"
+    assert "the paper's number is CUB-200-2011's" in tables.sentences(verdicts, TITLES)
+    none = verdicts[:0]
+    assert tables.sentences(none, TITLES) == "" and tables.verdict_table(none, TITLES.get).empty
+
+
 # ------------------------------------------------------------------------- study and files
 
 
 def test_protocol_tells_settings_and_no_runs(tmp_path):
-    made = {"gpu": "", "cpu": "a processor", "torch": "9"}
+    made = {"gpu": "", "cpu": "a processor", "torch": "9", "crop": 64}
     texts = []
     for settings in ([], ["alpha=0.2", "steps=7"]):
         study = Study.of(profile="smoke", results=tmp_path, device="cpu", settings=settings)
@@ -244,7 +304,8 @@ def test_protocol_tells_settings_and_no_runs(tmp_path):
         e = study.experiment(BIRDS, "Triplet", 0)
         run = SimpleNamespace(experiment=e, manifest=made)
         texts.append(tables.protocol(study, {(BIRDS, "Triplet", 0): run}))
-    assert "recipe 'default', up to 20 steps" in texts[0] and "with" not in texts[0]
+    assert "64 px, frozen" in texts[0] and "recipe 'default', up to 20 steps" in texts[0]
+    assert "with" not in texts[0]
     assert "recipe 'default' with alpha=0.2, steps=7, up to 7 steps" in texts[1]
 
 

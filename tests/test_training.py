@@ -1,5 +1,6 @@
 """The training loop: the same twice, honest about its step, loud where it breaks, stored once."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,12 +9,14 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.decomposition import PCA
+from torch import distributed as dist
 from torch import nn
 
 from pddm_lite import training
 from pddm_lite.backbones import Input
 from pddm_lite.collapse import CollapseWatch
 from pddm_lite.data.base import ImageSet, fingerprint, split
+from pddm_lite.data.features import stored_pixels
 from pddm_lite.embedding import Embedding
 from pddm_lite.errors import UserError
 from pddm_lite.evaluation.retrieval import recall_at_k
@@ -588,3 +591,148 @@ def test_finetuned_runs_are_stored_too(tmp_path, small_world):
     r = fit_or_load(e, small_world, tmp_path, bar=False)
     assert r.metrics["test"].keys() == {"distance"} and len(r.history) == 3
     assert r.id != run_id(stored_experiment(method="Triplet"), small_world)
+
+
+# ---------------------------------------------------------------------- breaks, memory, processes
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path, monkeypatch, average):
+    data, net = image_set(images=4), Convolution()
+    e = experiment(
+        mode="finetune", dim=4, steps=9, eval_every=3, optimizer="adamw", average=average
+    )
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    whole = run(e, data, pictures(data), net)
+    checkpoint = tmp_path / "run.pt"
+
+    class Killed(BaseException):
+        pass
+
+    def killed_at(n, calls=[]):  # noqa: B006 - counts over both attempts
+        def average_gradients(_):
+            calls.append(1)
+            if len(calls) == n:
+                raise Killed
+
+        return average_gradients
+
+    for n in (5, 9):  # in step 5, then 4 steps on from the checkpoint of step 3: in step 7
+        monkeypatch.setattr(training.distributed, "average_gradients", killed_at(n))
+        with pytest.raises(Killed):
+            fit(e, data, pictures(data), net, False, checkpoint)
+    monkeypatch.undo()
+    resumed = fit(e, data, pictures(data), net, False, checkpoint)
+    pd.testing.assert_frame_equal(resumed.history, whole.history, check_exact=True)
+    assert list(resumed.timing["step"]) == list(whole.timing["step"])
+    assert resumed.chosen_step == whole.chosen_step and resumed.collapse == whole.collapse
+    for a, b in ((resumed.model, whole.model), (resumed.similarity, whole.similarity)):
+        for (name, p), q in zip(a.state_dict().items(), b.state_dict().values(), strict=True):
+            assert torch.equal(p, q), name
+
+
+def test_a_finished_run_leaves_no_checkpoint(tmp_path, small_world, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    fit_or_load(stored_experiment(), small_world, tmp_path, bar=False)
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_a_full_gpu_names_the_batch_and_the_crop_that_fit(monkeypatch):
+    """A network that takes at most 6 pictures stands in for the GPU."""
+    data = image_set(images=4)
+    source = pictures(data, side=80)
+    source.net_input = Input(80, 64)
+
+    class Small(Convolution):
+        def forward(self, x):
+            if len(x) > 6 and self.training:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return super().forward(x)
+
+    e = experiment(mode="finetune", classes=5, images=3, batch_size=15, steps=2, head_init="random")
+    with pytest.raises(TrainingError) as error:
+        run(e, data, source, Small())
+    text = str(error.value)
+    assert "\n" not in text and "full at m = 15, crop 64 px" in text
+    assert "m = 6 fits (--set batch_size=6 --set classes=2)" in text and "crop of 32 px" in text
+
+
+def test_pixels_are_decoded_once_and_equal_the_images(tmp_path, small_world):
+    reads = []
+    data = dataclasses.replace(small_world, read=lambda i: reads.append(i) or small_world.read(i))
+    first = stored_pixels(data, Input(20, 16), tmp_path, bar=False)
+    again = stored_pixels(data, Input(20, 16), tmp_path, bar=False)
+    assert sorted(reads) == list(range(len(data))) and np.array_equal(first, again)
+    want = [np.asarray(small_world.read(i).resize((20, 20), 2)) for i in range(len(data))]
+    assert np.array_equal(first, np.stack(want))
+
+
+def test_history_tells_throughput_and_the_share_of_waiting():
+    data = image_set(images=4)
+    e = experiment(mode="finetune", steps=4, eval_every=2, head_init="random")
+    timing = run(e, data, pictures(data), Convolution()).timing
+    assert timing["images_per_second"].iloc[1:].gt(0).all()
+    assert timing["data_wait_share"].iloc[1:].between(0, 1).all()
+    assert timing["gpu_memory_gb"].isna().all()  # no GPU here
+
+
+def test_bfloat16_is_the_networks_alone():
+    data = image_set(images=4)
+    e = experiment(mode="finetune", steps=2, eval_every=1, head_init="random")
+    net = Convolution()
+    plain = run(e, data, pictures(data), net)
+    half = run(dataclasses.replace(e, bf16=True), data, pictures(data), net)
+    assert all(p.dtype == torch.float32 for p in half.model.parameters())
+    a, b = plain.history["loss"], half.history["loss"]
+    assert not a.equals(b) and np.allclose(a, b, atol=0.1)
+
+
+def test_another_number_of_processes_than_the_run_is_for_is_refused():
+    data = image_set()
+    with pytest.raises(UserError, match="one of 2 processes.*but 1 train.*torchrun"):
+        run(experiment(ranks=2), data, clusters(data))
+
+
+def _trains(rank, folder):
+    """One of two processes: what torchrun would start."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    data = image_set()
+    fitted = fit(two_processes(), data, clusters(data), None, bar=False)
+    state = {f"f.{k}": v for k, v in fitted.model.state_dict().items()}
+    state |= {f"s.{k}": v for k, v in fitted.similarity.state_dict().items()}
+    torch.save(state, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def two_processes(**changes):
+    same = dict(ranks=2, steps=4, eval_every=4, holdout=0.0, average=0.0)
+    # nothing drawn at random in the loss: the processes draw apart
+    return experiment(head_init="random", easy=0.0, **same, **changes)
+
+
+def test_two_processes_train_as_one_with_the_gradients_averaged_by_hand(tmp_path):
+    torch.multiprocessing.spawn(_trains, (str(tmp_path),), nprocs=2)
+    states = [torch.load(tmp_path / f"{r}.pt", weights_only=True) for r in range(2)]
+    # by hand: one model, at each step the gradients of both processes' batches
+    e, data = two_processes(), image_set()
+    source, labels = clusters(data), torch.from_numpy(data.labels)
+    torch.manual_seed(e.seed)
+    model, unit = Embedding(FEATURES, e.dim), build_similarity(e)
+    optim = optimiser(e, model, unit)
+    fit_on = split(data, e.holdout, e.seed).fit
+    draws = [training.class_balanced(data.labels[fit_on], e.classes, e.images, e.seed, r)
+             for r in range(2)]  # fmt: skip
+    for _ in range(e.steps):
+        optim.zero_grad()
+        for batches in draws:
+            idx = fit_on[next(batches)]
+            (objective(model(source.x[idx]), labels[idx], unit.train(), e).loss / 2).backward()
+        optim.step()
+    hand = {f"f.{k}": v for k, v in model.state_dict().items()}
+    hand |= {f"s.{k}": v for k, v in unit.state_dict().items()}
+    for name, value in hand.items():
+        assert torch.equal(states[0][name], states[1][name]), name  # the processes agree
+        torch.testing.assert_close(states[0][name], value, rtol=1e-5, atol=1e-6, msg=name)
+    alone = run(dataclasses.replace(e, ranks=1), data, source)
+    assert not torch.allclose(alone.model.head.weight, hand["f.head.weight"], atol=1e-5)

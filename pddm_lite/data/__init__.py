@@ -1,4 +1,7 @@
-"""Data sets by name. `load("cub200_2010", root)` gives an ImageSet; `known()` lists the names."""
+"""Data sets by name. `load("cub200_2010", root)` gives an ImageSet; `known()` lists the names.
+
+`python -m pddm_lite.data --help`: list, verify, download and look at them.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,8 @@ from PIL import Image
 from ..errors import UserError, unknown
 from .base import ImageSet, Split, fingerprint, split
 from .folder import open_folder
+from .official import REAL, open_real
 
-# name -> title, (classes, images) of the complete set, classes that train
-REAL = {
-    "cub200_2010": ("CUB-200 (2010)", (200, 6033), 100),
-    "cars196_half": ("CARS196 (official train images, box crops)", (196, 8144), 98),
-}
 SYNTHETIC = {"synthetic_birds": "birds", "synthetic_cars": "cars"}
 # species x images of the embedded world, by profile: scale alone
 WORLDS = {"smoke": (40, 8), "quick": (200, 12), "paper": (1000, 20)}
@@ -27,15 +26,19 @@ def known() -> list[str]:
     return [*SYNTHETIC, *REAL, "folder", "folder:NAME"]
 
 
-def load(name: str, root: str | Path = "", profile: str = "quick") -> ImageSet:
+def load(
+    name: str, root: str | Path = "", profile: str = "quick", complete: bool = True
+) -> ImageSet:
     """The data set called `name`.
 
     Args:
         name: "synthetic_birds" or "synthetic_cars", optionally with a heterogeneity as in
-            "synthetic_birds@0.3"; a real set (`REAL`) found under `root` as a directory or zip;
+            "synthetic_birds@0.3"; a real set (`REAL`) found under `root` in its official layout, as
+            a directory or zip;
             "folder" for the class-per-folder tree `root` itself, "folder:NAME" for `root`/NAME.
         root: where real data lie; the embedded world needs none.
         profile: sizes the embedded world.
+        complete: as for `open_real`.
 
     Raises:
         UserError: unknown name; missing, empty or unfit data.
@@ -53,6 +56,22 @@ def load(name: str, root: str | Path = "", profile: str = "quick") -> ImageSet:
                 f"data set '{name}': the heterogeneity after @ must be a number from 0 to 1."
             )
         return _synthetic(base, heterogeneity, *WORLDS[profile])
+    root = data_root(name, root)
+    if name in REAL:
+        return open_real(name, root, complete)
+    inner = name.partition(":")[2]
+    path = root / inner if inner else root
+    if inner and not path.exists() and path.with_name(path.name + ".zip").exists():
+        path = path.with_name(path.name + ".zip")
+    return open_folder(path, name, title=inner or root.stem)
+
+
+def data_root(name: str, root: str | Path) -> Path:
+    """`root` as the path under which the set called `name`, which is no embedded one, should lie.
+
+    Raises:
+        UserError: unknown name, no root, a root that is not there.
+    """
     if name not in REAL and name.split(":")[0] != "folder":
         raise unknown("data set", name, known())
     if not str(root):
@@ -60,17 +79,7 @@ def load(name: str, root: str | Path = "", profile: str = "quick") -> ImageSet:
     root = Path(root).expanduser()
     if not root.exists():
         raise UserError(f"data root {root} does not exist; give the folder that holds '{name}'.")
-    if name in REAL:
-        title, counts, train_classes = REAL[name]
-        path = next((p for p in (root / name, root / f"{name}.zip") if p.exists()), None)
-        if path is None:
-            raise UserError(f"data root {root} has neither {name}/ nor {name}.zip.")
-        return open_folder(path, name, title, train_classes, expect=counts)
-    inner = name.partition(":")[2]
-    path = root / inner if inner else root
-    if inner and not path.exists() and path.with_name(path.name + ".zip").exists():
-        path = path.with_name(path.name + ".zip")
-    return open_folder(path, name, title=inner or root.stem)
+    return root
 
 
 @lru_cache(maxsize=4)
@@ -92,4 +101,4 @@ def _synthetic(name: str, heterogeneity: float, species: int, images: int) -> Im
     )
 
 
-__all__ = ["ImageSet", "Split", "fingerprint", "known", "load", "open_folder", "split"]
+__all__ = ["REAL", "ImageSet", "Split", "fingerprint", "known", "load", "open_folder", "split"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import UserError
 from .base import ImageSet, check_classes, fingerprint
@@ -15,11 +17,22 @@ from .base import ImageSet, check_classes, fingerprint
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm")
 
 
-def _entries(path: Path) -> dict[str, int]:
-    """Relative path -> size in bytes of every image file below `path`."""
+def entries(path: Path) -> dict[str, int]:
+    """Relative path -> size in bytes of every image file in a directory or a zip, litter left out.
+
+    Raises:
+        UserError: neither a directory nor a readable zip.
+    """
     if path.is_dir():
-        files = ((p.relative_to(path).as_posix(), p) for p in path.rglob("*"))
-        return {n: p.stat().st_size for n, p in files if _is_image(n) and p.is_file()}
+        sizes = {}
+        for folder, _, files in os.walk(path):  # pathlib takes minutes for a million images
+            below = Path(folder).relative_to(path).as_posix()
+            for file in files:
+                name = file if below == "." else f"{below}/{file}"
+                whole = os.path.join(folder, file)
+                if _is_image(name) and os.path.isfile(whole):
+                    sizes[name] = os.path.getsize(whole)
+        return sizes
     try:
         with zipfile.ZipFile(path) as z:
             return {i.filename: i.file_size for i in z.infolist() if _is_image(i.filename)}
@@ -33,24 +46,34 @@ def _is_image(name: str) -> bool:
     return not hidden and parts[-1].lower().endswith(SUFFIXES)
 
 
-class _Reader:
+class Reader:
     """Image i in RGB from a directory or a zip; each process opens the zip for itself."""
 
     def __init__(self, path: Path, names: list[str]):
-        self.path, self.names, self._zip = path, names, None
+        self.path, self.names, self._zip, self._process = path, names, None, 0
 
     def __getstate__(self):
-        return {"path": self.path, "names": self.names, "_zip": None}
+        return {"path": self.path, "names": self.names, "_zip": None, "_process": 0}
 
-    def __call__(self, i: int) -> Image.Image:
+    def raw(self, name: str) -> bytes:
+        """The file `name`; KeyError or OSError where there is none."""
+        if self.path.is_dir():
+            return (self.path / name).read_bytes()
+        if self._process != os.getpid():  # a forked process shares the position in the open file
+            self._zip, self._process = zipfile.ZipFile(self.path), os.getpid()
+        return self._zip.read(name)
+
+    def look(self, i: int) -> tuple[Image.Image, str, tuple[int, int]]:
+        """Image i in RGB, with the mode and size (width, height) that its file has.
+
+        Raises:
+            UserError: no readable image; the message names the file.
+        """
         name = self.names[i]
         try:
-            if self.path.is_dir():
-                data = (self.path / name).read_bytes()
-            else:
-                self._zip = self._zip or zipfile.ZipFile(self.path)
-                data = self._zip.read(name)
-            return Image.open(io.BytesIO(data)).convert("RGB")
+            image = _open(self.raw(name))
+            mode, size = image.mode, image.size
+            return to_rgb(image), mode, size
         except (
             Exception
         ) as err:  # zlib.error, BadZipFile, ValueError, EOFError, ...: all mean broken
@@ -59,6 +82,39 @@ class _Reader:
                 f"{self.path}/{name}: cannot be read as an image ({reason}); "
                 "replace or remove that file."
             ) from None
+
+    def __call__(self, i: int) -> Image.Image:
+        return self.look(i)[0]
+
+
+def _open(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:  # its own message is the address of the buffer
+        raise ValueError("its content is no image") from None
+    except Image.DecompressionBombError:
+        if not data.startswith(b"\xff\xd8"):
+            raise ValueError(
+                "too many pixels; only a JPEG this large can be read, at reduced scale"
+            ) from None
+        return JpegImageFile(io.BytesIO(data))  # not yet decoded; to_rgb does so at reduced scale
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """`image` in RGB, as a viewer shows it: 16 bits scaled to 8, transparency over white.
+
+    A JPEG beyond Pillow's limit of pixels is decoded at 1/2 to 1/8 of its sides.
+    """
+    most = Image.MAX_IMAGE_PIXELS
+    if most and image.width * image.height > 2 * most:
+        image.draft("RGB", (1024, 1024))
+    if image.mode == "I" or image.mode.startswith("I;16"):  # convert would clip them at 255
+        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535) / 257
+        return Image.fromarray(grey.round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:  # the colour below full transparency is arbitrary
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
 
 
 def open_folder(
@@ -84,12 +140,12 @@ def open_folder(
     """
     if not path.exists():
         raise UserError(f"{name}: {path} does not exist; give its folder with --data-root.")
-    entries = _entries(path)
-    if not entries:
+    sizes = entries(path)
+    if not sizes:
         raise UserError(
             f"{name}: no image below {path}; expected <class>/<image>.jpg (or .png ...)."
         )
-    names = sorted(entries)
+    names = sorted(sizes)
     classes = [n.split("/")[:-1] for n in names]
     while all(c for c in classes) and len({c[0] for c in classes}) == 1 and len(classes[0]) > 1:
         classes = [c[1:] for c in classes]  # a common top folder is no class
@@ -111,7 +167,7 @@ def open_folder(
         title=title or name,
         labels=labels,
         class_names=class_names,
-        read=_Reader(path, names),
-        fingerprint=fingerprint(*(f"{n}:{entries[n]}" for n in names)),
+        read=Reader(path, names),
+        fingerprint=fingerprint(*(f"{n}:{sizes[n]}" for n in names)),
         train_classes=train_classes or len(class_names) // 2,
     )

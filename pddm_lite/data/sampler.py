@@ -10,15 +10,16 @@ from ..errors import UserError
 
 
 def class_balanced(
-    labels: np.ndarray, classes: int, images: int, seed: int
+    labels: np.ndarray, classes: int, images: int, seed: int, rank: int = 0
 ) -> Iterator[np.ndarray]:
     """Endless batches of positions in `labels` [N]: `classes` classes, `images` images of each.
 
     Classes come in shuffled rounds, each class's images likewise, so that all are seen about
-    equally often. The same seed gives the same batches.
+    equally often; a class with fewer images than `images` repeats some of them. The same seed
+    and rank (of a process under torchrun) give the same batches.
 
     Raises:
-        UserError: fewer classes than a batch holds, or a class with fewer images than it draws.
+        UserError: fewer classes than a batch holds, or a class of one image.
     """
     names, counts = np.unique(labels, return_counts=True)
     if len(names) < classes:
@@ -26,15 +27,16 @@ def class_balanced(
             f"a batch holds {classes} classes, but only {len(names)} train; "
             f"try --set classes={len(names)} --set batch_size={len(names) * images}."
         )
-    if counts.min() < images:
-        raise UserError(
-            f"a batch draws {images} images a class, but the smallest class has {counts.min()}."
-        )
-    return _batches({c: np.flatnonzero(labels == c) for c in names}, classes, images, seed)
+    if counts.min() < 2:
+        raise UserError(f"class {names[counts.argmin()]} has one image; a positive pair needs two.")
+    members = {c: np.flatnonzero(labels == c) for c in names}
+    rng = np.random.default_rng([seed, 1, rank] if rank else [seed, 1])
+    return _batches(members, classes, images, rng)
 
 
-def _batches(members: dict, classes: int, images: int, seed: int) -> Iterator[np.ndarray]:
-    rng = np.random.default_rng([seed, 1])
+def _batches(
+    members: dict, classes: int, images: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
     names = np.array(list(members))
     queues = {c: np.empty(0, dtype=int) for c in members}
     round_ = np.empty(0, dtype=int)
@@ -45,8 +47,9 @@ def _batches(members: dict, classes: int, images: int, seed: int) -> Iterator[np
         chosen, round_ = round_[:classes], round_[classes:]
         batch = []
         for c in chosen:
-            if len(queues[c]) < images:
-                fresh = rng.permutation(np.setdiff1d(members[c], queues[c]))
+            while len(queues[c]) < images:
+                unseen = np.setdiff1d(members[c], queues[c])
+                fresh = rng.permutation(unseen if len(unseen) else members[c])
                 queues[c] = np.concatenate([queues[c], fresh])
             batch.append(queues[c][:images])
             queues[c] = queues[c][images:]

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 from .. import data as data_sets
+from .. import distributed, pack
 from ..backbones import NETWORKS
 from ..errors import UserError
-from ..experiments import PROFILES, RECIPES, VARIANTS
+from ..experiments import CHANGES, GROUPS, PROFILES, RECIPES
 from ..methods import METHODS
 from ..study import Study
 
@@ -22,6 +23,8 @@ EPILOG = """examples:
   python run_all.py --data cub200_2010 --data-root DIR --backbone mobilenet_v2 --weights FILE
   python run_all.py --data folder --data-root MY_IMAGES --backbone resnet18
   python run_all.py --profile paper --data cub200_2010 --data-root DIR     a GPU's work
+  python run_all.py --stage data,runs --pack FILE.zip  there; and here, to draw what was made there:
+  python run_all.py --unpack FILE.zip
 exit code: 0 all done; 1 something failed, the rest was done; 2 wrong use; 130 interrupted"""
 
 
@@ -37,23 +40,31 @@ def parser() -> argparse.ArgumentParser:
     add("--profile", default="quick", help=f"scale: {', '.join(PROFILES)} (default quick)")
     add("--data", default="", metavar="A,B", help=f"data sets: {', '.join(data_sets.known())}")
     add("--data-root", default="", metavar="DIR", help="where real data sets lie")
-    add("--backbone", default="", help=f"network: {', '.join(NETWORKS)}")
-    add("--weights", default="", help="a local weights file, 'imagenet' or 'none'")
+    add("--backbone", default="", help=f"network: {', '.join(NETWORKS)}, timm:NAME")
+    add("--weights", default="", help="a local weights file, 'imagenet', a torchvision name "
+        "(IMAGENET1K_V1) or 'none'")  # fmt: skip
     add("--mode", default="", help="frozen (cached features) or finetune (end to end)")
     add("--recipe", default="default", help=f"{', '.join(RECIPES)}: see DIFFERENCES.md")
     add("--methods", default="", metavar="A,B", help="rows of Table 1 (see --list); default all")
     add("--seeds", default="", metavar="0,1,2", help="seeds, paired over methods")
     add("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
         help="change a setting of all runs, as in --set alpha=0.2; repeatable")  # fmt: skip
-    add("--variants", default="core", metavar="A,B", help="changes of the recipe to compare: core, "
-        "all, none, or names (see --list)")  # fmt: skip
+    add("--variants", default="core", metavar="A,B", help="changes of the recipe to compare: "
+        "names or groups (see --list), or none; default core")  # fmt: skip
     add("--results", default="results", metavar="DIR", help="where everything is written")
+    add("--name", default="", metavar="TEXT", help="the study's own folder in there; default named "
+        "after profile, data, mode, recipe and settings")  # fmt: skip
     add("--device", default="", help="cpu, cuda, cuda:1; default a GPU where there is one")
     add("--jobs", default=str(os.cpu_count() or 1), help="processes at a time (default: cores)")
     add("--only", default="", metavar="A,B", help="just these notebooks and what they need")
     add("--stage", default="", metavar="A,B", help=f"just these stages: {', '.join(STAGES)}")
     add("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
         help="a parameter of the notebooks chosen by --only")  # fmt: skip
+    add("--pack", default="", metavar="FILE", help="put the study's runs into this zip file, or "
+        "several, for another machine")  # fmt: skip
+    add("--pack-size", default="15", metavar="MIB", help="largest such file, in MiB; default 15")
+    add("--unpack", nargs="+", action="extend", default=[], metavar="FILE",
+        help="take packed runs into the store, and do nothing else")  # fmt: skip
     add("--force", action="store_true", help="make again what the store already has")
     add("--dry-run", action="store_true", help="say what would be done, and do nothing")
     add("--explain", action="store_true", help="say what is stale, and why")
@@ -75,7 +86,7 @@ def _seeds(text: str) -> list[int]:
 def study_of(args: argparse.Namespace) -> Study:
     """The Study that the command line asks for; paths made absolute, since notebooks move."""
     weights = args.weights
-    if weights and weights not in ("imagenet", "none"):
+    if weights and Path(weights).expanduser().exists():
         weights = str(Path(weights).expanduser().resolve())
     return Study.of(
         profile=args.profile,
@@ -90,8 +101,33 @@ def study_of(args: argparse.Namespace) -> Study:
         settings=args.settings,
         variants=[v for v in _names(args.variants) if v != "none"],
         results=str(Path(args.results).expanduser().resolve()),
+        name=args.name,
         device=args.device,
     )
+
+
+def pack_size(args: argparse.Namespace) -> int:
+    """--pack-size in bytes."""
+    try:
+        size = float(args.pack_size)
+    except ValueError:
+        size = 0
+    if not 0 < size < 1e6:
+        raise UserError(f"--pack-size is a number of MiB above 0, not '{args.pack_size}'.")
+    return int(size * 2**20)
+
+
+def _unpack(args: argparse.Namespace) -> int:
+    default = parser().get_default
+    for option, value in vars(args).items():
+        if option not in ("unpack", "results") and value != default(option):
+            raise UserError(
+                f"--unpack takes no option beside it but --results, not {option.replace('_', '-')}."
+            )
+    from . import stages
+
+    files = [Path(f).expanduser() for text in args.unpack for f in _names(text)]
+    return stages.unpack(files, Path(args.results).expanduser().resolve())
 
 
 def listing() -> str:
@@ -103,7 +139,8 @@ def listing() -> str:
         "networks    " + ", ".join(NETWORKS),
         "profiles    " + ", ".join(PROFILES),
         "recipes     " + ", ".join(RECIPES),
-        "variants    " + ", ".join(VARIANTS),
+        "variants    " + ", ".join(CHANGES),
+        "  in groups " + ", ".join(GROUPS),
         "notebooks   " + ", ".join(notebooks()),
     ]
     return "\n".join(rows)
@@ -120,10 +157,19 @@ def main(argv: list[str] | None = None) -> int:
         if args.list:
             print(listing())
             return 0
+        if args.unpack:
+            return _unpack(args)
         if not args.jobs.isdigit() or int(args.jobs) < 1:
             raise UserError(f"--jobs must be a whole number of 1 or more, not '{args.jobs}'.")
+        pack_size(args)
+        if args.pack:
+            pack.check_target(Path(args.pack))
         from . import stages
 
+        args.device = distributed.start(args.device)
+        if distributed.world() > 1:
+            args.settings.append(f"ranks={distributed.world()}")
+            return stages.run_together(study_of(args), args)
         return stages.run(study_of(args), args, time.time())
     except UserError as err:
         print(f"error: {err}", file=sys.stderr)

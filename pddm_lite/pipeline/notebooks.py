@@ -12,8 +12,6 @@ import warnings
 from functools import lru_cache
 from pathlib import Path
 
-import nbformat
-
 from .. import training
 from ..data import fingerprint
 from ..errors import UserError, unknown
@@ -35,9 +33,15 @@ def notebooks() -> list[str]:
     return sorted(p.stem for p in FOLDER.glob("*.ipynb"))
 
 
+def _read(path: Path):
+    import nbformat  # here, so that a machine that only makes runs needs no notebooks
+
+    return nbformat.read(path, as_version=4)
+
+
 def declared(name: str) -> dict[str, tuple[str, object]]:
     """Parameter -> (type, default) of a notebook's cell tagged `parameters`."""
-    nb = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    nb = _read(FOLDER / f"{name}.ipynb")
     cell = next(c for c in nb.cells if "parameters" in c.metadata.get("tags", []))
     lines = [n for n in ast.parse(cell.source).body if isinstance(n, ast.AnnAssign)]
     return {n.target.id: (ast.unparse(n.annotation), ast.literal_eval(n.value)) for n in lines}
@@ -96,7 +100,7 @@ def _run_ids(study: Study) -> tuple[str, ...]:
 
 
 def _key(study: Study, name: str, parameters: dict) -> str:
-    nb = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    nb = _read(FOLDER / f"{name}.ipynb")
     return fingerprint(
         *(c.source for c in nb.cells),
         json.dumps(_arguments(study, name, parameters)),
@@ -170,7 +174,7 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> tuple[str,
             _card(name, f"cell {err.cell_index}", source, f"{err.ename}: {err.evalue}", out, again)
         ) from None
     except (DeadKernelError, CellTimeoutError) as err:
-        nb = nbformat.read(out, as_version=4) if out.exists() else None
+        nb = _read(out) if out.exists() else None
         ran = [k for k, c in enumerate(nb.cells) if c.get("execution_count")] if nb else []
         at = f"cell {ran[-1]}" if ran else "start"
         source = nb.cells[ran[-1]].source.splitlines()[0] if ran else ""

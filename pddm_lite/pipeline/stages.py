@@ -6,17 +6,18 @@ import argparse
 import json
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
-from .. import training
+from .. import distributed, pack, training
 from ..data import split
 from ..data.sampler import class_balanced
 from ..errors import UserError, unknown
@@ -40,6 +41,16 @@ def run(study: Study, args: argparse.Namespace, began: float) -> int:
     parameters = notebooks.check_parameters(names, dict(args.parameter))
     if args.explain or args.dry_run:
         return _explain(study, names, stages, parameters, args)
+    draws = {"notebooks", "report"} & set(stages)
+    if draws and (other := _other(study)):
+        where = os.path.relpath(study.folder)
+        if "notebooks" not in stages:
+            raise UserError(
+                f"{where} holds another study's figures ({other}): make this one's by --stage "
+                "notebooks,report, or choose a folder of its own by --name."
+            )
+        print(f"{where} held another study ({other}): its figures are made again; --name keeps "
+              "both", flush=True)  # fmt: skip
     failures: list[str] = []
     jobs = int(args.jobs)
     seconds: dict[str, float] = {}
@@ -55,6 +66,8 @@ def run(study: Study, args: argparse.Namespace, began: float) -> int:
                 with _timed(seconds, "runs"):
                     made, failed = _runs(study, executor, args.force)
                     failures += failed
+            if draws:
+                _claim(study)
             if "notebooks" in stages:
                 with _timed(seconds, "notebooks"):
                     failures += _notebooks(study, executor, names, parameters, args)
@@ -63,7 +76,9 @@ def run(study: Study, args: argparse.Namespace, began: float) -> int:
                 path, lines = report.write(study, failures)
             print("\n".join(lines))
             print(f"report      {os.path.relpath(path)}")
-        if seconds:
+        if args.pack:
+            _pack(study, args)
+        if seconds and not _other(study):
             _summary(study, jobs, made, seconds)
     print(f"{'done' if not failures else f'{len(failures)} failed'} in {time.time() - began:.0f} s")
     return 1 if failures else 0
@@ -74,6 +89,32 @@ def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     began = time.time()
     yield
     seconds[stage] = round(time.time() - began, 1)
+
+
+def _other(study: Study) -> str:
+    """How the study that the folder's figures show differs from this one; "" if it does not."""
+    try:
+        held = dict(json.loads((study.folder / "study.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return ""  # none was drawn here yet
+    own = study.content()
+    changed = {k: (held[k], own[k]) for k in own if k in held and held[k] != own[k]}
+    return "; ".join(f"{k} {_said(a)} -> {_said(b)}" for k, (a, b) in changed.items())
+
+
+def _said(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text or "default"
+
+
+def _claim(study: Study) -> None:
+    """Make the folder this study's: what another one drew would be taken for its own."""
+    if _other(study):
+        for made in ("figures", "tables", "notebooks"):
+            shutil.rmtree(study.folder / made, ignore_errors=True)
+        for made in ("report.html", "summary.json"):
+            (study.folder / made).unlink(missing_ok=True)
+    write_text(study.folder / "study.json", json.dumps(study.content(), indent=1))
 
 
 def _summary(study: Study, jobs: int, made: int, seconds: dict[str, float]) -> None:
@@ -131,6 +172,31 @@ def pool(jobs: int) -> Executor:
     return ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_start_worker)
 
 
+# ----------------------------------------------------------------------------------- packing
+
+
+def _pack(study: Study, args: argparse.Namespace) -> None:
+    files, packed, total = pack.pack(study, Path(args.pack), cli.pack_size(args))
+    sizes = (f"{f} ({f.stat().st_size / 2**20:.1f} MiB)" for f in files)
+    print(f"pack        {packed} of {total} runs in {', '.join(sizes)}")
+
+
+def unpack(files: list[Path], results: Path) -> int:
+    """Take packed runs into the store of `results`; 0 if all were sound, else 1."""
+    with lock(results):
+        found = pack.unpack(files, Store(results / "runs"))
+    for i, problem in found.refused.items():
+        print(f"unpack      run {i} was not taken: {problem}", file=sys.stderr)
+    total = len(found.taken) + len(found.there)
+    print(f"unpack      {len(found.taken)} runs taken, {len(found.there)} already there, "
+          f"{len(found.refused)} refused")  # fmt: skip
+    print(f"            {found.here} belong to this version of the code, {total - found.here} to "
+          "another, whose runs it does not use")  # fmt: skip
+    if found.draw:
+        print(f"draw        {found.draw}")
+    return 1 if found.refused else 0
+
+
 # -------------------------------------------------------------------------------------- data
 
 
@@ -142,10 +208,9 @@ def _data(study: Study) -> None:
         e = study.experiment(name, study.methods[0], study.seeds[0])
         fit = split(data, e.holdout, e.seed).fit
         next(class_balanced(data.labels[fit], e.classes, e.images, e.seed))  # or UserError, now
-        if e.mode == "frozen":
-            # all the machine's cores for this one long job, one thread a worker afterwards
-            torch.set_num_threads(os.cpu_count() or 1)
-            training.inputs(e, data, Path(study.results) / "features", study.device, True)
+        # all the machine's cores for this one long job, one thread a worker afterwards
+        torch.set_num_threads(os.cpu_count() or 1)
+        training.inputs(e, data, Path(study.results) / "features", study.device, True)
         print(
             f"data        {data.title}: {len(data.class_names)} classes, {len(data)} images, "
             f"{data.train_classes} classes train ({time.time() - began:.0f} s)",
@@ -171,6 +236,28 @@ def _fit(study: Study, e: Experiment, force: bool) -> tuple[str, float]:
     if m["collapse"]:
         text += f"; {m['collapse']}"
     return "".join(f"{line}\n" for line in said) + text, time.time() - began
+
+
+def run_together(study: Study, args: argparse.Namespace) -> int:
+    """Under torchrun: one run after the other, all processes at each; process 0 writes."""
+    if cli._names(args.stage) not in (["runs"], ["data", "runs"]):
+        raise UserError("torchrun is for training: --stage data,runs; draw by one process after.")
+    _start_worker()
+    todo = study.experiments()
+    main = distributed.rank() == 0
+    with lock(Path(study.results)) if main else nullcontext():
+        for n, e in enumerate(todo, 1):
+            try:
+                text, seconds = _fit(study, e, args.force)
+            except training.TrainingError as err:
+                print(f"{_label(study, e, e.data)}: FAILED: {err}", file=sys.stderr)
+                return 1  # torchrun ends the other processes
+            if main:
+                name = _label(study, e, study.load(e.data).title)
+                print(f"runs        {n}/{len(todo)} {name}: {text} [{seconds:.0f} s]", flush=True)
+        if main and args.pack:
+            _pack(study, args)
+    return 0
 
 
 def _runs(study: Study, executor: Executor, force: bool) -> tuple[int, list[str]]:
@@ -240,7 +327,8 @@ def repeat(study: Study, args: argparse.Namespace, name: str) -> str:
     """The command that executes just that notebook again."""
     words = ["python", "run_all.py", "--only", name]
     flags = (
-        "profile data data_root backbone weights mode recipe methods seeds variants results device"
+        "profile data data_root backbone weights mode recipe methods seeds variants results name "
+        "device"
     )
     for flag in flags.split():
         value = getattr(args, flag)
@@ -268,6 +356,8 @@ def _explain(study, names, stages, parameters, args: argparse.Namespace) -> int:
                 state = why(e, data[e.data], problem) if problem else "in the store"
                 print(f"run       {_label(study, e, e.data)}: {state}")
     if "notebooks" in stages:
+        if other := _other(study):
+            print(f"folder    {os.path.relpath(study.folder)} holds another study ({other})")
         for name in names:
             state = notebooks.stale(study, name, parameters)
             if state or args.explain or args.force:
@@ -284,10 +374,9 @@ def _reasons(store: Store) -> Callable:
     known = []
     for identity in store.ids():
         try:
-            known.append(
-                (store.json(identity, "config.json"), store.json(identity, "manifest.json"))
-            )
-        except (OSError, ValueError):
+            config = Experiment(**store.json(identity, "config.json")).settings()
+            known.append((config, store.json(identity, "manifest.json")))
+        except (OSError, ValueError, TypeError):  # torn, or of a version with other settings
             continue
 
     def why(e: Experiment, data, problem: str) -> str:
@@ -296,7 +385,9 @@ def _reasons(store: Store) -> Callable:
         own = e.settings()
         alike = []
         for config, manifest in known:
-            config = Experiment(**config).settings()
+            if all(Path(w).name != w for w in (config["weights"], own["weights"])):
+                # of a weights file the content counts, and not where it lies or lay elsewhere
+                config = {**config, "weights": own["weights"]}
             if all(config[k] == own[k] for k in ("data", "method", "seed")):
                 changed = [k for k in own if config[k] != own[k]]
                 alike.append((len(changed), changed, config, manifest))

@@ -289,7 +289,7 @@ def test_folders_by_name(tmp_path, kind):
         ("folder", "", "--data-root"),
         ("folder", tmp_path / "no", "does not exist"),
         ("cub200_2010", tmp_path, "cub200_2010.zip"),
-        ("cub200_2011", tmp_path, "Did you mean 'cub200_2010'"),
+        ("cub2010", tmp_path, "Did you mean 'cub200_2010'"),
         ("synthetic_bird", "", "Did you mean 'synthetic_birds'"),
         ("synthetic_birds@2", "", "from 0 to 1"),
         ("synthetic_birds@x", "", "from 0 to 1"),

@@ -14,7 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
+from pddm_lite.errors import UserError
 from pddm_lite.pipeline import cli, notebooks, stages
+from pddm_lite.study import Study
 from pddm_lite.training import fit_or_load
 
 ROOT = Path(__file__).parents[2]
@@ -146,6 +148,28 @@ BAD = {
         lambda t: ["--weights", str(saved(t / "w.pth", Path("a")))],
         ["weights_only"],
     ),
+    "name with a folder": (lambda t: ["--name", "../a"], ["'../a'", "letters, digits"]),
+    "name that is taken": (lambda t: ["--name", "runs"], ["'runs'", "reference"]),
+    "pack into no folder": (
+        lambda t: ["--pack", str(t / "no" / "runs.zip")],
+        ["--pack", "no folder"],
+    ),
+    "pack into a folder": (lambda t: ["--pack", str(t)], ["--pack", "name of a file"]),
+    "pack size": (lambda t: ["--pack-size", "small"], ["--pack-size", "MiB", "small"]),
+    "pack size 0": (lambda t: ["--pack-size", "0"], ["--pack-size", "above 0"]),
+    "unpack nothing": (lambda t: ["--unpack", str(t / "no.zip")], ["no.zip", "no such file"]),
+    "unpack something else": (
+        lambda t: ["--unpack", str(broken_zip(t / "d") / "cub200_2010.zip")],
+        ["cub200_2010.zip", "--pack", "Nothing was unpacked"],
+    ),
+    "unpack pictures": (
+        lambda t: ["--unpack", str(cub_with_too_few(t / "d") / "cub200_2010.zip")],
+        ["cub200_2010/000.Bird/0.png", "no file of a run"],
+    ),
+    "unpack with more": (
+        lambda t: ["--unpack", "runs.zip", "--pack-size", "3"],
+        ["--unpack", "--results", "pack-size"],
+    ),
     "results not writable": (
         lambda t: ["--results", str(saved(t / "file", {}) / "results")],
         ["cannot be written", "--results"],
@@ -168,6 +192,61 @@ def test_bad_input_is_one_line_and_leaves_nothing(case, tmp_path, capsys):
         assert word in err
     left = [p for p in results.rglob("*") if p.is_file() and p.name != ".lock"]
     assert left == []
+
+
+@pytest.mark.parametrize(
+    ("given", "folder"),
+    [
+        ({}, "quick"),
+        ({"data": ["cub200_2010"], "backbone": "mobilenet_v2"}, "quick-cub200_2010"),
+        ({"data": ["folder:a"], "backbone": "resnet18", "mode": "frozen"}, "quick-folder-a"),
+        ({"mode": "finetune", "recipe": "letter"}, "quick-finetune-letter"),
+        ({"profile": "paper"}, "paper"),
+        ({"profile": "paper", "mode": "frozen", "settings": ["dim=64"]}, "paper-frozen-dim=64"),
+        ({"profile": "smoke", "mode": "finetune", "name": "Mine_1.2-b"}, "Mine_1.2-b"),
+    ],
+)
+def test_the_folder_is_named_after_the_study(given, folder):
+    assert Study.of(**given).folder.name == folder
+
+
+@pytest.mark.parametrize("name", [".", "..", ".lock", "-a", "a/b", "a b", "ä", "a\\b", "a\n"])
+def test_a_name_that_could_leave_the_results_is_refused(name):
+    with pytest.raises(UserError, match="cannot be a study's folder"):
+        Study.of(name=name)
+
+
+def test_a_folder_of_another_study_is_not_overwritten_silently(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(notebooks, "FOLDER", tmp_path / "none")  # nothing to execute
+    results = tmp_path / "r"
+    draw = ("--stage", "notebooks")
+
+    def run(*more, code=0):
+        assert cli.main(small(results, *more)) == code
+        out, err = capsys.readouterr()
+        return out + err
+
+    assert "another study" not in run(*draw)
+    folder = results / "smoke-synthetic_birds"
+    old = folder / "figures" / "of_another_study.png"
+    old.parent.mkdir()
+    old.touch()
+    assert "another study" not in run(*draw, "--jobs", "1")  # the same
+    changed = ("--backbone", "resnet18", "--weights", "none", "--seeds", "0,1")
+    both = "backbone smallnet -> resnet18; weights default -> none; seeds 0 -> 0, 1"
+    # the report alone would show the other's figures under this one's name
+    said = run("--stage", "report", *changed, code=2)
+    assert both in said and "--name" in said and said.count("\n") == 1
+    assert both in run("--dry-run", *draw, *changed) and old.exists()
+    assert "another study" not in run(*draw, *changed, "--name", "mine")
+    assert old.exists() and (results / "mine" / "study.json").exists()
+    said = run(*draw, *changed)
+    (line,) = [x for x in said.splitlines() if "another study" in x]
+    assert both in line and "made again; --name keeps both" in line
+    assert not old.exists()
+    assert "another study" not in run(*draw, *changed)
+    (folder / "study.json").write_text("torn")
+    assert "another study" not in run(*draw)
 
 
 def test_an_unknown_option_ends_with_2(capsys):
@@ -299,8 +378,6 @@ def test_smoke_from_the_command_line_to_the_report(tmp_path):
 
 
 def test_fit_or_load_is_what_a_notebook_calls(tmp_path):
-    from pddm_lite.study import Study
-
     study = Study.of("smoke", ["synthetic_cars"], methods=["Triplet"], seeds=[0], variants=[],
                      results=str(tmp_path))  # fmt: skip
     first = study.run("synthetic_cars", "Triplet", 0)

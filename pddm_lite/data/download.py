@@ -1,0 +1,194 @@
+"""Fetch a data set's archives, check and unpack them; a download goes on where it was stopped."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import os
+import re
+import shutil
+import stat
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import UserError, unknown
+from ..progress import progress
+from .official import REAL, Archive, locate
+from .verify import md5
+
+MB = 1 << 20
+
+
+class Failed(UserError):
+    """A fetch, a checksum or an archive went wrong; the message says what to do by hand."""
+
+
+def download(
+    name: str, root: str | Path, say: Callable[[str], None] = print, bar: bool = True
+) -> Path:
+    """Bring a set of REAL to `root`/`name`/ and return where it lies; nothing if it is there.
+
+    An archive that lies in `root` already (fetched by hand, say) is checked and unpacked; a half
+    one, with .part to its name, is gone on with. Archives are kept.
+
+    Raises:
+        UserError: unknown name, no root, a set that is to be had by hand only.
+        Failed: see there.
+    """
+    if name not in REAL:
+        raise unknown("data set to download", name, REAL)
+    if not str(root):
+        raise UserError(f"say where to put {name} by --data-root.")
+    spec, root = REAL[name], Path(root).expanduser()
+    try:
+        path, _ = locate(name, root)
+        if path.is_dir():
+            say(f"{name} is there already, in {path}; verify tells whether it is whole")
+            return path
+    except UserError:
+        pass
+    if not spec.archives:
+        raise UserError(f"{name} cannot be downloaded. To get it: {spec.get}; put it in {root}.")
+    target = root / name
+    if target.exists():
+        raise Failed(f"{target} is in the way and does not hold {name}; move it away.")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        by_hand = [a for a in spec.archives if not a.url and not (root / a.file).is_file()]
+        if by_hand:
+            what = "; ".join(f"{a.file} (md5 {a.md5}) as {root / a.file}" for a in by_hand)
+            raise Failed(f"{name} has no working link; fetch by hand {what}, then run this again.")
+        for archive in spec.archives:
+            fetch(archive, root, say, bar)
+        unpack([root / a.file for a in spec.archives], target, bar)
+    except OSError as err:  # disk full, no right to write
+        raise Failed(f"{name}: {root} cannot be written ({err.strerror or err}).") from None
+    say(f"{name} is in {target}; the archive beside it is no longer needed")
+    return target
+
+
+def fetch(
+    archive: Archive, root: Path, say: Callable[[str], None] = print, bar: bool = True
+) -> None:
+    """Bring an archive into `root`, going on with a .part, and hold it to its md5.
+
+    Raises:
+        Failed: no answer, a transfer that broke off (the .part stays), a wrong md5 (a file that was
+            there stays, a fetched one is kept as .part.bad).
+    """
+    final, part = root / archive.file, root / f"{archive.file}.part"
+    hand = f"or fetch {archive.file} (md5 {archive.md5}) by hand and put it at {final}"
+    if final.is_file():
+        if (found := md5(final)) != archive.md5:
+            raise Failed(
+                f"{final} has md5 {found}, but {archive.md5} is right; move it away, then run this "
+                "again."
+            )
+        say(f"{final}: md5 is right")
+        return
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": "pddm-lite"} | ({"Range": f"bytes={have}-"} if have else {})
+    try:
+        total = _transfer(urllib.request.Request(archive.url, headers=headers), part, have, bar)
+    except (OSError, http.client.HTTPException) as err:  # URLError and timeouts are OSErrors
+        reason = str(err).split("\n")[0] or type(err).__name__
+        raise Failed(f"{archive.url} cannot be fetched ({reason}); try again, {hand}.") from None
+    if total and (have := part.stat().st_size) < total:
+        raise Failed(
+            f"{archive.url} broke off after {have:,} of {total:,} bytes; run this again to go on, "
+            f"{hand}."
+        )
+    if (found := md5(part)) != archive.md5:
+        bad = part.with_name(part.name + ".bad")
+        os.replace(part, bad)
+        raise Failed(
+            f"{archive.url} has md5 {found}, but {archive.md5} is right; kept as {bad}; try again, "
+            f"{hand}."
+        )
+    os.replace(part, final)
+    say(f"{final}: fetched, md5 is right")
+
+
+def _transfer(request: urllib.request.Request, part: Path, have: int, bar: bool) -> int:
+    """Append what is missing to `part`; returns the whole's size in bytes, 0 where not told."""
+    try:
+        response = urllib.request.urlopen(request, timeout=60)
+    except urllib.error.HTTPError as err:
+        if err.code == 416 and have:  # nothing beyond what is there: its md5 decides
+            return 0
+        raise
+    with response:
+        told = re.fullmatch(r"bytes (\d+)-\d+/.*", response.headers.get("Content-Range", ""))
+        if not (response.status == 206 and told and int(told[1]) == have):
+            have = 0  # the server (or ftp) starts from the beginning, so we do too
+        length = int(response.headers.get("Content-Length") or 0)
+        chunks = iter(lambda: response.read(MB), b"")
+        what = part.name.removesuffix(".part")
+        with open(part, "ab" if have else "wb") as f:
+            for chunk in progress(chunks, what, bar, total=length // MB + 1, unit="MB"):
+                f.write(chunk)
+        return have + length if length else 0
+
+
+# ------------------------------------------------------------------------------- unpacking
+
+
+def unpack(archives: list[Path], target: Path, bar: bool = True) -> None:
+    """Unpack zips and tars, and copy other files, into the new folder `target`: all or nothing.
+
+    Raises:
+        Failed: a member that is a link or would lie outside `target`, found before anything is
+            written; a broken archive.
+    """
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".tmp-"))
+    try:
+        for path in archives:
+            try:
+                _unpack(path, temporary, bar)
+            except (
+                *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError),
+                RuntimeError,  # encrypted, or an unknown compression (NotImplementedError)
+            ) as err:
+                reason = str(err).split("\n")[0]
+                raise Failed(f"{path} cannot be unpacked ({reason}); fetch it again.") from None
+        temporary.chmod(0o755)
+        os.rename(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _unpack(path: Path, folder: Path, bar: bool) -> None:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as z:
+            infos = z.infolist()
+            for info in infos:
+                link = stat.S_ISLNK(info.external_attr >> 16)
+                _check_member(path, info.filename, not link)
+            for info in progress(infos, f"unpack {path.name}", bar):
+                z.extract(info, folder)
+    elif path.suffix in (".tgz", ".tar") or path.name.endswith(".tar.gz"):
+        with tarfile.open(path) as t:
+            members = t.getmembers()
+            for m in members:
+                _check_member(path, m.name, m.isfile() or m.isdir())
+            # The library's own guard besides, where it has one (from 3.11.4).
+            t.extraction_filter = getattr(tarfile, "data_filter", lambda m, _: m)
+            for m in progress(members, f"unpack {path.name}", bar):
+                t.extract(m, folder)
+    else:
+        shutil.copy2(path, folder / path.name)
+
+
+def _check_member(archive: Path, name: str, plain: bool) -> None:
+    parts = name.replace("\\", "/").split("/")
+    if parts[0] == "" or ".." in parts or re.match(r"[A-Za-z]:", name):
+        raise Failed(f"{archive}: its member {name!r} would lie outside; nothing was unpacked.")
+    if not plain:  # no set here has any, and links are how an archive reaches outside
+        raise Failed(f"{archive}: its member {name!r} is a link or device; nothing was unpacked.")

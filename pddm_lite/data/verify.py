@@ -1,0 +1,160 @@
+"""Whether a data set is whole and readable, and what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from ..progress import progress
+from . import SYNTHETIC, data_root, load
+from .base import ImageSet
+from .official import REAL
+
+SMALL, LARGE = 8, 10_000  # pixels a side below and above which an image deserves a look
+
+
+@dataclass
+class Report:
+    """What `verify` found, a line each; the set is well if there are no problems."""
+
+    facts: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def md5(path: Path) -> str:
+    """The file's md5 in hex."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "md5").hexdigest()
+
+
+def verify(name: str, root: str | Path = "", partial: bool = False, bar: bool = True) -> Report:
+    """Check the counts, the archive's checksum and, by decoding it, every image of a data set.
+
+    Args:
+        name, root: as for `load`.
+        partial: accept other counts than the official ones.
+
+    Raises:
+        UserError: unknown name or no such root. All that is wrong with the data themselves is a
+            problem in the Report.
+    """
+    report = Report()
+    if name.partition("@")[0] not in SYNTHETIC:
+        root = data_root(name, root)
+        _check_archives(report, name, root)
+    try:
+        data = load(name, root, complete=False)
+    except UserError as err:
+        report.problems.append(str(err))
+        return report
+    report.facts.append(
+        f"{data.title}: {len(data.class_names):,} classes, {len(data):,} images, "
+        f"{len(data.train):,} train and {len(data.test):,} test"
+    )
+    if not partial:
+        _check_counts(report, name, data)
+    _check_images(report, data, bar)
+    return report
+
+
+def _check_archives(report: Report, name: str, root: Path) -> None:
+    for archive in REAL[name].archives if name in REAL else ():
+        for path in (root / archive.file, root.parent / archive.file):
+            if path.is_file():
+                if (found := md5(path)) == archive.md5:
+                    report.facts.append(f"{path}: md5 is right")
+                else:
+                    report.problems.append(
+                        f"{path}: md5 is {found}, but {archive.md5} is right; fetch it again."
+                    )
+                break
+
+
+def _check_counts(report: Report, name: str, data: ImageSet) -> None:
+    spec = REAL.get(name)
+    if not (spec and spec.classes):
+        report.facts.append("no official counts to compare with")
+        return
+    pairs = {
+        "classes": (len(data.class_names), spec.classes),
+        "images": (len(data), spec.images),
+        "training images": (len(data.train), spec.train_images),
+        "test images": (len(data.test), spec.images - spec.train_images),
+    }
+    for what, (found, right) in pairs.items():
+        if found != right:
+            report.problems.append(
+                f"{found:,} {what}, but {right:,} belong there; --partial accepts a subset."
+            )
+
+
+def _check_images(report: Report, data: ImageSet, bar: bool) -> None:
+    modes: Counter[str] = Counter()
+    small, large = [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, on odd but readable metadata and large sizes
+        for i in progress(range(len(data)), f"verify {data.name}", bar, unit="image"):
+            try:
+                mode, size = _look(data, i)
+            except UserError as err:
+                report.problems.append(str(err))
+                continue
+            modes[mode] += 1
+            for odd, found in ((min(size) < SMALL, small), (max(size) > LARGE, large)):
+                if odd:
+                    found.append(f"{data.read.names[i]} ({size[0]} x {size[1]})")
+    report.facts.append(f"{sum(modes.values()):,} images decoded")
+    others = ", ".join(f"{k:,} of mode {m}" for m, k in modes.most_common() if m != "RGB")
+    if others:
+        report.facts.append(f"converted to RGB: {others}")
+    for found, than in ((small, f"smaller than {SMALL}"), (large, f"larger than {LARGE:,}")):
+        if found:
+            report.warnings.append(f"{len(found):,} images {than} pixels a side, as {found[0]}")
+
+
+def _look(data: ImageSet, i: int) -> tuple[str, tuple[int, int]]:
+    """Mode and size (width, height) of image i, once it has been decoded."""
+    if hasattr(data.read, "look"):
+        return data.read.look(i)[1:]
+    image = data.read(i)  # the embedded world, whose images lie in no file
+    return image.mode, image.size
+
+
+def stats(name: str, root: str | Path = "", profile: str = "quick", sample: int = 200) -> list[str]:
+    """What is in a data set, as lines of text; sizes and modes are those of `sample` images.
+
+    Raises:
+        UserError: as `load`; a broken image in the sample.
+    """
+    data = load(name, root, profile)
+    looked = [_look(data, int(i)) for i in spread(len(data), sample)]
+    sizes = np.array([size for _, size in looked])
+    modes = Counter(mode for mode, _ in looked).most_common()
+    first = data.train_classes
+    return [
+        f"{data.title} ({data.name}), fingerprint {data.fingerprint}",
+        f"classes      {len(data.class_names):,}: {first:,} train, "
+        f"{len(data.class_names) - first:,} test",
+        f"images       {len(data):,}: {len(data.train):,} train, {len(data.test):,} test",
+        f"a class has  {_three(np.bincount(data.labels))} images",
+        f"width        {_three(sizes[:, 0])} pixels",
+        f"height       {_three(sizes[:, 1])} pixels",
+        f"modes        {', '.join(f'{m} {k}' for m, k in modes)}",
+        f"(min / median / max; widths, heights and modes of {len(looked)} images)",
+    ]
+
+
+def spread(n: int, most: int) -> np.ndarray:
+    """At most `most` of the indices 0..n-1, evenly spaced."""
+    return np.unique(np.linspace(0, n - 1, min(most, n)).astype(int))
+
+
+def _three(values: np.ndarray) -> str:
+    return f"{values.min():g} / {np.median(values):g} / {values.max():g}"

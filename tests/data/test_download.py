@@ -1,0 +1,347 @@
+"""The downloader against a server of our own: whole, stopped, wrong, dead; and hostile archives."""
+
+import hashlib
+import io
+import stat
+import tarfile
+import threading
+import zipfile
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pddm_lite import data
+from pddm_lite.data.__main__ import main
+from pddm_lite.data.download import Failed, download, fetch, unpack
+from pddm_lite.data.official import REAL, Archive
+
+
+def picture(seed):
+    # noise does not compress, so that an archive has bytes enough to stop in
+    pixels = np.random.default_rng(seed).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def characters(part, count):
+    return {
+        f"images_{part}/A/{part}{c:02d}/{n}.png": picture(c * 10 + n)
+        for c in range(count)
+        for n in range(4)
+    }
+
+
+def zip_of(files):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        for name, content in files.items():
+            z.writestr(name, content)
+    return out.getvalue()
+
+
+def tar_of(members, mode="w:gz"):
+    """members: name -> content, or a TarInfo for what is no plain file."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode) as t:
+        for name, content in members.items():
+            info = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(name)
+            plain = isinstance(content, bytes)
+            info.size = len(content) if plain else 0
+            t.addfile(info, io.BytesIO(content) if plain else None)
+    return out.getvalue()
+
+
+def md5(content):
+    return hashlib.md5(content).hexdigest()
+
+
+class Server:
+    """Serves `files`; `most` bytes an answer at most, with Range unless told otherwise."""
+
+    def __init__(self):
+        self.files, self.asked = {}, []  # asked: (file, Range) of each request
+        self.most, self.ranges = None, True
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                name, wanted = self.path[1:], self.headers.get("Range")
+                outer.asked.append((name, wanted))
+                content = outer.files.get(name)
+                if content is None:
+                    return self.send_error(404)
+                start = int(wanted[6:-1]) if wanted and outer.ranges else 0
+                if start >= len(content):
+                    return self.send_error(416)
+                self.send_response(206 if start else 200)
+                if start:
+                    self.send_header(
+                        "Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}"
+                    )
+                self.send_header("Content-Length", str(len(content) - start))
+                self.end_headers()
+                self.wfile.write(content[start:][: outer.most])
+
+            def log_message(self, *_):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/"
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
+
+
+@pytest.fixture
+def server():
+    s = Server()
+    yield s
+    s.http.shutdown()
+    s.http.server_close()
+
+
+PARTS = {
+    "images_background.zip": zip_of(characters("background", 2)),
+    "images_evaluation.zip": zip_of(characters("evaluation", 2)),
+}
+
+
+@pytest.fixture
+def omniglot(server, monkeypatch):
+    """Omniglot as an entry whose archives are small and on the server."""
+    server.files = dict(PARTS)
+    archives = tuple(Archive(f, md5(c), server.url + f) for f, c in PARTS.items())
+    monkeypatch.setitem(REAL, "omniglot", replace(REAL["omniglot"], archives=archives))
+    return archives
+
+
+def get(name, root):
+    lines = []
+    return download(name, root, lines.append, bar=False), "\n".join(lines)
+
+
+def fails(name, root):
+    with pytest.raises(Failed) as error:
+        get(name, root)
+    assert "\n" not in str(error.value)
+    assert not list(root.glob(".tmp-*")) and not (root / name).exists()
+    return str(error.value)
+
+
+def test_a_set_is_fetched_checked_unpacked_and_found(tmp_path, server, omniglot):
+    root = tmp_path / "new" / "root"
+    path, said = get("omniglot", root)
+    assert path == root / "omniglot" and said.count("md5 is right") == 2
+    assert len(data.load("omniglot", root)) == 16
+    assert sorted(p.name for p in root.iterdir()) == [*sorted(PARTS), "omniglot"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o755
+    server.asked.clear()
+    path, said = get("omniglot", root)
+    assert "there already" in said and not server.asked
+
+
+@pytest.mark.parametrize("ranges", [True, False], ids=["with Range", "without"])
+def test_a_stopped_download_goes_on(tmp_path, server, omniglot, ranges):
+    server.most, server.ranges = 2000, ranges
+    message = fails("omniglot", tmp_path)
+    part = tmp_path / "images_background.zip.part"
+    assert "run this again" in message or "try again" in message
+    assert part.read_bytes() == PARTS["images_background.zip"][:2000]
+    server.most = None
+    get("omniglot", tmp_path)
+    assert server.asked[1] == ("images_background.zip", "bytes=2000-")
+    assert not part.exists() and len(data.load("omniglot", tmp_path)) == 16
+
+
+def test_a_part_that_is_whole_or_too_long(tmp_path, server, omniglot):
+    name = "images_background.zip"
+    (tmp_path / f"{name}.part").write_bytes(PARTS[name])
+    get("omniglot", tmp_path)
+    assert (tmp_path / name).read_bytes() == PARTS[name]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / f"{name}.part").write_bytes(PARTS[name] + b"x")
+    assert ".part.bad" in fails("omniglot", other)
+    get("omniglot", other)
+
+
+def test_a_wrong_md5_keeps_what_came_and_unpacks_nothing(tmp_path, server, omniglot):
+    name = "images_evaluation.zip"
+    server.files[name] = PARTS[name][:-1] + b"x"
+    message = fails("omniglot", tmp_path)
+    assert md5(PARTS[name]) in message and md5(server.files[name]) in message
+    assert f"put it at {tmp_path / name}" in message
+    assert (tmp_path / f"{name}.part.bad").read_bytes() == server.files[name]
+    assert not (tmp_path / f"{name}.part").exists() and not (tmp_path / name).exists()
+    server.files[name] = PARTS[name]
+    get("omniglot", tmp_path)
+
+
+def test_a_file_of_the_users_with_a_wrong_md5_stays(tmp_path, server, omniglot):
+    mine = tmp_path / "images_background.zip"
+    mine.write_bytes(b"mine")
+    message = fails("omniglot", tmp_path)
+    assert str(mine) in message and "move it away" in message
+    assert mine.read_bytes() == b"mine" and not server.asked
+
+
+def test_a_dead_link_says_what_to_fetch_by_hand_and_that_is_then_taken(tmp_path, server, omniglot):
+    server.files.clear()
+    name, content = next(iter(PARTS.items()))
+    message = fails("omniglot", tmp_path)
+    assert all(x in message for x in ("404", md5(content), f"put it at {tmp_path / name}"))
+    for name, content in PARTS.items():
+        (tmp_path / name).write_bytes(content)
+    server.asked.clear()
+    get("omniglot", tmp_path)
+    assert not server.asked and len(data.load("omniglot", tmp_path)) == 16
+
+
+def test_no_server_and_a_link_that_is_none(tmp_path):
+    for url in ("http://127.0.0.1:9/x.zip", "ftp://127.0.0.1:9/x.zip", "nonsense://x/x.zip"):
+        with pytest.raises(Failed, match="cannot be fetched") as error:
+            fetch(Archive("x.zip", "0" * 32, url), tmp_path, bar=False)
+        assert "\n" not in str(error.value) and "0" * 32 in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_cars_has_no_link_and_takes_what_lies_there(tmp_path, monkeypatch):
+    message = fails("cars196", tmp_path)
+    for archive in REAL["cars196"].archives:
+        assert archive.md5 in message and str(tmp_path / archive.file) in message
+    files = {"car_ims.tgz": tar_of({"car_ims/1.jpg": b"x"}), "cars_annos.mat": b"mat"}
+    archives = tuple(Archive(f, md5(c)) for f, c in files.items())
+    monkeypatch.setitem(REAL, "cars196", replace(REAL["cars196"], archives=archives))
+    (tmp_path / "cars_annos.mat").write_bytes(files["cars_annos.mat"])
+    message = fails("cars196", tmp_path)
+    assert "car_ims.tgz" in message and "cars_annos.mat" not in message
+    (tmp_path / "car_ims.tgz").write_bytes(files["car_ims.tgz"])
+    path, _ = get("cars196", tmp_path)
+    assert (path / "car_ims" / "1.jpg").read_bytes() == b"x"
+    assert (path / "cars_annos.mat").read_bytes() == b"mat"
+    assert "there already" in get("cars196", tmp_path)[1]
+
+
+def test_a_zip_that_could_be_read_as_it_lies_is_unpacked_too(tmp_path, monkeypatch):
+    content = zip_of({"Stanford_Online_Products/Ebay_train.txt": b"x"})
+    archive = Archive("Stanford_Online_Products.zip", md5(content), "http://127.0.0.1:9/x")
+    monkeypatch.setitem(REAL, "sop", replace(REAL["sop"], archives=(archive,)))
+    (tmp_path / archive.file).write_bytes(content)
+    path, _ = get("sop", tmp_path)
+    assert (path / "Stanford_Online_Products" / "Ebay_train.txt").exists()
+    assert "there already" in get("sop", tmp_path)[1]
+
+
+def test_a_folder_in_the_way_is_left_alone(tmp_path, omniglot):
+    (tmp_path / "omniglot").mkdir()
+    (tmp_path / "omniglot" / "mine.txt").write_text("mine")
+    with pytest.raises(Failed, match="in the way"):
+        get("omniglot", tmp_path)
+    assert [p.name for p in tmp_path.rglob("*")] == ["omniglot", "mine.txt"]
+
+
+def test_the_exit_codes(tmp_path, capsys, omniglot, server):
+    assert main(["download", "omniglot", "--data-root", str(tmp_path)]) == 0
+    assert "md5 is right" in capsys.readouterr().out
+    server.files.clear()
+    assert main(["download", "omniglot", "--data-root", str(tmp_path / "b")]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and err.count("\n") == 1
+    (tmp_path / "file").write_text("x")
+    assert main(["download", "omniglot", "--data-root", str(tmp_path / "file")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------- unpacking
+
+
+def special(name, kind, target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def zip_link(name, target):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        z.writestr("a.txt", b"x")
+        info = zipfile.ZipInfo(name)
+        info.create_system = 3
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        z.writestr(info, target)
+    return out.getvalue()
+
+
+A = {"a.txt": b"x"}
+HOSTILE = {  # file name, content, the member named
+    "zip, up": ("x.zip", zip_of(A | {"b/../../evil": b"x"}), "b/../../evil"),
+    "zip, absolute": ("x.zip", zip_of(A | {"/tmp/evil": b"x"}), "/tmp/evil"),
+    "zip, drive": ("x.zip", zip_of(A | {"C:/evil": b"x"}), "C:/evil"),
+    "zip, backslashes": ("x.zip", zip_of(A | {"..\\evil": b"x"}), "evil"),
+    "zip, link": ("x.zip", zip_link("out", "/etc"), "out"),
+    "tar, up": ("x.tgz", tar_of(A | {"../evil": b"x"}), "../evil"),
+    "tar, absolute": ("x.tgz", tar_of(A | {"/tmp/evil": b"x"}), "/tmp/evil"),
+    "tar, plain tar": ("x.tar", tar_of(A | {"../evil": b"x"}, "w"), "../evil"),
+    "tar, link": ("x.tgz", tar_of(A | {"out": special("out", tarfile.SYMTYPE, "/etc")}), "out"),
+    "tar, link through a link": (
+        "x.tgz",
+        tar_of(
+            {
+                "d/up": special("d/up", tarfile.SYMTYPE, ".."),
+                "out": special("out", tarfile.SYMTYPE, "d/up/.."),
+                "out/evil": b"x",
+            }
+        ),
+        "d/up",
+    ),
+    "tar, hard link": (
+        "x.tgz",
+        tar_of(A | {"h": special("h", tarfile.LNKTYPE, "../../etc/passwd")}),
+        "h",
+    ),
+    "tar, device": ("x.tar.gz", tar_of(A | {"dev": special("dev", tarfile.CHRTYPE)}), "dev"),
+    "tar, pipe": ("x.tgz", tar_of(A | {"pipe": special("pipe", tarfile.FIFOTYPE)}), "pipe"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_archive_is_refused_before_anything_is_written(tmp_path, case):
+    name, content, member = HOSTILE[case]
+    root = tmp_path / "deep" / "root"
+    root.mkdir(parents=True)
+    (root / name).write_bytes(content)
+    with pytest.raises(Failed, match="nothing was unpacked") as error:
+        unpack([root / name], root / "set", bar=False)
+    assert member in str(error.value) and "\n" not in str(error.value)
+    assert [p.name for p in tmp_path.rglob("*")] == ["deep", "root", name]
+
+
+BAD = {
+    "no zip": ("x.zip", b"<html>"),
+    "truncated zip": ("x.zip", PARTS["images_background.zip"][:3000]),
+    "damaged zip": ("x.zip", PARTS["images_background.zip"].replace(b"IDAT", b"JDAT", 1)),
+    "no tar": ("x.tgz", b"<html>"),
+    "empty tar": ("x.tgz", b""),
+    "truncated tar": ("x.tgz", tar_of({"a.png": picture(1)})[:900]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_broken_archive_leaves_nothing(tmp_path, case):
+    name, content = BAD[case]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(Failed, match="cannot be unpacked") as error:
+        unpack([tmp_path / name], tmp_path / "set", bar=False)
+    assert name in str(error.value) and "\n" not in str(error.value)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_a_tar_as_caltech_packs_it(tmp_path):
+    members = {"attributes.txt": b"x", "./CUB_200_2011/images.txt": b"1 a.jpg\n"}
+    (tmp_path / "CUB_200_2011.tgz").write_bytes(tar_of(members))
+    unpack([tmp_path / "CUB_200_2011.tgz"], tmp_path / "cub200_2011", bar=False)
+    assert (tmp_path / "cub200_2011/CUB_200_2011/images.txt").read_bytes() == b"1 a.jpg\n"
+    path, _ = get("cub200_2011", tmp_path)
+    assert path == tmp_path / "cub200_2011" / "CUB_200_2011"

@@ -1,0 +1,253 @@
+"""verify, stats and their command line: on small trees, and on the real sets where they are."""
+
+import hashlib
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pddm_lite.data.__main__ import main
+from pddm_lite.data.official import REAL, Archive
+from pddm_lite.data.verify import stats, verify
+from pddm_lite.errors import UserError
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def picture(fmt="PNG", mode="RGB", size=(12, 9), seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(out, fmt)
+    return out.getvalue()
+
+
+def omniglot(root, changed=None):
+    """A tiny Omniglot below `root`: 2 + 1 characters of 4 images; `changed` replaces files."""
+    files = {
+        f"images_{part}/A/character{c:02d}/{part}{n}.png": picture(mode="1", seed=n)
+        for part, characters in (("background", (1, 2)), ("evaluation", (3,)))
+        for c in characters
+        for n in range(4)
+    }
+    for name, content in (files | (changed or {})).items():
+        path = root / "omniglot" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return root
+
+
+FIRST = "images_background/A/character01/background0.png"
+
+
+def test_a_part_is_well_where_a_part_is_asked_for(tmp_path):
+    report = verify("omniglot", omniglot(tmp_path), partial=True, bar=False)
+    assert not report.problems and not report.warnings
+    assert report.facts == [
+        "Omniglot: 3 classes, 12 images, 8 train and 4 test",
+        "12 images decoded",
+        "converted to RGB: 12 of mode 1",
+    ]
+
+
+def test_other_counts_than_the_official_ones(tmp_path):
+    problems = verify("omniglot", omniglot(tmp_path), bar=False).problems
+    assert [p.split(" belong")[0] for p in problems] == [
+        "3 classes, but 1,623",
+        "12 images, but 32,460",
+        "8 training images, but 19,280",
+        "4 test images, but 13,180",
+    ]
+
+
+def test_sets_that_load_only_when_complete_are_verified_all_the_same(tmp_path):
+    for c in range(4):
+        (tmp_path / "cub200_2010" / f"{c:03d}.Bird").mkdir(parents=True)
+        for n in range(4):
+            (tmp_path / "cub200_2010" / f"{c:03d}.Bird" / f"{n}.png").write_bytes(picture())
+    assert not verify("cub200_2010", tmp_path, partial=True, bar=False).problems
+    assert len(verify("cub200_2010", tmp_path, bar=False).problems) == 4
+
+
+# what a file is replaced by -> words of the problem, or of the warning
+CONTENT = {
+    "truncated": (picture(size=(80, 80))[:900], "problem", ["cannot be read as an image"]),
+    "empty": (b"", "problem", ["cannot be read as an image"]),
+    "text": (b"<html>404</html>", "problem", ["cannot be read as an image"]),
+    "one pixel": (picture(size=(1, 1)), "warning", ["1 images smaller than 8", "(1 x 1)"]),
+    "long": (picture(size=(10_001, 9)), "warning", ["larger than 10,000", "(10001 x 9)"]),
+}
+
+
+@pytest.mark.parametrize("case", CONTENT)
+def test_every_image_is_decoded(tmp_path, case):
+    content, kind, named = CONTENT[case]
+    report = verify("omniglot", omniglot(tmp_path, {FIRST: content}), partial=True, bar=False)
+    lines, none = (report.problems, report.warnings)[:: 1 if kind == "problem" else -1]
+    assert len(lines) == 1 and not none
+    assert FIRST in lines[0] and "\n" not in lines[0]
+    assert all(part in lines[0] for part in named), lines[0]
+    assert f"{11 if kind == 'problem' else 12} images decoded" in report.facts
+
+
+def test_a_decompression_bomb_is_handled(tmp_path):
+    out = io.BytesIO()
+    Image.new("L", (20_000, 20_000), 90).save(out, "JPEG")
+    jpeg = FIRST.replace("0.png", "9.jpg")  # a class of its own kind of file
+    report = verify("omniglot", omniglot(tmp_path, {jpeg: out.getvalue()}), partial=True, bar=False)
+    assert not report.problems and "13 images decoded" in report.facts
+    assert "1 of mode L" in report.facts[-1] and "(20000 x 20000)" in report.warnings[0]
+
+
+def test_modes_are_counted(tmp_path):
+    kinds = {"a.jpg": ("JPEG", "CMYK"), "b.jpg": ("JPEG", "L"), "c.png": ("PNG", "P")}
+    folder = FIRST.rsplit("/", 1)[0]
+    changed = {f"{folder}/{n}": picture(*k) for n, k in kinds.items()}
+    facts = verify("omniglot", omniglot(tmp_path, changed), partial=True, bar=False).facts
+    assert facts[-1].startswith("converted to RGB: 12 of mode 1, ")
+    assert all(f"1 of mode {m}" in facts[-1] for m in ("CMYK", "L", "P"))
+
+
+def test_the_archive_beside_is_held_to_its_md5(tmp_path, monkeypatch):
+    right = hashlib.md5(b"archive").hexdigest()
+    spec = REAL["omniglot"].__class__(
+        **{**vars(REAL["omniglot"]), "archives": (Archive("o.zip", right),)}
+    )
+    monkeypatch.setitem(REAL, "omniglot", spec)
+    root = omniglot(tmp_path)
+    for content, well in ((b"archive", True), (b"archivf", False)):
+        (root / "o.zip").write_bytes(content)
+        report = verify("omniglot", root, partial=True, bar=False)
+        assert bool(report.problems) is not well
+        line = (report.facts if well else report.problems)[0]
+        assert str(root / "o.zip") in line and (well or right in line)
+
+
+def test_what_cannot_be_loaded_is_a_problem_and_wrong_use_an_error(tmp_path):
+    assert "no omniglot" in verify("omniglot", tmp_path).problems[0]
+    root = omniglot(tmp_path, {"images_background/x.png": picture()})
+    assert "<Alphabet>" in verify("omniglot", root).problems[0]
+    for name, root, named in (
+        ("omniglott", tmp_path, "Did you mean 'omniglot'"),
+        ("omniglot", "", "--data-root"),
+        ("omniglot", tmp_path / "no", "does not exist"),
+    ):
+        with pytest.raises(UserError, match=named):
+            verify(name, root)
+
+
+def test_your_own_folder_and_the_embedded_world_are_verified_too(tmp_path):
+    for c in "ab":
+        (tmp_path / c).mkdir()
+        for n in range(4):
+            (tmp_path / c / f"{n}.png").write_bytes(picture())
+    report = verify("folder", tmp_path, bar=False)
+    assert not report.problems and "no official counts to compare with" in report.facts
+    (tmp_path / "a" / "0.png").write_bytes(b"x")
+    assert len(verify("folder", tmp_path, bar=False).problems) == 1
+    assert any(
+        "classes      40: 20 train, 20 test" in x for x in stats("synthetic_birds", "", "smoke")
+    )
+
+
+def test_stats(tmp_path):
+    root = omniglot(tmp_path, {FIRST.replace("0.png", "9.png"): picture(size=(30, 40))})
+    lines = "\n".join(stats("omniglot", root))
+    for part in (
+        "3: 2 train, 1 test",
+        "13: 9 train, 4 test",
+        "a class has  4 / 4 / 5 images",
+        "width        12 / 12 / 30 pixels",
+        "height       9 / 9 / 40 pixels",
+        "modes        1 12, RGB 1",
+    ):
+        assert part in lines, lines
+
+
+# ------------------------------------------------------------------------ command line
+
+
+def test_the_command_line(tmp_path, capsys):
+    root = str(omniglot(tmp_path))
+    assert main(["list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in [*REAL, "folder:NAME", "synthetic_birds"])
+    assert "train 1" in listed and "5,864" in listed and "MIT" in listed
+    assert main(["verify", "omniglot", "--data-root", root, "--partial"]) == 0
+    assert capsys.readouterr().out.endswith("all well\n")
+    assert main(["verify", "omniglot", "--data-root", root]) == 1
+    out = capsys.readouterr().out
+    assert out.count("problem: ") == 4 and "all well" not in out
+    assert main(["stats", "omniglot", "--data-root", root]) == 0
+    assert "Omniglot (omniglot)" in capsys.readouterr().out
+
+
+def test_at_most_twenty_problems_are_told(tmp_path, capsys):
+    folder = FIRST.rsplit("/", 1)[0]
+    root = omniglot(tmp_path, {f"{folder}/bad{n}.png": b"x" for n in range(23)})
+    assert main(["verify", "omniglot", "--data-root", str(root), "--partial"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("problem: ") for line in lines) == 20
+    assert lines[-1] == "and 3 problems more"
+
+
+WRONG = [
+    ([], "COMMAND"),
+    (["verfy", "sop"], "verfy"),
+    (["verify"], "NAME"),
+    (["verify", "sopp", "--data-root", "."], "Did you mean 'sop'"),
+    (["verify", "sop"], "--data-root"),
+    (["verify", "sop", "--data-root", "/no/such"], "/no/such"),
+    (["verify", "sop", "--part"], "--part"),
+    (["stats", "sop"], "--data-root"),
+    (["stats", "synthetic_birds", "--profile", "quik"], "Did you mean 'quick'"),
+    (["download", "sopp", "--data-root", "."], "Did you mean 'sop'"),
+    (["download", "sop"], "--data-root"),
+    (["download", "imagenet", "--data-root", "/no/such"], "image-net.org"),
+]
+
+
+@pytest.mark.parametrize(("argv", "named"), WRONG, ids=[" ".join(a) for a, _ in WRONG])
+def test_wrong_use_is_one_line(capsys, argv, named):
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.count("\n") == 1 and err.startswith("error: ") and named in err
+
+
+def test_help(capsys):
+    for argv in (["--help"], ["verify", "--help"]):
+        with pytest.raises(SystemExit) as end:
+            main(argv)
+        assert end.value.code == 0 and "verify" in capsys.readouterr().out
+
+
+# --------------------------------------------------------------------------- real data
+
+
+@pytest.mark.parametrize("name", ["cub200_2010", "cars196_half", "omniglot", "tiny_imagenet"])
+def test_real_data_are_well(name):
+    if name != "cub200_2010" and not os.environ.get("PDDM_ALL_DATA"):
+        pytest.skip("takes a while: set PDDM_ALL_DATA=1 to try all four sets")
+    archives = [SHARED / f"{f}.zip" for f in REAL[name].folders]
+    if not any(a.exists() for a in archives):
+        pytest.skip(f"no {' or '.join(a.name for a in archives)} in {SHARED}")
+    report = verify(name, SHARED, bar=False)
+    assert not report.problems and not report.warnings
+    assert f"{REAL[name].images:,} images decoded" in report.facts
+
+
+def test_a_damaged_copy_of_real_data_is_told(tmp_path):
+    source = SHARED / "cub200_2010.zip"
+    if not source.exists():
+        pytest.skip(f"no cub200_2010.zip in {SHARED}")
+    with zipfile.ZipFile(source) as z:
+        for info in z.infolist()[:300]:
+            z.extract(info, tmp_path)
+    assert not verify("cub200_2010", tmp_path, partial=True, bar=False).problems
+    victim = sorted((tmp_path / "cub200_2010").rglob("*.jpg"))[7]
+    victim.write_bytes(victim.read_bytes()[:2000])
+    (problem,) = verify("cub200_2010", tmp_path, partial=True, bar=False).problems
+    assert victim.name in problem
