@@ -201,6 +201,7 @@ def fit(
     device = torch.device(source.device)
     if device.type == "cuda":  # the same numbers twice, where the GPU's kernels allow it
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.cuda.reset_peak_memory_stats(device)
     torch.manual_seed(e.seed)
     parts = data_base.split(data, e.holdout, e.seed)
     labels = torch.from_numpy(data.labels).to(device)
@@ -272,6 +273,7 @@ def fit(
         rows, times, best, best_value, seconds, waited = held["seen"]
         vars(watch).update(held["watch"])
         torch.set_rng_state(held["rng"].cpu())
+        torch.cuda.set_rng_state_all([state.cpu() for state in held["cuda_rng"]])
         first = rows[-1]["step"] + 1
         for _ in range(1, first):  # the batches that were used
             next(batches)
@@ -323,6 +325,7 @@ def fit(
                 state = {name: part.state_dict() for name, part in training.items()}
                 state["seen"] = (rows, times, best, best_value, seconds, waited)
                 state |= {"watch": vars(watch), "rng": torch.get_rng_state()}
+                state["cuda_rng"] = torch.cuda.get_rng_state_all()
                 write_atomic(checkpoint, lambda file, state=state: torch.save(state, file))
                 saved_at = time.monotonic()
     m, s = averaged or (model, similarity)
@@ -352,16 +355,19 @@ def evaluate_fully(f: Tensor, labels: Tensor, similarity: Similarity) -> tuple[d
     """
     measures, tables = {}, {}
     ks = [k for k in KS if k < len(labels)]
+    # pairs of 10,000 images are 50 million: enough for a distribution, and all that fits
+    some = torch.from_numpy(_sample(np.arange(len(labels)), 10_000)).to(f.device)
     by = {"distance": Euclidean()} | ({"score": similarity} if similarity.learned else {})
     for name, ranking in by.items():
-        S = ranking.all_pairs(f)
-        recall = (
-            recall_at_k(labels, features=f, ks=ks)
-            if name == "distance"
-            else recall_at_k(labels, scores=S, ks=ks)
-        )
-        # plain distances for the picture; any monotone transform leaves the measures alone
-        positive, negative = pair_scores(-(-S).sqrt() if name == "distance" else S, labels)
+        if name == "distance":
+            recall = recall_at_k(labels, features=f, ks=ks)
+            # plain distances for the picture; any monotone transform leaves the measures alone
+            S = -(-ranking.all_pairs(f[some])).sqrt()
+        else:
+            S = ranking.all_pairs(f)
+            recall = recall_at_k(labels, scores=S, ks=ks)
+            S = S if len(some) == len(S) else S[some][:, some]
+        positive, negative = pair_scores(S, labels[some])
         measures[name] = {f"recall_{k}": v for k, v in recall.items()}
         measures[name] |= separation(positive, negative)
         tables[name] = histogram(positive, negative)
