@@ -12,7 +12,10 @@ from scipy.io import savemat
 from pddm_lite import data
 from pddm_lite.data.folder import Reader, to_rgb
 from pddm_lite.data.official import REAL
+from pddm_lite.data.verify import verify
 from pddm_lite.errors import UserError
+from pddm_lite.experiments import make
+from pddm_lite.training import fit_or_load
 
 
 def picture(seed=0, fmt="JPEG", size=(12, 9)):
@@ -457,3 +460,18 @@ def test_a_forked_process_opens_the_zip_for_itself(tmp_path, monkeypatch):
     read(1)
     assert read._zip is not first
     assert np.array_equal(np.asarray(pickle.loads(pickle.dumps(read))(0)), np.asarray(read(0)))
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("mode", ["frozen", "finetune"])
+def test_every_layout_is_verified_and_trained_on(tmp_path, name, mode):
+    """From the tree as it is unpacked to a stored run, as run_all.py --profile smoke makes it."""
+    root = write(tmp_path / "root", SETS[name]())
+    assert verify(name, root, partial=True, bar=False).problems == []
+    e = make(
+        profile="smoke", data=name, backbone="smallnet", weights="none", mode=mode, dim=8,
+        steps=2, eval_every=1, holdout=0.0, batch_size=8, classes=2, images=4,
+    )  # fmt: skip
+    run = fit_or_load(e, data.load(name, root, "smoke"), tmp_path, bar=False)
+    assert 0 <= run.metrics["test"]["score"]["recall_1"] <= 100
+    assert run.manifest["crop"] == 64 and run.manifest["data"] == name

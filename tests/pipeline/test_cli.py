@@ -386,3 +386,19 @@ def test_fit_or_load_is_what_a_notebook_calls(tmp_path):
     assert second.id == first.id
     assert (second.store.path(second.id) / "manifest.json").stat().st_mtime_ns == stamp
     assert first.metrics == second.metrics
+
+
+def test_torchrun_trains_by_two_processes_and_one_writes(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += [str(ROOT / "run_all.py"), "--profile", "smoke", "--data", "synthetic_birds"]
+    command += ["--methods", "PDDM+Quadruplet", "--seeds", "0", "--variants", "none"]
+    command += ["--device", "cpu", "--results", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--stage", "data,runs"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("runs        1/1") == 1  # one of the two speaks
+    (run,) = (tmp_path / "runs").iterdir()
+    assert json.loads((run / "config.json").read_text())["ranks"] == 2
+    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode != 0 and "torchrun is for training" in refused.stderr
