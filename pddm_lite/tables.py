@@ -23,11 +23,14 @@ PAPER_HALF = {
     "cars196": "CARS196",
 }
 
+BEFORE = "untrained R@1"
+
 
 def recall_table(runs: Runs, data: str) -> pd.DataFrame:
     """Table 1 for one data set: a row a method, columns R@1 .. R@32, AUC, seeds, the paper's R@1.
 
-    Values are "mean +- spread" (standard deviation over seeds), Recall in percent. The last column
+    "untrained R@1" is that of step 0 by distance: the network as it was pretrained, on d principal
+    axes where the recipe starts there. Values are "mean +- spread" (standard deviation over seeds), Recall in percent. The last column
     is from the paper's own data set and network, for the order of methods, not for the level.
     """
     tidy = measures({k: r for k, r in runs.items() if k[0] == data})
@@ -41,11 +44,19 @@ def recall_table(runs: Runs, data: str) -> pd.DataFrame:
         for k in paper.KS:
             row[f"R@{k}"] = spread(own[own["measure"] == f"recall_{k}"]["value"], 1)
         row["AUC"] = spread(own[own["measure"] == "auc"]["value"], 3)
+        row[BEFORE] = ""
+        if METHODS[name].rank == "distance":
+            start = [
+                r.history["test_recall_1"].iloc[0] for k, r in runs.items() if k[:2] == (data, name)
+            ]
+            row[BEFORE] = spread(pd.Series(start), 1)
         row["seeds"] = own["seed"].nunique()
         printed = paper.TABLE_1.get(half, {}).get(name)
         row[theirs] = f"{printed[0]:.1f}" if printed else ""
         rows.append(row)
-    return pd.DataFrame(rows, columns=["method", "ranked by", *ours, "AUC", "seeds", theirs])
+    return pd.DataFrame(
+        rows, columns=["method", "ranked by", *ours, "AUC", BEFORE, "seeds", theirs]
+    )
 
 
 def cluster_table(runs: Runs, data: str) -> pd.DataFrame:

@@ -72,6 +72,7 @@ def test_recall_table_ranks_each_method_its_own_way():
     assert table["R@1"].tolist() == ["41.0 ± 1.0", "62.0 ± 2.0"]
     assert table["R@32"].tolist() == ["72.0 ± 1.0", "93.0 ± 2.0"]
     assert table["AUC"].tolist() == ["0.900 ± 0.000", "0.950 ± 0.000"]
+    assert table[tables.BEFORE].tolist() == ["40.0 ± 0.0", ""]  # a score has no start to speak of
     assert table["seeds"].tolist() == [3, 3]
     assert table["paper R@1 (CUB-200-2011)"].tolist() == ["36.1", "55.0"]
 
@@ -82,6 +83,15 @@ def test_recall_table_keeps_its_columns_when_empty():
     other = tables.recall_table(runs("folder:own"), "folder:own")
     assert list(other.columns) == [*full.columns[:-1], "paper R@1"]
     assert set(other["paper R@1"]) == {""}
+
+
+def test_clusters_are_of_features_and_so_of_rows_that_rank_by_distance():
+    made = runs()
+    for (_, _, seed), run in made.items():
+        run.metrics["test"]["distance"] |= {"map_at_r": 10.0 + seed, "nmi": 0.5, "f1": 0.25}
+    table = tables.cluster_table(made, BIRDS)
+    assert table.values.tolist() == [["Triplet", "11.0 ± 1.0", "0.500 ± 0.000", "0.250 ± 0.000", 3]]
+    assert tables.cluster_table({}, BIRDS).empty
 
 
 # -------------------------------------------------------------------------------- verdicts
