@@ -30,8 +30,9 @@ def recall_table(runs: Runs, data: str) -> pd.DataFrame:
     """Table 1 for one data set: a row a method, columns R@1 .. R@32, AUC, seeds, the paper's R@1.
 
     "untrained R@1" is that of step 0 by distance: the network as it was pretrained, on d principal
-    axes where the recipe starts there. Values are "mean +- spread" (standard deviation over seeds), Recall in percent. The last column
-    is from the paper's own data set and network, for the order of methods, not for the level.
+    axes where the recipe starts there. Values are "mean +- spread" (standard deviation over seeds),
+    Recall in percent. The last column is from the paper's own data set and network, for the order
+    of methods, not for the level.
     """
     tidy = measures({k: r for k, r in runs.items() if k[0] == data})
     half = PAPER_HALF.get(data.partition("@")[0], "")
