@@ -115,7 +115,7 @@ def _verdicts() -> pd.DataFrame:
             continue
         frame = pd.read_csv(path, keep_default_na=False, na_values=[""]).fillna({"note": ""})
         shown = tables.verdict_table(frame, lambda name, made=made: made["titles"][name])
-        for row in shown.to_dict("records"):
+        for row in shown[shown["seeds"] > 0].to_dict("records"):
             claim = f"{row['claim']} ({row['claimed']})"
             text = f"**{row['verdict']}**, {row['effect [95 % interval]']}, {row['seeds']} seeds"
             cells.setdefault(claim, {})[row["data"]] = text
