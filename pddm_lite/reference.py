@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from . import tables
+from .claims import count
 from .errors import UserError
 from .pipeline import cli, report
 from .pipeline.report import TABLES
@@ -107,18 +108,21 @@ def results() -> str:
 
 
 def _verdicts() -> pd.DataFrame:
-    """A row a claim, a column a data set: verdict and effect."""
+    """A row a claim, a column a data set: verdict and effect, of the study with most seeds."""
     cells: dict[str, dict[str, str]] = {}
+    seeds: dict[tuple[str, str], int] = {}
     for folder, made in studies():
         path = folder / "tables" / "verdicts.csv"
         if not path.exists():
             continue
         frame = pd.read_csv(path, keep_default_na=False, na_values=[""]).fillna({"note": ""})
         shown = tables.verdict_table(frame, lambda name, made=made: made["titles"][name])
-        for row in shown[shown["seeds"] > 0].to_dict("records"):
+        for row in shown.to_dict("records"):
             claim = f"{row['claim']} ({row['claimed']})"
-            text = f"**{row['verdict']}**, {row['effect [95 % interval]']}, {row['seeds']} seeds"
-            cells.setdefault(claim, {})[row["data"]] = text
+            if row["seeds"] > seeds.get((claim, row["data"]), 0):
+                seeds[claim, row["data"]] = row["seeds"]
+                text = f"**{row['verdict']}**, {row['effect [95 % interval]']}, "
+                cells.setdefault(claim, {})[row["data"]] = text + count(row["seeds"], "seed")
     table = pd.DataFrame.from_dict(cells, orient="index").fillna("")
     return table.reset_index(names="claim (claimed effect)")
 
