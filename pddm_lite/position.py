@@ -16,9 +16,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from . import claims
 from .evaluation.scores import separation
 from .pddm import LMDM, PDDM, Similarity, r
 from .study import Study
+from .tables import spread
 from .training import Run
 
 UNITS = ("PDDM+Quadruplet", "PDDM score", "PDDM+Triplet")  # rows that train a unit, the first best
@@ -186,6 +188,61 @@ def table(units: Mapping[tuple[str, str, int], Trained]) -> pd.DataFrame:
     """`numbers` of every unit: a row a data set, method and seed."""
     rows = [{"data": d, "method": m, "seed": s, **numbers(t)} for (d, m, s), t in units.items()]
     return pd.DataFrame(rows)
+
+
+WORDS = {  # column of `table` -> what a reader is told, and its digits
+    "by_u_positive": ("variance explained by u, pairs of one class", 3),
+    "by_u_negative": ("variance explained by u, pairs of two classes", 3),
+    "auc_own": ("AUC, each pair at its own place", 3),
+    "auc_one": ("AUC, all pairs at one place", 3),
+    "gap": ("medians of positive and negative pairs apart (sd)", 2),
+    "moved": ("one difference over all classes (sd)", 2),
+    "looseness": ("r of score there and looseness", 2),
+}
+
+
+def summary(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
+    """Mean ± standard deviation over the seeds: a row a number, a column a data set."""
+    columns = {
+        titles[d]: {words: spread(own[c], n) for c, (words, n) in WORDS.items()}
+        for d, own in table.groupby("data", sort=False)
+    }
+    return pd.DataFrame(columns)
+
+
+def sentences(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """What was seen, a line a data set, from the numbers alone."""
+    rule = {
+        claims.REPRODUCED: "it forgives more distance where a class is loose",
+        claims.NOT_REPRODUCED: "it forgives less distance where a class is loose",
+        claims.NOT_ENOUGH: "too little to call it a rule",
+    }
+    lines = []
+    for (d, m), own in table.groupby(["data", "method"], sort=False):
+        x, r_values = own.mean(numeric_only=True), own["looseness"].dropna()
+        verdict = claims.decide(r_values)[3] if len(r_values) else claims.NOT_ENOUGH
+        lines.append(
+            f"{titles[d]}, {m} ({claims.count(len(own), 'seed')}): put at every class, the score "
+            f"of one difference varies by {x['moved']:.2f} sd; the medians of pairs of one class "
+            f"and of two lie {x['gap']:.1f} sd apart. u alone explains {x['by_u_positive']:.0%} of "
+            f"the variance among pairs of one class, {x['by_u_negative']:.0%} among pairs of two. "
+            f"With all pairs at one place the AUC goes from {x['auc_own']:.3f} to "
+            f"{x['auc_one']:.3f}. Score there against looseness of the class: "
+            f"r = {x['looseness']:.2f}, {rule[verdict]}."
+        )
+    return "\n".join(lines) or "No unit was looked at."
+
+
+def compared(units: Mapping[str, Trained], ends: np.ndarray, other: int) -> pd.DataFrame:
+    """One pair [2] where it is and with its difference put at class `other`: a row a metric."""
+    rows = []
+    for name, t in units.items():
+        delta, v = (x[0] for x in t.pairs(ends[None]))
+        there = mean_at(delta, t.f[torch.from_numpy(t.labels == other)].mean(dim=0))
+        here, moved = t.score(delta, v).item(), t.score(delta, there).item()
+        rows.append((name, here, moved, (moved - here) / t.sd))
+    columns = ["metric", "S where it is", "S at the other class", "change (sd)"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 # ---------------------------------------------------------------------------------- the toy

@@ -70,12 +70,14 @@ def test_unknown_answer_is_said(capsys):
 def test_the_answers_are_true_of_the_unit():
     assert sum(p.numel() for p in PDDM(128).parameters()) == 66_049
     assert sum(p.numel() for p in LMDM(128).parameters()) == 33_153
-    torch.manual_seed(0)
     first, second = torch.tensor(FIRST).float(), torch.tensor(RIGHT["10.2"][0])
-    for metric, same in ((PDDM(3), False), (LMDM(3), True), (Euclidean(), True)):
-        metric.eval()
-        close = torch.allclose(metric(*first[:, None]), metric(*second[:, None]), atol=1e-6)
-        assert close == same
+    differ = []
+    for seed in range(9):  # so short a unit may be dead
+        torch.manual_seed(seed)
+        for metric in (PDDM(3), LMDM(3), Euclidean()):
+            a, b = (metric.eval()(*pair[:, None]) for pair in (first, second))
+            differ += [type(metric).__name__] * (not torch.allclose(a, b, atol=1e-6))
+    assert set(differ) == {"PDDM"}
     unit = PDDM(8, zero_bias=True).eval()
     u = torch.rand(5, 8)
     once, twice = (unit._hidden(unit.W_u(k * u), unit.W_v(u))[0] for k in (1, 2))
