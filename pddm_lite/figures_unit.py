@@ -155,8 +155,7 @@ def trained_position(units: Units, titles: Mapping[str, str]) -> tuple[Figure, p
     where they are and all moved to one place; right, the same 200 differences put at every class.
     Scores are in standard deviations over real pairs; numbers in the panels are of all seeds.
     """
-    of = {key: t for key, t in units.items() if isinstance(t.similarity, PDDM) and key[1] not in
-          position.RIVALS}  # fmt: skip
+    of = {key: t for key, t in units.items() if type(t.similarity) is PDDM}
     if not of:
         return _nothing("no PDDM unit is at hand"), pd.DataFrame()
     table = position.table(of)

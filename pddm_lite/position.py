@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from . import claims
+from .claims import count
 from .evaluation.scores import separation
 from .pddm import LMDM, PDDM, Similarity, r
 from .study import Study
@@ -26,6 +26,7 @@ from .training import Run
 UNITS = ("PDDM+Quadruplet", "PDDM score", "PDDM+Triplet")  # rows that train a unit, the first best
 RIVALS = ("Euclidean+Quadruplet", "LMDM score")  # see u alone
 UNTRAINED = "untrained PDDM"
+CONSTANT = 1e-9  # scores that vary by less do so by rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +68,10 @@ class Trained:
 
     @property
     def sd(self) -> float:
-        """Standard deviation of S over these pairs, the unit in which scores can be compared."""
-        return self.scores["own"].std() or 1.0
+        """Standard deviation of S over these pairs, the unit in which scores can be compared; 1 for
+        a collapsed unit, which has one score for all."""
+        sd = self.scores["own"].std()
+        return sd if sd > CONSTANT else 1.0
 
 
 def unit_of(study: Study) -> str:
@@ -106,11 +109,11 @@ def sample_pairs(labels: np.ndarray, number: int = 3000, seed: int = 0) -> dict[
     """
     rng = np.random.default_rng(seed)
     order = np.argsort(labels, kind="stable")
-    _, start, count = np.unique(labels[order], return_index=True, return_counts=True)
-    start, count = np.repeat(start, count), np.repeat(count, count)  # of each image's class
-    i = rng.choice(np.flatnonzero(count > 1), number)
-    step = 1 + rng.integers(count[i] - 1)
-    j = start[i] + (i - start[i] + step) % count[i]
+    _, start, size = np.unique(labels[order], return_index=True, return_counts=True)
+    start, size = np.repeat(start, size), np.repeat(size, size)  # of each image's class
+    i = rng.choice(np.flatnonzero(size > 1), number)
+    step = 1 + rng.integers(size[i] - 1)
+    j = start[i] + (i - start[i] + step) % size[i]
     n = len(labels)
     a, b = rng.integers(n, size=(2, 4 * number))
     apart = np.flatnonzero(labels[a] != labels[b])[:number]
@@ -156,7 +159,7 @@ def class_means(t: Trained, most: int = 100) -> tuple[Tensor, np.ndarray, np.nda
 
 def explained(own: pd.Series, one: pd.Series) -> float:
     """Share of the variance of `own` that is left without own - one; 0 for a constant."""
-    return 1 - (own - one).var() / own.var() if own.var() > 0 else 0.0
+    return 1 - (own - one).var() / own.var() if own.std() > CONSTANT else 0.0
 
 
 def places(t: Trained, number: int = 200) -> pd.DataFrame:
@@ -179,9 +182,9 @@ def numbers(t: Trained) -> dict[str, float]:
     for v in ("own", "one"):
         out[f"auc_{v}"] = separation(kinds["positive"][v], kinds["negative"][v])["auc"]
     gap = kinds["positive"]["own"].median() - kinds["negative"]["own"].median()
-    constant = p["looseness"].std() == 0 or p["score"].std() < 1e-12
-    with_looseness = np.nan if constant else np.corrcoef(p["looseness"], p["score"])[0, 1]
-    return out | {"gap": gap / t.sd, "moved": p["moved"][0] / t.sd, "looseness": with_looseness}
+    flat = p["looseness"].std() == 0 or p["score"].std() < CONSTANT
+    out |= {"gap": gap / t.sd, "moved": p["moved"][0] / t.sd, "classes": len(p)}
+    return out | {"looseness": np.nan if flat else p["looseness"].corr(p["score"])}
 
 
 def table(units: Mapping[tuple[str, str, int], Trained]) -> pd.DataFrame:
@@ -212,23 +215,21 @@ def summary(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
 
 def sentences(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
     """What was seen, a line a data set, from the numbers alone."""
-    rule = {
-        claims.REPRODUCED: "it forgives more distance where a class is loose",
-        claims.NOT_REPRODUCED: "it forgives less distance where a class is loose",
-        claims.NOT_ENOUGH: "too little to call it a rule",
-    }
     lines = []
     for (d, m), own in table.groupby(["data", "method"], sort=False):
-        x, r_values = own.mean(numeric_only=True), own["looseness"].dropna()
-        verdict = claims.decide(r_values)[3] if len(r_values) else claims.NOT_ENOUGH
+        x = own.mean(numeric_only=True)
+        chance = 2 / np.sqrt(x["classes"])  # about the 95 % range of r were there no relation
+        rule = "within chance"
+        if abs(x["looseness"]) > chance:
+            rule = f"it forgives {'more' if x['looseness'] > 0 else 'less'} where a class is loose"
         lines.append(
-            f"{titles[d]}, {m} ({claims.count(len(own), 'seed')}): put at every class, the score "
-            f"of one difference varies by {x['moved']:.2f} sd; the medians of pairs of one class "
-            f"and of two lie {x['gap']:.1f} sd apart. u alone explains {x['by_u_positive']:.0%} of "
-            f"the variance among pairs of one class, {x['by_u_negative']:.0%} among pairs of two. "
-            f"With all pairs at one place the AUC goes from {x['auc_own']:.3f} to "
-            f"{x['auc_one']:.3f}. Score there against looseness of the class: "
-            f"r = {x['looseness']:.2f}, {rule[verdict]}."
+            f"{titles[d]}, {m} ({count(len(own), 'seed')}): put at every class, the score of one "
+            f"difference varies by {x['moved']:.2f} sd; the medians of pairs of one class and of "
+            f"two lie {x['gap']:.1f} sd apart. u alone explains {x['by_u_positive']:.0%} of the "
+            f"variance among pairs of one class, {x['by_u_negative']:.0%} among pairs of two. With "
+            f"all pairs at one place the AUC goes from {x['auc_own']:.3f} to {x['auc_one']:.3f}. "
+            f"Score there against looseness of the class: r = {x['looseness']:.2f}, {rule} "
+            f"(±{chance:.2f} for {x['classes']:.0f} classes)."
         )
     return "\n".join(lines) or "No unit was looked at."
 
