@@ -182,7 +182,7 @@ def trained_position(units: Units, titles: Mapping[str, str]) -> tuple[Figure, p
         Line2D([], [], color=NEGATIVE, **dots, label="pairs of two classes"),
     ]
     _legend(fig, lines, 3)
-    return fig, pd.concat(frames, ignore_index=True)
+    return fig, pd.concat(frames, ignore_index=True).round(4)
 
 
 def _colour(name: str) -> str:
@@ -194,7 +194,7 @@ def _slides(ax, own: dict[str, Trained], unit: str, most: int = 40) -> pd.DataFr
     ends = position.sample_pairs(own[unit].labels, 301)["positive"]
     S = own[unit].score(*own[unit].pairs(ends)).numpy()
     middle = ends[np.argsort(S)[len(S) // 2]][None]  # as alike as most pairs of one class
-    t = torch.linspace(0, 1, 41, dtype=torch.float64)
+    t = torch.linspace(0, 1, 26, dtype=torch.float64)
     frames = []
     for name in sorted(own, key=lambda m: m != unit):  # the flat ones on top
         one = own[name]
@@ -205,6 +205,7 @@ def _slides(ax, own: dict[str, Trained], unit: str, most: int = 40) -> pd.DataFr
             if c != one.labels[middle[0, 0]]:
                 S = one.score(delta, position.slide(v, position.mean_at(delta, mean), t))
                 ways.append(pd.DataFrame({"to": c, "t": t, "change": (S - S[0]) / one.sd}))
+        ways = ways if name == unit else ways[:1]  # the same line each
         frames += [way.assign(panel="one moved", method=name) for way in ways]
         if name == unit:
             for way in ways:

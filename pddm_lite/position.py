@@ -8,7 +8,7 @@ with the same difference at another place; a metric that sees u alone cannot tel
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -93,13 +93,15 @@ def load(study: Study, names: Sequence[str] = ()) -> dict[tuple[str, str, int], 
                 arrays = run.embeddings
                 # stored in half precision, and LiftedStruct's are free: back to length 1
                 f = r(torch.from_numpy(arrays["f"]).double())
-                if name == UNTRAINED:
-                    torch.manual_seed(seed)
-                    similarity = PDDM(f.shape[1]).eval()
-                else:
-                    similarity = run.similarity()
-                out[data, name, seed] = Trained(run, similarity.double(), f, arrays["labels"])
+                one = Trained(run, run.similarity().double(), f, arrays["labels"])
+                out[data, name, seed] = untrained(one, seed) if name == UNTRAINED else one
     return out
+
+
+def untrained(t: Trained, seed: int) -> Trained:
+    """A PDDM unit with random weights on the same features."""
+    torch.manual_seed(seed)
+    return replace(t, similarity=PDDM(t.f.shape[1]).double().eval())
 
 
 def sample_pairs(labels: np.ndarray, number: int = 3000, seed: int = 0) -> dict[str, np.ndarray]:
@@ -188,8 +190,10 @@ def numbers(t: Trained) -> dict[str, float]:
 
 
 def table(units: Mapping[tuple[str, str, int], Trained]) -> pd.DataFrame:
-    """`numbers` of every unit: a row a data set, method and seed."""
-    rows = [{"data": d, "method": m, "seed": s, **numbers(t)} for (d, m, s), t in units.items()]
+    """`numbers` of every unit: a row a data set, method and seed, data set by data set."""
+    data = list(dict.fromkeys(d for d, _, _ in units))
+    ordered = sorted(units.items(), key=lambda item: data.index(item[0][0]))
+    rows = [{"data": d, "method": m, "seed": s, **numbers(t)} for (d, m, s), t in ordered]
     return pd.DataFrame(rows)
 
 
@@ -205,10 +209,10 @@ WORDS = {  # column of `table` -> what a reader is told, and its digits
 
 
 def summary(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
-    """Mean ± standard deviation over the seeds: a row a number, a column a data set."""
+    """Mean ± standard deviation over the seeds: a row a number, a column a data set and unit."""
     columns = {
-        titles[d]: {words: spread(own[c], n) for c, (words, n) in WORDS.items()}
-        for d, own in table.groupby("data", sort=False)
+        f"{titles[d]}: {m}": {words: spread(own[c], n) for c, (words, n) in WORDS.items()}
+        for (d, m), own in table.groupby(["data", "method"], sort=False)
     }
     return pd.DataFrame(columns)
 
@@ -218,6 +222,12 @@ def sentences(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
     lines = []
     for (d, m), own in table.groupby(["data", "method"], sort=False):
         x = own.mean(numeric_only=True)
+        if m == UNTRAINED and (table["method"] != UNTRAINED).any():
+            lines.append(
+                f"{titles[d]}, random weights in place of the trained ones: "
+                f"{x['moved']:.2f} sd, {x['by_u_positive']:.0%} and {x['by_u_negative']:.0%}."
+            )
+            continue
         chance = 2 / np.sqrt(x["classes"])  # about the 95 % range of r were there no relation
         rule = "within chance"
         if abs(x["looseness"]) > chance:

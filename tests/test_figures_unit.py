@@ -125,10 +125,16 @@ def test_a_collapsed_unit_gives_numbers_all_the_same():
     figures_unit.trained_position({key: t}, TITLES)[0].draw_without_rendering()
 
 
-def test_words_and_summary_hold_every_data_set():
-    table = position.table({k: t for k, t in units().items() if k[1] == "PDDM+Quadruplet"})
-    assert list(position.summary(table, TITLES).columns) == list(TITLES.values())
-    assert "2 seeds" in position.sentences(table, TITLES)
+def test_words_and_summary_hold_every_data_set_and_the_untrained_unit():
+    some = {k: t for k, t in units().items() if k[1] == "PDDM+Quadruplet"}
+    fresh = {(d, position.UNTRAINED, s): position.untrained(t, s) for (d, _, s), t in some.items()}
+    table = position.table(some | fresh)
+    names = [f"{t}: {m}" for t in TITLES.values() for m in ("PDDM+Quadruplet", position.UNTRAINED)]
+    assert list(position.summary(table, TITLES).columns) == names
+    words = position.sentences(table, TITLES)
+    assert words.count("2 seeds") == 2 and words.count("random weights") == 2
+    alone = position.sentences(table[table["method"] == position.UNTRAINED], TITLES)
+    assert alone.count("untrained PDDM (2 seeds)") == 2  # where no unit was trained
     assert position.sentences(table[:0], TITLES) == "No unit was looked at."
 
 
