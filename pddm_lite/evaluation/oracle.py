@@ -29,7 +29,6 @@ from torch import Tensor
 
 from ..data import HETEROGENEITY, SYNTHETIC, WORLDS
 from ..data.synthetic import Geometry, geometry
-from ..mining import positive_pairs
 from ..pddm import Similarity
 from .mined import batches, features
 
@@ -74,70 +73,87 @@ class Picks(NamedTuple):
 
     i: np.ndarray  # [B] the least similar positive pair of each batch: one half
     j: np.ndarray  # [B] and the other
-    k: np.ndarray  # [B, A] the most similar negative of each anchor
+    k: np.ndarray  # [B / 4, A] the most similar negative of each anchor
 
 
 def anchors(index: np.ndarray) -> np.ndarray:
-    """Places in a batch whose negatives are mined: every eighth image, to keep the time short."""
-    return np.arange(0, index.shape[1], 8)
+    """Places in a batch whose negatives are mined: every 16th image, to keep the time short."""
+    return np.arange(0, index.shape[1], 16)
 
 
 @torch.no_grad()
 def picks(similarity: Similarity, f: Tensor, index: np.ndarray, labels: np.ndarray) -> Picks:
-    """What a similarity mines of batches (as mining.hard_quadruplets does, pair by pair).
+    """What a similarity mines of batches: what mining.hard_quadruplets does, for all at once.
+
+    Negatives are mined in the first quarter of the batches: they come several a batch.
 
     f: features [N, d].  index: images of the batches [B, m].  labels: classes of the N images.
     """
-    out, chosen = [], torch.from_numpy(anchors(index))
-    for batch in index:
-        own = f[torch.from_numpy(batch)]
-        c = torch.from_numpy(labels[batch])
-        i, j = positive_pairs(c)
-        hardest = similarity.pairs(own, i, j).argmin()
-        row, b = torch.nonzero(c[chosen][:, None] != c[None, :], as_tuple=True)
-        S = own.new_full((len(chosen), len(batch)), -torch.inf)
-        S[row, b] = similarity.pairs(own, chosen[row], b)
-        out.append((i[hardest].item(), j[hardest].item(), S.argmax(dim=1).numpy()))
-    return Picks(*(np.array(x) for x in zip(*out, strict=True)))
+    images, c = torch.from_numpy(index), torch.from_numpy(labels[index])
+    some = torch.from_numpy(anchors(index))
+    same = c[:, :, None] == c[:, None, :]
+    b, i, j = torch.nonzero(same.triu(1), as_tuple=True)
+    positive = f.new_full(same.shape, torch.inf)
+    positive[b, i, j] = _scores(similarity, f, images[b, i], images[b, j])
+    hardest = positive.flatten(1).argmin(dim=1).numpy()
+    different = ~same[: _quarter(index), some]
+    b, a, k = torch.nonzero(different, as_tuple=True)
+    negative = f.new_full(different.shape, -torch.inf)
+    negative[b, a, k] = _scores(similarity, f, images[b, some[a]], images[b, k])
+    return Picks(*divmod(hardest, index.shape[1]), negative.argmax(dim=2).numpy())
+
+
+def _quarter(index: np.ndarray) -> int:
+    return -(-len(index) // 4)
+
+
+def _scores(similarity: Similarity, f: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """S of the pairs (a, b) of rows of f, some thousands at a time, which stay in the cache."""
+    parts = zip(a.split(4096), b.split(4096), strict=True)
+    return torch.cat([similarity.pairs(f, p, q) for p, q in parts])
 
 
 def rates(
-    g: Geometry, index: np.ndarray, mined: Mapping[str, Picks], share: float = SHARE
+    g: Geometry, index: np.ndarray, mined: Mapping[tuple[str, str], Picks], share: float = SHARE
 ) -> pd.DataFrame:
     """How often what was mined is genuinely hard: a row a miner, ruler and kind of pair.
 
-    Columns: miner, ruler, kind, picked, chance, best. Kind "positive": the one pair (i, j) of a
-    batch; "negative": the negative of each anchor. chance is what a blind draw among the pairs at
-    hand would reach; best, the share of draws that have a hard pair to pick at all.
+    mined: (whose features, miner) -> its picks of the batches `index` [B, m].
+
+    Columns: features, miner, ruler, kind, picked, chance, best. Kind "positive": the one pair
+    (i, j) of a batch; "negative": the negative of each anchor. chance is what a blind draw among
+    the pairs at hand would reach; best, the share of draws that have a hard pair to pick at all.
     """
-    rows, every, at = [], np.arange(len(index)), anchors(index)
+    rows, every, some = [], np.arange(len(index)), np.s_[: _quarter(index), anchors(index)]
     c = g.labels[index]
     same = c[:, :, None] == c[:, None, :]
     number = same.sum(axis=(1, 2)) - index.shape[1]  # positive pairs, each twice
     for ruler in RULERS:
         positive, negative = hard(g, index, ruler, share)
-        negative = negative[:, at]
+        negative = negative[some]
         blind = {
             "positive": (positive.sum(axis=(1, 2)) / number, positive.any(axis=(1, 2))),
-            "negative": (negative.sum(axis=2) / (~same[:, at]).sum(axis=2), negative.any(axis=2)),
+            "negative": (negative.sum(axis=2) / (~same[some]).sum(axis=2), negative.any(axis=2)),
         }
-        for name, (i, j, k) in mined.items():
+        for (of, miner), (i, j, k) in mined.items():
             hit = {
                 "positive": positive[every, i, j],
                 "negative": np.take_along_axis(negative, k[:, :, None], axis=2),
             }
             for kind, (chance, best) in blind.items():
-                rows.append((name, ruler, kind, hit[kind].mean(), chance.mean(), best.mean()))
-    return pd.DataFrame(rows, columns=["miner", "ruler", "kind", "picked", "chance", "best"])
+                shares = (hit[kind].mean(), chance.mean(), best.mean())
+                rows.append((of, miner, ruler, kind, *shares))
+    columns = ["features", "miner", "ruler", "kind", "picked", "chance", "best"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def survey(runs: Mapping, study, home: str, number: int = 200) -> tuple[pd.DataFrame, pd.DataFrame]:
+def survey(runs: Mapping, study, home: str, number: int = 400) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(rates, who) of a study's runs on its embedded data; both empty where it has none.
 
     runs: (data, method, seed) -> training.Run.  number: batches a seed.
     home: the method on whose features all miners are compared as well; "" for none.
 
-    The first has the columns of `rates` besides data, seed and features ("own" or `home`), the
+    The first has the columns of `rates` (features: "own" or `home`) besides data and seed, the
     second those of `who` besides data, for the first seed.
     """
     out, hardest = [], []
@@ -150,12 +166,14 @@ def survey(runs: Mapping, study, home: str, number: int = 200) -> tuple[pd.DataF
         index = batches(next(iter(own.values())), data, number)
         f = {m: features(run, data, study.results, study.device) for m, run in own.items()}
         similarities = {m: run.similarity() for m, run in own.items()}
-        mined = {m: picks(x, f[m], index, g.labels) for m, x in similarities.items()}
-        out.append(rates(g, index, mined).assign(data=d, seed=s, features="own"))
+        mined = {("own", m): picks(x, f[m], index, g.labels) for m, x in similarities.items()}
         if home in own:
-            visitors = {m: x for m, x in similarities.items() if m != home}
-            mined |= {m: picks(x, f[home], index, g.labels) for m, x in visitors.items()}
-            out.append(rates(g, index, mined).assign(data=d, seed=s, features=home))
+            visits = {
+                m: picks(x, f[home], index, g.labels) for m, x in similarities.items() if m != home
+            }
+            visits[home] = mined["own", home]
+            mined |= {(home, m): visits[m] for m in similarities}
+        out.append(rates(g, index, mined).assign(data=d, seed=s))
         if d not in [t["data"].iloc[0] for t in hardest]:
             hardest.append(who(g, index).assign(data=d))
     return tuple(pd.concat(x, ignore_index=True) if x else pd.DataFrame() for x in (out, hardest))
