@@ -158,7 +158,7 @@ def _push(ax, own: pd.DataFrame, longest: float = 0.3) -> None:
     at = {letter: own.loc[own["role"].str.contains(letter)] for letter in "ijkl"}
     if len(at["i"]):
         middle = pd.concat(at.values())[["x", "y"]].mean().to_numpy()
-        halo = [withStroke(linewidth=4, foreground="white")]
+        halo = [withStroke(linewidth=2, foreground="white")]
         for a, b in PAIRS:
             p, q = at[a].iloc[0], at[b].iloc[0]
             look = (POSITIVE, "-") if a + b == "ij" else (NEGATIVE, "--")
@@ -166,7 +166,7 @@ def _push(ax, own: pd.DataFrame, longest: float = 0.3) -> None:
         for letter, point in at.items():
             place = point[["x", "y"]].iloc[0].to_numpy(float)
             away = place - middle
-            x, y = place + 0.1 * away / np.hypot(*away)  # outside of the quadruplet
+            x, y = place + 0.12 * away / np.hypot(*away)  # outside of the quadruplet
             ax.text(x, y, letter, ha="center", va="center", style="italic", path_effects=halo)
     step = own[["dx", "dy"]].to_numpy()
     length = np.hypot(*step.T)

@@ -28,7 +28,8 @@ def why_table(picked: Mined, geometry: Geometry | None) -> pd.DataFrame:
     for m, (own, every) in picked.items():
         classes = [" / ".join(dict.fromkeys(x)) for x in own[["class_a", "class_b"]].to_numpy()]
         t = pd.DataFrame({"method": m, "pair": own["pair"], "classes": classes})
-        t["S"], t["D"] = own["S"].map("{:.2f}".format), own["D"].map("{:.2f}".format)
+        for x in "SD":
+            t[x] = [f"{value + 0.0:.2f}" for value in own[x].round(2)]  # + 0.0: no minus zero
         t["as hard by S"], t["as hard by D"] = (
             own[x].map("{:.0%}".format) for x in ("by_S", "by_D")
         )
@@ -108,13 +109,14 @@ def rates_table(rates: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
 def oracle_sentences(rates: pd.DataFrame, titles: Mapping[str, str]) -> str:
     """PDDM's picks against the Euclidean distance's, paired over seeds, by ruler and kind."""
     if rates.empty:
-        return "The oracle: no embedded data, nothing to ask."
+        return "The oracle was not asked: no embedded data, or none of the four miners."
     lines = []
     for (d, ruler, kind), t in rates.groupby(["data", "ruler", "kind"], sort=False):
         own = t[t["features"] == "own"].groupby("miner")["picked"].mean()
+        most = f" to {own.max():.1%} ({own.idxmax()})" if len(own) > 1 else ""
         text = (
             f"{titles[d]}, {kind} pairs by the {ruler} ruler: genuinely hard are "
-            f"{own.min():.1%} ({own.idxmin()}) to {own.max():.1%} ({own.idxmax()}) of the picks, "
+            f"{own.min():.1%} ({own.idxmin()}){most} of the picks, "
             f"by chance {t['chance'].mean():.1%}, at best {t['best'].mean():.1%}."
         )
         differences = []

@@ -147,7 +147,7 @@ def rates(
     return pd.DataFrame(rows, columns=columns)
 
 
-def survey(runs: Mapping, study, home: str, number: int = 400) -> tuple[pd.DataFrame, pd.DataFrame]:
+def survey(runs: Mapping, study, home: str, number: int = 300) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(rates, who) of a study's runs on its embedded data; both empty where it has none.
 
     runs: (data, method, seed) -> training.Run.  number: batches a seed.
