@@ -25,7 +25,8 @@ from .study import EMBEDDED, Study
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
-PHOTOGRAPHS = ("00_start_here", "00_samples")  # what shows pictures of the data
+# what shows pictures of the data
+PHOTOGRAPHS = ("00_start_here", "00_samples", "30_hard_mining", "30_quadruplets")
 
 
 def raw_values(runs: dict) -> pd.DataFrame:

@@ -81,6 +81,24 @@ class World:
     scales: np.ndarray
 
 
+@dataclass(frozen=True)
+class Geometry:
+    """A world without its pictures; N = C * images, in the order of `World`.
+
+    labels:   int64 [N], 0..C-1
+    latents:  float32 [N, 16], the appearance of each image
+    morphs:   int64 [N], 0, 1 or 2: which morph of its species an image shows
+    families: int64 [C], the family of each species
+    scales:   float64 [C], true spread of each species, as World.scales
+    """
+
+    labels: np.ndarray
+    latents: np.ndarray
+    morphs: np.ndarray
+    families: np.ndarray
+    scales: np.ndarray
+
+
 def world(
     kind: str,
     species: int = 100,
@@ -97,19 +115,8 @@ def world(
     Every 20 consecutive species hold one of each family. Other values raise UserError, which is
     a ValueError.
     """
-    _check(kind, species, images, heterogeneity, seed, first)
-    code = KINDS.index(kind)
-    centres, exponents = _families(seed, code)
-    latents = np.empty((species, images, LATENTS), np.float32)
-    nuisance = np.empty((species, images, _NUISANCE), np.float32)
-    scales, spreads = np.empty(species), np.empty(species)
-    for i in range(species):
-        family = (first + i) % FAMILIES
-        scales[i] = _power(SCALE_RATIO, heterogeneity * exponents[family])
-        offset, own, within, nuisance[i] = _species(seed, code, first + i, images)
-        spreads[i] = SPREAD_SD * _power(SCALE_RATIO, heterogeneity * OWN_SHARE * (own - 0.5))
-        latents[i] = centres[family] + scales[i] * (offset + spreads[i] * within)
-    latents, nuisance = latents.reshape(-1, LATENTS), nuisance.reshape(-1, _NUISANCE)
+    g, nuisance = _draw(kind, species, images, heterogeneity, seed, first)
+    latents = g.latents
     pixels = np.empty((len(latents), SIZE, SIZE, 3), np.uint8)
     for i in range(0, len(latents), _CHUNK):
         pixels[i : i + _CHUNK] = _RENDER[kind](latents[i : i + _CHUNK], nuisance[i : i + _CHUNK])
@@ -117,15 +124,53 @@ def world(
     index = range(first, first + species)
     return World(
         images=pixels,
-        labels=np.repeat(np.arange(species, dtype=np.int64), images),
+        labels=g.labels,
         latents=latents,
         class_names=tuple(
             f"{families[s % FAMILIES]} {_EPITHETS[s // FAMILIES % 10]} {s:03d}" for s in index
         ),
         families=tuple(families[s % FAMILIES] for s in index),
         orders=tuple(orders[s % FAMILIES % ORDERS] for s in index),
+        scales=g.scales,
+    )
+
+
+def geometry(
+    kind: str,
+    species: int = 100,
+    images: int = 20,
+    heterogeneity: float = 0.7,
+    seed: int = 0,
+    first: int = 0,
+) -> Geometry:
+    """Where the images of `world`, called alike, lie: without painting them, so in no time."""
+    return _draw(kind, species, images, heterogeneity, seed, first)[0]
+
+
+def _draw(kind, species, images, heterogeneity, seed, first):
+    """The geometry of a world and the nuisance uniforms [species * images, 32] of its pictures."""
+    _check(kind, species, images, heterogeneity, seed, first)
+    code = KINDS.index(kind)
+    centres, exponents = _families(seed, code)
+    latents = np.empty((species, images, LATENTS), np.float32)
+    nuisance = np.empty((species, images, _NUISANCE), np.float32)
+    scales, spreads = np.empty(species), np.empty(species)
+    morphs = np.empty((species, images), np.int64)
+    for i in range(species):
+        family = (first + i) % FAMILIES
+        scales[i] = _power(SCALE_RATIO, heterogeneity * exponents[family])
+        offset, own, within, nuisance[i], number = _species(seed, code, first + i, images)
+        spreads[i] = SPREAD_SD * _power(SCALE_RATIO, heterogeneity * OWN_SHARE * (own - 0.5))
+        latents[i] = centres[family] + scales[i] * (offset + spreads[i] * within)
+        morphs[i] = np.arange(images) % number
+    g = Geometry(
+        labels=np.repeat(np.arange(species, dtype=np.int64), images),
+        latents=latents.reshape(-1, LATENTS),
+        morphs=morphs.reshape(-1),
+        families=(first + np.arange(species)) % FAMILIES,
         scales=scales * spreads,
     )
+    return g, nuisance.reshape(-1, _NUISANCE)
 
 
 def _check(kind, species, images, heterogeneity, seed, first):
@@ -181,7 +226,8 @@ def _place(z):
 
 def _species(seed, kind, index, images):
     """Offset from the family [16] and place in the range of spreads, a uniform; then, an image a
-    row, offsets within the species of deviation 1 [images, 16] and nuisance uniforms [images, 32].
+    row, offsets within the species of deviation 1 [images, 16] and nuisance uniforms [images, 32];
+    last the number of morphs: image i shows morph i % number.
     """
     draw = _stream(seed, kind, _SPECIES, index)
     offset = SPECIES_SD * _normal(draw.random(4 * LATENTS))
@@ -194,7 +240,7 @@ def _species(seed, kind, index, images):
         mean = away[0] + away[1] if morphs == 2 else away[0] + away[1] + away[2]
         away = (away - mean / morphs) * np.sqrt(MORPH_SHARE * morphs / (morphs - 1))
         within = np.sqrt(1 - MORPH_SHARE) * within + away[np.arange(images) % morphs]
-    return offset, place, within, rows[:, 4 * LATENTS :]
+    return offset, place, within, rows[:, 4 * LATENTS :], morphs
 
 
 # ------------------------------------------------------------------------------- the painter

@@ -21,7 +21,13 @@ from ..study import Study
 FOLDER = Path(__file__).parents[2] / "notebooks"
 TIMEOUT = 24 * 3600  # seconds a cell; a notebook may have to fit its runs
 # a notebook is stale when one of these changes, or what they import of the training
-SOURCES = tuple(f"pddm_lite.{m}" for m in "study figures tables claims paper experiments".split())
+SOURCES = tuple(
+    f"pddm_lite.{m}"
+    for m in (
+        "study figures tables claims paper experiments "
+        "figures_mining tables_mining toy evaluation.mined evaluation.oracle exercises_mining"
+    ).split()
+)
 
 
 class NotebookFailed(RuntimeError):

@@ -212,3 +212,31 @@ def test_bad_values_are_refused_in_one_line(bad, message):
     with pytest.raises(ValueError, match=message) as error:
         world(**{"kind": "birds", "species": 1, "images": 1, **bad})
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_geometry_is_the_world_without_its_pictures(kind):
+    w, g = (
+        world(kind, 30, 6, heterogeneity=0.5, first=7),
+        synthetic.geometry(kind, 30, 6, 0.5, 0, 7),
+    )
+    for name in ("labels", "latents", "scales"):
+        assert np.array_equal(getattr(g, name), getattr(w, name))
+    names = np.array(w.families)
+    assert np.array_equal(
+        g.families[:, None] == g.families[None, :], names[:, None] == names[None, :]
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_of_one_morph_lie_closer(kind):
+    g = synthetic.geometry(kind, species=40, images=12)
+    morphs = g.morphs.reshape(40, 12)
+    assert set(morphs.max(1)) == {0, 1, 2}
+    one, two = [], []
+    for c, own in enumerate(morphs):
+        z = g.latents[g.labels == c] / g.scales[c]
+        D, same = distances(z, z), own[:, None] == own[None, :]
+        one += D[same & ~np.eye(12, dtype=bool)].tolist()
+        two += D[~same].tolist()
+    assert np.mean(one) < 0.9 * np.mean(two)
