@@ -25,6 +25,7 @@ SOURCES = tuple(
     f"pddm_lite.{m}"
     for m in (
         "study figures tables claims paper experiments "
+        "position figures_unit exercises "
         "figures_mining tables_mining toy evaluation.mined evaluation.oracle exercises_mining"
     ).split()
 )

@@ -10,6 +10,8 @@ import nbformat
 import papermill
 import pytest
 
+from pddm_lite import training
+from pddm_lite.pipeline import notebooks
 from pddm_lite.study import Study
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -155,3 +157,14 @@ def test_no_result_is_typed_by_hand(path):
 @every
 def test_ends_in_generated_words(path):
     assert code(path)[-1]["id"] == "words" and "print(" in code(path)[-1].source
+
+
+@every
+def test_a_change_of_what_a_notebook_imports_makes_it_stale(path):
+    known = {m.removeprefix("pddm_lite.") for m in (*notebooks.SOURCES, *training.SOURCES)}
+    for cell in code(path):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("pddm_lite"):
+                inner = node.module.removeprefix("pddm_lite").strip(".")
+                used = [inner] if inner else [alias.name for alias in node.names]
+                assert set(used) <= known, cell.source
