@@ -200,18 +200,13 @@ def _rows(variant_runs: VariantRuns, data: str) -> dict[tuple[str, str], list]:
 
 
 def ablation_table(variant_runs: VariantRuns, data: str) -> pd.DataFrame:
-    """recipe_table, and what claim C13 is about: how far the score overfits, what a step costs.
-
-    Times are those of whatever else the machine did, too.
-    """
+    """recipe_table, and what claim C13 is about: how far the score overfits."""
     table = recipe_table(variant_runs, data)
-    gaps, times = [], []
+    gaps = []
     for runs in _rows(variant_runs, data).values():
         learned = [run for run in runs if "score" in run.metrics["test"]]
         gaps.append(spread(pd.Series([claims.overfitting(run) for run in learned]), 3))
-        last = [run.history.iloc[-1] for run in runs]
-        times.append(spread(pd.Series([1000 * x["seconds"] / x["step"] for x in last]), 1))
-    return table.assign(**{claims.OVERFITTING: gaps, "ms a step": times})
+    return table.assign(**{claims.OVERFITTING: gaps})
 
 
 def quadruplets_table(variant_runs: VariantRuns, data: str) -> pd.DataFrame:
