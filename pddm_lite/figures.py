@@ -219,7 +219,11 @@ def recall(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]
     at = {m: len(names) - 1 - n for n, m in enumerate(names)}
     data = list(dict.fromkeys(frame["data"]))
     fig, axes = _grid(
-        len(data), 3, 0.7 + 0.42 * len(data) * (len(names) + 2), width_ratios=(4, 3, 4)
+        # high enough for the words beside the axes, however few the methods
+        len(data),
+        3,
+        0.7 + 0.42 * len(data) * max(len(names) + 2, 9),
+        width_ratios=(4, 3, 4),
     )
     for (ours, printed, curve), d in zip(axes, data, strict=True):
         here = frame[(frame["data"] == d) & (frame["source"] == "run")]
