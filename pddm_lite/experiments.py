@@ -88,7 +88,7 @@ RECIPES = {
         beta=0.3,
         lam=4.0,
         triplet_margin=0.1,
-        backbone_lr=0.5,
+        backbone_lr=0.1,
     ),
 }
 
