@@ -72,6 +72,7 @@ def add(study: Study, command: str) -> Path:
     first = next(iter(runs.values())).manifest
     keys = "python torch numpy platform cpu cores gpu commit changed made".split()
     how = ", fine-tuned" if study.mode == "finetune" else ""
+    how += f" ({', '.join(study.settings)})" if study.settings else ""
     titles = {name: title + how for name, title in study.titles().items()}
     provenance = {
         "command": command,
