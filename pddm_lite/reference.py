@@ -19,6 +19,7 @@ from . import tables
 from .claims import count
 from .errors import UserError
 from .pipeline import cli, report
+from .pipeline.notebooks import notebooks
 from .pipeline.report import TABLES
 from .store import environment, write_text
 from .study import EMBEDDED, Study
@@ -65,9 +66,14 @@ def add(study: Study, command: str) -> Path:
     ):
         (target / folder).mkdir(parents=True)
         for path in sorted((source / folder).iterdir()):
-            if path.suffix in suffixes and path.stem not in skip:
-                shutil.copyfile(path, target / folder / path.name)
-    report.write(study, [], target / "report.html", skip)
+            if path.suffix not in suffixes or path.stem in skip:
+                continue
+            shutil.copyfile(path, target / folder / path.name)
+            if folder == "figures" and path.suffix == ".csv":  # as fine as anyone can see
+                short = pd.read_csv(path).to_csv(index=False, float_format="%.6g")
+                write_text(target / folder / path.name, short)
+    if len(list((source / "notebooks").glob("*.ipynb"))) == len(notebooks()):
+        report.write(study, [], target / "report.html", skip)  # of a part, the parts are enough
     runs = study.runs()
     first = next(iter(runs.values())).manifest
     keys = "python torch numpy platform cpu cores gpu commit changed made".split()
