@@ -99,8 +99,9 @@ def add(study: Study, command: str) -> Path:
 
 
 def studies() -> list[tuple[Path, dict]]:
-    """Reference studies: folder and provenance, sorted by name."""
-    found = sorted(REFERENCE.glob("*/provenance.json"))
+    """Reference studies: folder and provenance, by name, those of all notebooks first."""
+    found = REFERENCE.glob("*/provenance.json")
+    found = sorted(found, key=lambda p: (not p.with_name("report.html").exists(), p))
     return [(path.parent, json.loads(path.read_text())) for path in found]
 
 
@@ -108,7 +109,9 @@ def results() -> str:
     """The README's part: all verdicts in one table, then each reference study's tables."""
     parts = ["Verdicts, with effect and 95 % interval over paired seeds:\n", markdown(_verdicts())]
     for folder, made in studies():
-        parts.append(f"#### {made['title']}\n\n{made['protocol']}.\n\n`{made['command']}`\n")
+        parts.append(
+            f"#### {made['title']}: {folder.name}\n\n{made['protocol']}.\n\n`{made['command']}`\n"
+        )
         for kind in ("recall", "clusters", "ablations"):
             if found := _tables(folder, kind):
                 parts += [f"{TABLES[kind]}:\n", *found]

@@ -16,7 +16,8 @@ STUDIES = reference.studies()
 def test_the_tables_in_the_text_are_what_the_evidence_generates(name):
     old, new = reference.generated(name)
     assert old == new, f"{name} is stale: run python -m pddm_lite.reference readme"
-    assert STUDIES and all(made["title"] in new for _, made in STUDIES)
+    shown = [made for f, made in STUDIES if name == "README.md" or [*f.glob("tables/recipe_*")]]
+    assert shown and all(made["title"] in new for made in shown)
 
 
 def test_every_reference_study_is_whole_and_names_no_machine():
