@@ -136,7 +136,7 @@ def listing() -> str:
     rows = [
         "data sets   " + ", ".join(data_sets.known()),
         "methods     " + ", ".join(METHODS),
-        "networks    " + ", ".join(NETWORKS),
+        "networks    " + ", ".join([*NETWORKS, "timm:NAME"]),
         "profiles    " + ", ".join(PROFILES),
         "recipes     " + ", ".join(RECIPES),
         "variants    " + ", ".join(CHANGES),
