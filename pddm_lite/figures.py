@@ -91,6 +91,11 @@ def _legend(fig: Figure, handles: Sequence, columns: int = 4) -> None:
     fig.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
+def beside(title: str) -> str:
+    """A data set's title in lines short enough for an axis."""
+    return textwrap.fill(title, 26)
+
+
 def _nothing(why: str) -> Figure:
     """A figure that says in words why it is empty."""
     fig, axes = _grid(1, 1, 2.0)
@@ -144,7 +149,7 @@ def score_distributions(
             if d == data[0]:
                 ax.set_title(m)
             ax.spines["top"].set(visible=True, color=COLOURS[m], linewidth=5)
-        row[0].set_ylabel(f"{titles[d]}\n{split} pairs (% a bin)")
+        row[0].set_ylabel(f"{beside(titles[d])}\n{split} pairs (% a bin)")
     kinds = (POSITIVE, "pairs of one class"), (NEGATIVE, "pairs of two classes")
     kinds += (("#555555", f"shared by both (curves: seed {seed}; numbers: all seeds)"),)
     _legend(fig, [Patch(color=c, label=k) for c, k in kinds])
@@ -190,7 +195,7 @@ def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataF
             row[1].plot(
                 *marks.to_numpy().T, "D", mfc="white", mec=COLOURS[m], ms=8, mew=2, zorder=4
             )
-        row[0].set_ylabel(f"{titles[d]}\nloss Eₑ (Eq. 4)")
+        row[0].set_ylabel(f"{beside(titles[d])}\nloss Eₑ (Eq. 4)")
         for ax in row[1:]:
             ax.set_ylabel("test Recall@1 (%)")
         for ax, x in zip(row, ("step", "step", "training time (s)"), strict=True):
@@ -244,7 +249,7 @@ def recall(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]
         printed.plot(values, [at[m] for m in theirs], "o", mfc="none", mec="#555555", mew=2, ms=8)
         printed.set_facecolor("#f1f1f1")
         printed.set_xlabel(f"paper, {half}:\nRecall@1 (%)" if half else "not in the paper")
-        ours.set_xlabel(f"{titles[d]}:\ntest Recall@1 (%)")
+        ours.set_xlabel(f"{beside(titles[d])}:\ntest Recall@1 (%)")
         curve.set(
             xscale="log", xlabel="K", ylabel="Recall@K over the mean\nof all methods (points)"
         )
@@ -364,7 +369,7 @@ def recipe(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.D
             draw = _changes if kind == "change" else _minings
             left, right = _limits(every, log=False)
             draw(ax, own, (min(left, -1.0), max(right, 1.0)), names)
-        row[0].set_ylabel(f"{titles[d]}\n{row[0].get_ylabel()}")
+        row[0].set_ylabel(f"{beside(titles[d])}\n{row[0].get_ylabel()}")
     shown = [m for m in FIG_4 if m in set(change["method"])]
     lines = [Line2D([], [], color=COLOURS[m], marker="o", lw=4, ms=9, label=m) for m in shown]
     if change["collapsed"].any():

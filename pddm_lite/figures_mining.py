@@ -21,7 +21,17 @@ from . import toy
 from .data import ImageSet
 from .evaluation.mined import PAIRS
 from .evaluation.oracle import RULERS
-from .figures import COLOURS, NEGATIVE, POSITIVE, _figure, _grid, _legend, _nothing, style
+from .figures import (
+    COLOURS,
+    NEGATIVE,
+    POSITIVE,
+    _figure,
+    _grid,
+    _legend,
+    _nothing,
+    beside,
+    style,
+)
 from .methods import METHODS
 
 CHAIN = "kijl"  # a quadruplet as a chain: each image beside the ones it is paired with
@@ -224,7 +234,7 @@ def oracle(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.D
                 ax.set_xlabel("genuinely hard\n(% of picks)")
             else:
                 ax.set_xlabel(" ")
-        row[0].set_ylabel(titles[d])
+        row[0].set_ylabel(beside(titles[d]))
     mark = dict(color="#333333", marker="o", lw=0)
     lines = [Line2D([], [], **mark, label="a seed, each on its own features")]
     if len(sets) > 1:

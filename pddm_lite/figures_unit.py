@@ -12,7 +12,17 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
 
 from . import position
-from .figures import COLOURS, NEGATIVE, POSITIVE, _figure, _grid, _legend, _nothing, style
+from .figures import (
+    COLOURS,
+    NEGATIVE,
+    POSITIVE,
+    _figure,
+    _grid,
+    _legend,
+    _nothing,
+    beside,
+    style,
+)
 from .pddm import PDDM, Euclidean, Similarity
 from .position import Trained
 from .tables import spread
@@ -168,7 +178,7 @@ def trained_position(units: Units, titles: Mapping[str, str]) -> tuple[Figure, p
         frames += [_slides(row[0], own, name), _to_one_place(row[1], own[name], values)]
         frames += [_to_every_class(row[2], own[name], values)]
         frames[-3:] = [x.assign(data=d, seed=seed) for x in frames[-3:]]
-        row[0].set_ylabel(f"{titles[d]}\n{row[0].get_ylabel()}")
+        row[0].set_ylabel(f"{beside(titles[d])}\n{row[0].get_ylabel()}")
         if d == data[0]:
             row[0].set_title("one pair, moved")
             row[1].set_title("all pairs to one place")
