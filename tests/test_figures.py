@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pddm_lite import claims, experiments, figures
+from pddm_lite import claims, experiments, figures, figures_recipe
 from pddm_lite.data import ImageSet
 from pddm_lite.methods import METHODS
 from pddm_lite.study import Study
@@ -97,8 +97,8 @@ FIGURES = {
     "convergence": lambda r: figures.convergence(r, TITLES),
     "recall": lambda r: figures.recall(r, TITLES),
     "verdict": lambda r: figures.verdict(claims.verdicts(r, list(TITLES)), TITLES),
-    "recipe": lambda r: figures.recipe(claims.recipe_effects(variant_runs(r)), TITLES),
-    "ablations": lambda r: figures.ablations(ablated(r), TITLES),
+    "recipe": lambda r: figures_recipe.recipe(claims.recipe_effects(variant_runs(r)), TITLES),
+    "ablations": lambda r: figures_recipe.ablations(ablated(r), TITLES),
     "samples": lambda r: figures.samples(pictures()),
 }
 
@@ -187,7 +187,7 @@ def test_convergence_marks_the_level_of_claim_c4():
 
 
 def test_changes_of_the_recipe_are_crossed_where_they_collapse():
-    fig, frame = figures.recipe(claims.recipe_effects(variant_runs(runs())), TITLES)
+    fig, frame = figures_recipe.recipe(claims.recipe_effects(variant_runs(runs())), TITLES)
     assert len(fig.axes) == 4  # changes and minings, for two data sets
     words = [t.get_text() for ax in fig.axes for t in ax.texts]
     assert words.count("2 of 3 collapsed") == 2
@@ -211,14 +211,14 @@ def test_changes_of_the_recipe_are_crossed_where_they_collapse():
 def test_the_recipe_figure_of_a_part(keep, panels, title):
     some = variant_runs(runs(data=("folder:own",)))
     some = {k: run for k, run in some.items() if keep(k[1], k[2])}
-    fig, _ = figures.recipe(claims.recipe_effects(some), TITLES)
+    fig, _ = figures_recipe.recipe(claims.recipe_effects(some), TITLES)
     fig.draw_without_rendering()
     assert len(fig.axes) == panels
     assert fig.axes[0].get_title(loc="left") == title
 
 
 def test_ablations_show_the_paper_the_collapsed_and_both_rankings():
-    fig, frame = figures.ablations(ablated(runs()), TITLES)
+    fig, frame = figures_recipe.ablations(ablated(runs()), TITLES)
     changes, d_panel, m_panel = fig.axes[:3]  # of the first data set
     labels = [x.get_text() for x in changes.get_yticklabels()]
     assert labels[:2] == ["embedding loss", "without Eₑ"] and labels[-1] == "LMDM mining"
@@ -243,7 +243,7 @@ def test_ablations_show_the_paper_the_collapsed_and_both_rankings():
 @pytest.mark.parametrize("only, panels", [("", 1), ("m = 32", 2), ("without E_e", 1)])
 def test_ablations_of_a_part(only, panels):
     some = {k: r for k, r in ablated(runs(data=("folder:own",))).items() if k[1] in ("", only)}
-    fig, _ = figures.ablations(some, TITLES)
+    fig, _ = figures_recipe.ablations(some, TITLES)
     check_labels(fig)
     assert len(fig.axes) == panels
 
