@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from . import paper
+from . import cost, paper
 from .experiments import CHANGES, SIZES
 from .methods import METHODS
 from .training import Run
@@ -311,18 +311,58 @@ CHANGE_DECIDERS: dict[str, list[Callable[[VariantRuns, str], Verdict | None]]] =
 }
 
 
+# ------------------------------------------------------------- a claim that hangs on no data set
+
+ORDER = "order of the cost in m"  # unit: 1 where it is as claimed, 0 where it is the other's
+FASTER = "CPU time of LiftedStruct over PDDM's"
+
+
+def c5(costs: pd.DataFrame) -> list[Verdict]:
+    """C5 on `cost.measured`: both orders, of pairs counted and of seconds; and which is lower.
+
+    With p the exponent of `cost.exponent`, linear is p = 1 and quadratic 2. PDDM's order is judged
+    by 2 - p and LiftedStruct's by p - 1: above one half, it is nearer to what the paper says.
+    """
+    p = cost.exponents(costs).set_index("way")
+    where = f"{costs.attrs.get('cpu', 'CPU')}, one thread"
+    found = []
+    for of, note in (("pairs", "counted, so exact"), ("seconds", where)):
+        linear, square = p.loc[[cost.PDDM], of], p.loc[[cost.LIFTED], of]
+        for name, sign, own, values in (
+            ("PDDM", "2 - p", linear, 2 - linear),
+            ("LiftedStruct", "p - 1", square, square - 1),
+        ):
+            decided, part = _decided(values, 0.5), f"{name}'s {of}"
+            what = f"{ORDER}: {sign} of {name}'s {of}"
+            said = f"p = {own.mean():.2f}; {note}"
+            found.append(Verdict("C5", cost.DATA, what, *decided, said, len(values), part))
+    at = costs[costs["m"] == 64].set_index(["seed", "way"])["seconds"].unstack()
+    ratios = np.log2(at[cost.LIFTED] / at[cost.PDDM])  # judged on the log scale, as C4's
+    mean, low, high, verdict = decide(ratios, 0.0)
+    what = f"{FASTER}: LiftedStruct / PDDM with one quadruplet, m = 64"
+    bounds = (2.0**v for v in (mean, low, high))
+    part = "PDDM's lower at m = 64"
+    found.append(Verdict("C5", cost.DATA, what, *bounds, 1.0, verdict, where, len(ratios), part))
+    return found
+
+
 def verdicts(
-    runs: Runs, data: Sequence[str], variant_runs: VariantRuns | None = None
+    runs: Runs,
+    data: Sequence[str],
+    variant_runs: VariantRuns | None = None,
+    costs: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """A row a claim and data set: the fields of Verdict, and the claim in words.
 
-    Claims on changes of the method (C11 to C13) have a row where `variant_runs` has those changes.
+    Claims on changes of the method (C11 to C13) have a row where `variant_runs` has those changes,
+    C5 has its rows, of cost.DATA in place of a data set, where `costs` (cost.measured) is given.
     """
     rows = []
     for name in data:
         rows += [f(runs, name) for fs in DECIDERS.values() for f in fs]
         asked = [f(variant_runs or {}, name) for fs in CHANGE_DECIDERS.values() for f in fs]
         rows += [verdict for verdict in asked if verdict]
+    rows += c5(costs) if costs is not None else []
     table = pd.DataFrame(rows, columns=[f.name for f in dataclasses.fields(Verdict)])
     part = table.pop("part")
     text = table["claim"].map(paper.CLAIMS)

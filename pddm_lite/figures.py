@@ -287,6 +287,8 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
         "overlap": "difference of overlaps",
         claims.POINTS: "Recall@1 (points)",
         claims.OVERFITTING: "difference of overfitting (train − test AUC of the score)",
+        claims.ORDER: "order of the cost in m (1: as claimed, 0: the other order)",
+        claims.FASTER: claims.FASTER,
     }
     unit = parts[0].map(names).fillna("steps of Euclidean mining per step of PDDM mining")
     order = table.groupby("data").cumcount()  # the same comparison has the same place in each
@@ -296,7 +298,7 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
         len(panels), 1, 1 + 0.27 * sum(heights) + 0.6 * len(panels), height_ratios=heights
     )
     for ax, (u, t) in zip(axes[:, 0], panels.items(), strict=True):
-        left, right = _limits(t, log=u.startswith("steps"))
+        left, right = _limits(t, log=u.startswith(("steps", claims.FASTER)))
         at, y = {}, 0
         for _, same in t.groupby(order):
             what = parts[2][same.index].str.replace(" - ", " − ").tolist()
@@ -308,7 +310,7 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
             ax.text(0.01, y, head, transform=ax.get_yaxis_transform(), va="center", weight="bold")
             for v, rival in zip(same.itertuples(), rest, strict=True):
                 y, colour = y + 1, VERDICTS[v.verdict]
-                at[y] = titles[v.data] + rival
+                at[y] = titles.get(v.data, v.data) + rival
                 ax.plot(
                     np.clip([v.low, v.high], left, right), [y, y], color=colour, lw=4, alpha=0.5
                 )
@@ -318,7 +320,7 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
                 ax.text(1.01, y, v.verdict, **beside)
             y += 1
         ax.set_yticks(list(at), at.values())
-        if u.startswith("steps"):
+        if u.startswith(("steps", claims.FASTER)):
             ax.set_xscale("log", base=2)
             ax.xaxis.set_major_formatter("{x:g}")
         ax.set(xlim=(left, right), ylim=(y - 0.4, -0.6), xlabel=u, ylabel="data")

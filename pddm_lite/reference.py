@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import tables
+from . import cost, tables
 from .claims import count
 from .errors import UserError
 from .pipeline import cli, report
@@ -107,7 +107,15 @@ def studies() -> list[tuple[Path, dict]]:
 
 def results() -> str:
     """The README's part: all verdicts in one table, then each reference study's tables."""
-    parts = ["Verdicts, with effect and 95 % interval over paired seeds:\n", markdown(_verdicts())]
+    by_data = _verdicts()
+    parts = ["Verdicts, with effect and 95 % interval over paired seeds:\n"]
+    if cost.DATA in by_data:  # a claim on no data set has no place in a table of a column each
+        apart = by_data.pop(cost.DATA)
+        claim = by_data.columns[0]
+        alone = pd.DataFrame({claim: by_data[claim], f"on {cost.DATA}": apart})[apart != ""]
+        parts += [markdown(by_data[apart == ""]), f"And on {cost.DATA}:\n", markdown(alone)]
+    else:
+        parts.append(markdown(by_data))
     for folder, made in studies():
         parts.append(
             f"#### {made['title']}: {folder.name}\n\n{made['protocol']}.\n\n`{made['command']}`\n"
@@ -127,7 +135,7 @@ def _verdicts() -> pd.DataFrame:
         if not path.exists():
             continue
         frame = pd.read_csv(path, keep_default_na=False, na_values=[""]).fillna({"note": ""})
-        shown = tables.verdict_table(frame, lambda name, made=made: made["titles"][name])
+        shown = tables.verdict_table(frame, made["titles"].get)
         for row in shown.to_dict("records"):
             claim = f"{row['claim']} ({row['claimed']})"
             if row["seeds"] > seeds.get((claim, row["data"]), 0):

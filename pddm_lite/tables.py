@@ -98,15 +98,16 @@ def with_interval(effect: float, low: float, high: float, digits: int, sign: str
     return f"{effect:{sign}.{digits}f}{bounds}"
 
 
-def verdict_table(verdicts: pd.DataFrame, title: Callable[[str], str] = str) -> pd.DataFrame:
+def verdict_table(verdicts: pd.DataFrame, title: Callable[[str], str | None] = str) -> pd.DataFrame:
     """Claims as a reader wants them: claim, data set, effect with interval, threshold, verdict."""
     t = verdicts
-    digits = [1 if "points" in m else (2 if "steps" in m else 3) for m in t["measure"]]
+    kinds = {"points": 1, "steps": 2, claims.ORDER: 2, claims.FASTER: 2}
+    digits = [next((n for k, n in kinds.items() if k in m), 3) for m in t["measure"]]
     effect = [with_interval(*x) for x in zip(t["effect"], t["low"], t["high"], digits, strict=True)]
     return pd.DataFrame(
         {
             "claim": t["claim"] + ": " + t["text"],
-            "data": t["data"].map(title),
+            "data": [title(name) or name for name in t["data"]],  # C5 is on no data set
             "verdict": t["verdict"],
             "effect [95 % interval]": effect,
             "claimed": [f"> {x:g}" for x in t["threshold"]],

@@ -1,0 +1,193 @@
+"""What a batch costs against its size m (claim C5): pairs counted, CPU time measured.
+
+    pairs, P = m (K - 1) / 2 of them positive, K images a class:
+    one hard quadruplet        P + 2 (m - K)    linear in m: every positive, the negatives of i, j
+    every positive pair        m (m - 1) / 2    quadratic: then all images need their negatives
+    LiftedStruct, Fisher       m (m - 1) / 2    quadratic: the dense matrix of Song et al. 2016
+
+A measurement belongs to a machine and not to a data set: it is kept in results/cost/, a folder a
+machine and version of the code, and measured again where either is new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.optimize import minimize_scalar, nnls
+
+from .experiments import Experiment, make
+from .methods import build_similarity, objective
+from .pddm import r
+from .progress import progress
+from .store import Store, environment, source_hash
+
+IMAGES = 4  # K, images a class, as in the paper; d is the paper's 128
+DATA = "random features"  # what stands in a verdict's place for a data set
+
+
+def _one(m: int, K: int = IMAGES) -> int:
+    """Pairs scored for one hard quadruplet: all positive ones, and the negatives of i and of j."""
+    return m * (K - 1) // 2 + 2 * (m - K)
+
+
+def _all(m: int, K: int = IMAGES) -> int:
+    """All unordered pairs of the batch."""
+    return m * (m - 1) // 2
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to turn a batch into a loss."""
+
+    experiment: Experiment
+    pairs: Callable[[int], int]  # m -> pairs whose similarity or distance is computed
+    most: int  # largest m that is measured: a step stays below about a fifth of a second
+
+
+def _way(method: str, pairs: Callable, most: int, recipe: str = "letter", **changes) -> Way:
+    return Way(make(recipe, data=DATA, method=method, **changes), pairs, most)
+
+
+PDDM, LIFTED = "PDDM, one quadruplet", "LiftedStruct"
+EVERY, FISHER = "PDDM, every positive pair", "PDDM, Fisher criterion"
+EUCLIDEAN = "Euclidean, one quadruplet"
+WAYS = {
+    PDDM: _way("PDDM+Quadruplet", _one, 1024),  # as in the paper
+    EVERY: _way("PDDM+Quadruplet", _all, 256, "default"),  # the kit's recipe
+    FISHER: _way("PDDM+Quadruplet", _all, 128, metric_loss="fisher"),  # Sec. 3.1
+    EUCLIDEAN: _way("Euclidean+Quadruplet", _one, 1024),
+    LIFTED: _way("LiftedStruct", _all, 1024),  # in matrix form, see losses.lifted
+}
+# profile -> (sizes m, seeds, repeats of which the median is kept); others as quick
+PLANS = {"smoke": ((16, 32, 64, 128), 2, 2), "quick": ((16, 32, 64, 128, 256, 512, 1024), 5, 3)}
+MEASURED_BY = ("cost", "experiments", "methods", "mining", "losses", "pddm")
+COLUMNS = ["way", "m", "seed", "pairs", "seconds"]
+
+
+def step(way: Way, m: int, seed: int) -> Callable[[], None]:
+    """A training step without the network: mine, loss, backward to f and to the unit's weights.
+
+    Features are m random directions in R^d and the unit is untrained: neither changes the cost.
+    """
+    torch.manual_seed(seed)
+    similarity = build_similarity(way.experiment).train()
+    raw = torch.randn(m, way.experiment.dim)
+    labels = torch.arange(m // IMAGES).repeat_interleave(IMAGES)
+
+    def run() -> None:
+        x = raw.clone().requires_grad_()
+        similarity.zero_grad()
+        objective(r(x), labels, similarity, way.experiment).loss.backward()
+
+    return run
+
+
+def measure(sizes: Sequence[int], seeds: int, repeats: int, show: bool = True) -> pd.DataFrame:
+    """COLUMNS: a row a way, m and seed; CPU seconds of one step, the median of the repeats.
+
+    One thread. CPU time and not the clock on the wall: what else the machine does counts little.
+    Ways, sizes and seeds take turns, so that a slow minute meets them all.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    keys = [(w, m, s) for s in range(seeds) for m in sizes for w in WAYS if m <= WAYS[w].most]
+    times: dict[tuple[str, int, int], list[float]] = {key: [] for key in keys}
+    try:
+        for n, key in enumerate(progress(keys * repeats, "cost of a batch", show)):
+            run = step(WAYS[key[0]], *key[1:])
+            if n < len(keys) / seeds:
+                run()  # each size once to warm up
+            began = time.process_time()
+            run()
+            times[key].append(time.process_time() - began)
+    finally:
+        torch.set_num_threads(threads)
+    rows = [(w, m, s, WAYS[w].pairs(m), np.median(t)) for (w, m, s), t in times.items()]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def measured(results: str | Path, profile: str = "quick", show: bool = True) -> pd.DataFrame:
+    """`measure` at a profile's sizes, from results/cost/ where this machine has measured before.
+
+    `attrs["cpu"]` names the processor. A torn or changed measurement is made anew.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    plan, store = PLANS.get(profile, PLANS["quick"]), Store(Path(results) / "cost")
+    made = environment()
+    machine = [made[k] for k in ("cpu", "cores", "platform", "python", "torch")]
+    source = source_hash(*(f"pddm_lite.{m}" for m in MEASURED_BY))
+    key = hashlib.sha256(repr((plan, machine, source)).encode()).hexdigest()[:16]
+    if not store.has(key):
+        with _alone(store.folder):
+            if not store.has(key):  # another process may have measured meanwhile
+                store.save(key, {"cost.csv": measure(*plan, show)}, made)
+    frame = store.csv(key, "cost.csv")
+    frame.attrs["cpu"] = store.json(key, "manifest.json")["cpu"]
+    return frame
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process measures."""
+    try:
+        import fcntl
+
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = open(folder / ".lock", "w")  # noqa: SIM115
+    except (ImportError, OSError):  # Windows has no such lock; Store tells what cannot be written
+        yield
+        return
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def exponent(m: Sequence[float], cost: Sequence[float]) -> float:
+    """p of cost = a + b m^p, a, b >= 0, by least squares of the relative errors; all of m is used.
+
+    a is what a step costs at any size (calling torch, the unit's own weights). Without it p would
+    depend on where one starts to fit. nan where the cost does not grow or sizes are fewer than 4.
+    """
+    m, cost = np.asarray(m, float), np.asarray(cost, float)
+    if len(m) < 4 or cost[m.argmax()] <= cost[m.argmin()]:
+        return float("nan")
+    grown = m / m.max()
+
+    def misfit(p: float) -> float:
+        return nnls(np.stack([1 / cost, grown**p / cost], axis=1), np.ones(len(m)))[1]
+
+    return float(minimize_scalar(misfit, bounds=(0.1, 4), method="bounded").x)
+
+
+def exponents(costs: pd.DataFrame) -> pd.DataFrame:
+    """way, seed, pairs, seconds: the exponent in m of either."""
+    rows = [
+        (way, seed, *(exponent(own["m"], own[c]) for c in ("pairs", "seconds")))
+        for (way, seed), own in costs.groupby(["way", "seed"], sort=False)
+    ]
+    return pd.DataFrame(rows, columns=["way", "seed", "pairs", "seconds"])
+
+
+def level(costs: pd.DataFrame) -> float:
+    """m at which PDDM's and LiftedStruct's mean times are equal, linear in log m; nan if at none.
+
+    The last crossing, so that below it LiftedStruct is the cheaper one.
+    """
+    mean = costs.groupby(["way", "m"])["seconds"].mean().unstack("way")
+    gap = np.log(mean[LIFTED] / mean[PDDM]).dropna()
+    x, y = np.log2(gap.index.to_numpy(float)), gap.to_numpy()
+    turns = np.flatnonzero((y[:-1] < 0) & (y[1:] >= 0))
+    if len(turns) == 0:
+        return float("nan")
+    n = turns[-1]
+    return float(2 ** (x[n] - y[n] * (x[n + 1] - x[n]) / (y[n + 1] - y[n])))

@@ -1,0 +1,76 @@
+"""Figure of claim C5: what a batch costs against its size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from . import cost
+from .figures import COLOURS, _grid, _legend, style
+from .tables_cost import PAPER_M
+
+# way -> (its method's colour, dashes, marker, where its exponent stands in points from its end);
+# dashes tell two ways of one method
+LOOKS = {
+    cost.LIFTED: (COLOURS["LiftedStruct"], "-", "D", (10, 0)),
+    cost.EUCLIDEAN: (COLOURS["Euclidean+Quadruplet"], "-", "o", (10, 0)),
+    cost.FISHER: (COLOURS["PDDM+Quadruplet"], ":", "^", (-28, 13)),
+    cost.EVERY: (COLOURS["PDDM+Quadruplet"], "--", "s", (-10, 13)),
+    cost.PDDM: (COLOURS["PDDM+Quadruplet"], "-", "o", (10, 0)),
+}
+
+
+@style()
+def batch_cost(costs: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Pairs counted and milliseconds of CPU a step against m, both axes logarithmic.
+
+    `costs` is cost.measured. The number at a curve's end is its exponent by cost.exponent, the mean
+    over seeds; a band is the lowest to the highest seed.
+    """
+    frame = costs.assign(ms=1e3 * costs["seconds"])
+    p = cost.exponents(costs).groupby("way").mean(numeric_only=True)
+    fig, axes = _grid(1, 2, 5.8)
+    counted, timed = axes[0]
+    for way, (colour, dashes, marker, place) in LOOKS.items():
+        own = frame[frame["way"] == way].groupby("m")
+        pairs, ms = own["pairs"].first(), own["ms"]
+        # a wide line shows below a narrow one: several ways score the same pairs
+        wide = 3.5 * (way in (cost.LIFTED, cost.EUCLIDEAN))
+        look = dict(color=colour, marker=marker, mfc="white", mew=2)
+        counted.plot(pairs, dashes, lw=2.2 + wide, ms=7 + wide, **look)
+        timed.fill_between(pairs.index, ms.min(), ms.max(), color=colour, alpha=0.2, lw=0)
+        timed.plot(ms.mean(), dashes, ms=7, **look)
+        if np.isfinite(p.loc[way, "seconds"]):
+            words = dict(textcoords="offset points", va="center", color=colour)
+            end = pairs.index[-1], ms.mean().iloc[-1]
+            timed.annotate(f"p = {p.loc[way, 'seconds']:.1f}", end, place, **words)
+    m = np.array(sorted(frame["m"].unique()))
+    bottom = 0.4 * frame["ms"].min()
+    for way, power, name in ((cost.LIFTED, 2, "∝ m²"), (cost.PDDM, 1, "∝ m")):
+        end = frame[(frame["way"] == way) & (frame["m"] == m[-1])]["ms"].mean()
+        timed.plot(m, end * (m / m[-1]) ** power, ":", color="#888888", lw=1.5, zorder=1)
+        at = m[-1] * (1.3 * bottom / end) ** (1 / power)  # where the line comes in from below
+        timed.text(1.12 * at, 1.3 * bottom, name, color="#666666", va="center")
+    timed.set_ylim(bottom, 3 * frame["ms"].max())
+    for ax, label in ((counted, "pairs scored a batch"), (timed, "CPU time of a step (ms)")):
+        ax.set(xscale="log", yscale="log", xlabel=f"batch size m, {cost.IMAGES} images a class")
+        ax.set_ylabel(label)
+        ax.set_xticks(m, [str(x) for x in m])
+        ax.tick_params(axis="x", which="minor", length=0)
+        ax.axvline(PAPER_M, color="#bbbbbb", lw=5, alpha=0.5, zorder=0)
+        ax.grid()
+    timed.set_xlim(0.85 * m[0], 2.2 * m[-1])
+    timed.yaxis.set_major_formatter("{x:g}")
+    shown = [
+        Line2D([], [], color=c, ls=dashes, marker=mark, ms=7, mfc="white", mew=2, label=way)
+        for way, (c, dashes, mark, _) in reversed(LOOKS.items())
+    ]
+    shown += [
+        Patch(color="#333333", alpha=0.22, label="band: lowest to highest seed"),
+        Line2D([], [], color="#bbbbbb", lw=5, alpha=0.5, label=f"the paper's m = {PAPER_M}"),
+    ]
+    _legend(fig, shown, 3)
+    return fig, frame

@@ -1,0 +1,58 @@
+"""The cost of a batch as a table and in words (claim C5), from `cost.measured`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from . import cost
+from .claims import interval
+from .tables import spread, with_interval
+
+PAPER_M = 64  # the paper's batch size
+
+
+def cost_table(costs: pd.DataFrame) -> pd.DataFrame:
+    """A row a way: pairs and milliseconds at the paper's m and at the largest measured, exponents.
+
+    Milliseconds are "mean ± standard deviation" over seeds; the exponent of time has its 95 %
+    interval.
+    """
+    p = cost.exponents(costs)
+    rows = []
+    for way, own in costs.groupby("way", sort=False):
+        row = {"way": way, "recipe": "default" if way == cost.EVERY else "the paper's letter"}
+        for name, m in ((f"m = {PAPER_M}", PAPER_M), ("the largest m", own["m"].max())):
+            here = own[own["m"] == m]
+            if m != PAPER_M:
+                row["largest m"] = m
+            row[f"pairs at {name}"] = f"{here['pairs'].iloc[0]:,}"
+            row[f"ms at {name}"] = spread(1e3 * here["seconds"], 2)
+        exponents = p[p["way"] == way]
+        row["exponent of pairs"] = f"{exponents['pairs'].mean():.2f}"
+        seconds = exponents["seconds"].dropna()
+        row["exponent of CPU time [95 % interval]"] = with_interval(*interval(seconds), 2)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def cost_sentences(costs: pd.DataFrame) -> str:
+    """The same in words: what is scored, what it takes, and where the curves cross."""
+    at = costs[costs["m"] == PAPER_M].groupby("way")[["pairs", "seconds"]].mean()
+    pairs, ms = at["pairs"], 1e3 * at["seconds"]
+    p = cost.exponents(costs).groupby("way")["seconds"].mean()
+    meets = cost.level(costs)
+    below = (
+        f"LiftedStruct is the cheaper below m = {meets:.0f}, PDDM above"
+        if np.isfinite(meets)
+        else "up to the largest m measured they do not cross"
+    )
+    return (
+        f"One quadruplet at m = {PAPER_M}: {pairs[cost.PDDM]:,.0f} of {pairs[cost.LIFTED]:,.0f} "
+        f"pairs are scored; every positive pair: {pairs[cost.EVERY]:,.0f}.\n"
+        f"A step takes PDDM {ms[cost.PDDM]:.1f} ms with one quadruplet and LiftedStruct "
+        f"{ms[cost.LIFTED]:.1f} ms of CPU time at m = {PAPER_M}; {below}.\n"
+        f"The kit's recipe, every positive pair, takes {ms[cost.EVERY]:.1f} ms; its time grows as "
+        f"m to the {p[cost.EVERY]:.1f}, with one quadruplet {p[cost.PDDM]:.1f} (Euclidean mining "
+        f"{p[cost.EUCLIDEAN]:.1f}), LiftedStruct's {p[cost.LIFTED]:.1f}."
+    )
