@@ -333,13 +333,13 @@ def c5(costs: pd.DataFrame) -> list[Verdict]:
             ("LiftedStruct", "p - 1", square, square - 1),
         ):
             decided, part = _decided(values, 0.5), f"{name}'s {of}"
-            what = f"{ORDER}: {sign} of {name}'s {of}"
+            what = f"{ORDER}: {name}'s {of} ({sign})"
             said = f"p = {own.mean():.2f}; {note}"
             found.append(Verdict("C5", cost.DATA, what, *decided, said, len(values), part))
     at = costs[costs["m"] == 64].set_index(["seed", "way"])["seconds"].unstack()
     ratios = np.log2(at[cost.LIFTED] / at[cost.PDDM])  # judged on the log scale, as C4's
     mean, low, high, verdict = decide(ratios, 0.0)
-    what = f"{FASTER}: LiftedStruct / PDDM with one quadruplet, m = 64"
+    what = f"{FASTER}: LiftedStruct / PDDM, one quadruplet, m = 64"
     bounds = (2.0**v for v in (mean, low, high))
     part = "PDDM's lower at m = 64"
     found.append(Verdict("C5", cost.DATA, what, *bounds, 1.0, verdict, where, len(ratios), part))

@@ -17,8 +17,8 @@ from .tables_cost import PAPER_M
 LOOKS = {
     cost.LIFTED: (COLOURS["LiftedStruct"], "-", "D", (10, 0)),
     cost.EUCLIDEAN: (COLOURS["Euclidean+Quadruplet"], "-", "o", (10, 0)),
-    cost.FISHER: (COLOURS["PDDM+Quadruplet"], ":", "^", (-28, 13)),
-    cost.EVERY: (COLOURS["PDDM+Quadruplet"], "--", "s", (-10, 13)),
+    cost.FISHER: (COLOURS["PDDM+Quadruplet"], ":", "^", (-62, 4)),
+    cost.EVERY: (COLOURS["PDDM+Quadruplet"], "--", "s", (-2, 13)),
     cost.PDDM: (COLOURS["PDDM+Quadruplet"], "-", "o", (10, 0)),
 }
 

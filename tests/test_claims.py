@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pddm_lite import claims, experiments, paper
+from pddm_lite import claims, cost, experiments, paper
 from pddm_lite.claims import EUCLIDEAN, NOT_ENOUGH, NOT_REPRODUCED, PDDM, REPRODUCED
 from pddm_lite.methods import METHODS
 
@@ -458,3 +458,73 @@ def test_what_is_ablated_is_known_to_the_experiments():
     assert {*experiments.ABLATIONS, *experiments.SIZES} <= set(names)
     assert set(claims.MINERS.values()) <= set(METHODS)
     assert {change for change, _ in paper.COSTS} <= set(experiments.ABLATIONS)
+
+
+# --------------------------------------------------------------------------- the cost of a batch
+
+
+def costs(pddm=1.0, lifted=2.0, ms=(4.0, 1.0), seeds=3, wobble=0.01):
+    """cost.measured with seconds of fixed cost and a power of m, a little other a seed."""
+    sizes, rows = (16, 64, 256, 1024), []
+    for way, p, fixed in ((cost.PDDM, pddm, ms[0]), (cost.LIFTED, lifted, ms[1])):
+        for s in range(seeds):
+            power = p + wobble * (s - (seeds - 1) / 2)
+            for m in sizes:
+                seconds = 1e-3 * (fixed + 1e-4 * m**power)
+                rows.append((way, m, s, cost.WAYS[way].pairs(m), seconds))
+    frame = pd.DataFrame(rows, columns=cost.COLUMNS)
+    frame.attrs["cpu"] = "a processor"
+    return frame
+
+
+def c5(**kw):
+    return {v.part: v for v in claims.c5(costs(**kw))}
+
+
+def test_c5_sees_orders_as_planted():
+    found = c5()
+    time, square = found["PDDM's seconds"], found["LiftedStruct's seconds"]
+    assert (time.effect, square.effect) == (pytest.approx(1, abs=0.01),) * 2
+    assert time.low < time.effect < time.high and "p = 1.00; a processor" in time.note
+    for part in (
+        "PDDM's seconds",
+        "LiftedStruct's seconds",
+        "PDDM's pairs",
+        "LiftedStruct's pairs",
+    ):
+        assert found[part].verdict == REPRODUCED and found[part].threshold == 0.5
+    exact = found["PDDM's pairs"]
+    assert exact.low == pytest.approx(exact.effect) == pytest.approx(exact.high)
+    assert {v.data for v in found.values()} == {cost.DATA} and {
+        v.seeds for v in found.values()
+    } == {3}
+
+
+@pytest.mark.parametrize(
+    "kw, part, verdict",
+    [
+        (dict(pddm=2.0), "PDDM's seconds", NOT_REPRODUCED),
+        (dict(pddm=1.5, wobble=0.1), "PDDM's seconds", NOT_ENOUGH),
+        (dict(lifted=1.0), "LiftedStruct's seconds", NOT_REPRODUCED),
+        (dict(seeds=2), "PDDM's seconds", NOT_ENOUGH),
+        (dict(seeds=2), "PDDM's pairs", NOT_ENOUGH),
+        (dict(ms=(4.0, 1.0)), "PDDM's lower at m = 64", NOT_REPRODUCED),
+        (dict(ms=(1.0, 4.0)), "PDDM's lower at m = 64", REPRODUCED),
+    ],
+)
+def test_c5_sees_what_is_otherwise(kw, part, verdict):
+    assert c5(**kw)[part].verdict == verdict
+
+
+def test_c5_compares_the_times_at_the_papers_batch_size():
+    v = c5(pddm=1.0, lifted=2.0, ms=(4.0, 1.0), wobble=0.0)["PDDM's lower at m = 64"]
+    assert v.effect == pytest.approx((1 + 1e-4 * 64**2) / (4 + 1e-4 * 64)) and v.threshold == 1
+
+
+def test_c5_has_its_rows_once_however_many_data_sets_and_only_if_measured():
+    without = claims.verdicts({}, ["d", "e"])
+    table = claims.verdicts({}, ["d", "e"], None, costs())
+    assert "C5" not in set(without["claim"]) and len(table) == len(without) + 5
+    rows = table[table["claim"] == "C5"]
+    assert set(rows["data"]) == {cost.DATA} and rows["text"].is_unique
+    assert rows["text"].str.startswith(paper.CLAIMS["C5"]).all()

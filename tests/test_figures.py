@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pddm_lite import claims, experiments, figures, figures_recipe
+from pddm_lite import claims, cost, experiments, figures, figures_recipe
 from pddm_lite.data import ImageSet
 from pddm_lite.methods import METHODS
 from pddm_lite.study import Study
@@ -156,6 +156,23 @@ def test_every_method_has_a_colour_of_its_own():
         seen = 255 * seen.clip(0, 1) ** (1 / 2.2)
         apart = np.linalg.norm(seen[:, None] - seen[None], axis=-1)
         assert apart[np.triu_indices(len(rgb), 1)].min() > 20
+
+
+def test_a_claim_on_no_data_set_has_panels_of_its_own():
+    rows = [
+        (way, m, s, cost.WAYS[way].pairs(m), 1e-3 + 1e-6 * m**p)
+        for way, p in ((cost.PDDM, 1), (cost.LIFTED, 2))
+        for m in (16, 64, 256, 1024)
+        for s in range(3)
+    ]
+    costs = pd.DataFrame(rows, columns=cost.COLUMNS)
+    table = claims.verdicts(runs(), list(TITLES), None, costs)
+    fig, _ = figures.verdict(table, TITLES)
+    check_labels(fig)
+    order, ratio = fig.axes[-2:]
+    assert [x.get_text() for x in order.get_yticklabels()] == [cost.DATA] * 4
+    assert ratio.get_xscale() == "log" and ratio.get_xlabel() == claims.FASTER
+    assert sum(t.get_text().startswith("C5") for ax in fig.axes for t in ax.texts) == 5
 
 
 def test_verdicts_have_colours():

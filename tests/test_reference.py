@@ -6,7 +6,7 @@ import re
 import pandas as pd
 import pytest
 
-from pddm_lite import reference
+from pddm_lite import claims, cost, reference
 from pddm_lite.errors import UserError
 
 STUDIES = reference.studies()
@@ -86,3 +86,22 @@ def test_the_check_option_tells_stale_from_fresh(tmp_path, monkeypatch):
     assert reference.main(["readme", "--check"]) == 0
     text = (tmp_path / "README.md").read_text()
     assert "| Triplet | 12.3 |" in text and text.startswith("head\n") and text.endswith("tail\n")
+
+
+def test_a_claim_on_no_data_set_has_a_table_of_its_own(tmp_path, monkeypatch):
+    made = {"title": "made up", "protocol": "one line", "command": "python run_all.py",
+            "titles": {"x": "made up"}}  # fmt: skip
+    columns = "claim,text,data,measure,effect,low,high,threshold,verdict,note,seeds\n"
+    rows = {"x": f"C9,a beats b,x,{claims.OVERFITTING}: a - b,2,1,3,0,reproduced,note,5\n"}
+    rows["both"] = rows["x"] + f"C5,linear,{cost.DATA},order: p,0.9,0.8,1,0.5,reproduced,note,4\n"
+    monkeypatch.setattr(reference, "REFERENCE", tmp_path)
+    for name, text in rows.items():
+        (tmp_path / name / "tables").mkdir(parents=True)
+        (tmp_path / name / "provenance.json").write_text(json.dumps(made))
+        (tmp_path / name / "tables" / "verdicts.csv").write_text(columns + text)
+    text = reference.results()
+    assert (
+        "| claim (claimed effect) | made up |\n| --- | --- |\n| C9: a beats b (> 0) | **rep" in text
+    )
+    assert "| on random features |\n| --- | --- |\n| C5: linear (> 0.5) | **reproduced**, " in text
+    assert "4 seeds" in text and text.count("C5") == text.count("C9") == 1

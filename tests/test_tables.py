@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from pddm_lite import claims, experiments, tables
+from pddm_lite import claims, cost, experiments, tables
 from pddm_lite.claims import EUCLIDEAN, PDDM
 from pddm_lite.study import COMPARED, Study
 
@@ -106,6 +106,27 @@ def test_verdict_table_says_effect_interval_and_what_was_claimed():
     assert c10["verdict"] == claims.NOT_ENOUGH and c10["seeds"] == 0
     first, second = table["claim"][table["claim"].str.startswith("C1: ")]
     assert first.endswith(", each on features of its own") and second.endswith("own features")
+
+
+def test_a_claim_on_no_data_set_keeps_its_own_name():
+    sizes = (16, 64, 256, 1024)
+    costs = pd.DataFrame(
+        [
+            (way, m, s, cost.WAYS[way].pairs(m), 1e-3 + 1e-6 * m**p)
+            for way, p in ((cost.PDDM, 1), (cost.LIFTED, 2))
+            for m in sizes
+            for s in range(3)
+        ],
+        columns=cost.COLUMNS,
+    )
+    table = claims.verdicts(runs(), [BIRDS], None, costs)
+    shown = tables.verdict_table(table, TITLES.get)
+    assert set(shown["data"]) == {"birds", cost.DATA}
+    own = shown[shown["data"] == cost.DATA]
+    assert own["effect [95 % interval]"].iloc[3] == "1.00 [1.00, 1.00]"
+    assert "C5 on random features: REPRODUCED. order of the cost in m: " in tables.sentences(
+        table, TITLES
+    )
 
 
 @pytest.mark.parametrize(
