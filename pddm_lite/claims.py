@@ -336,12 +336,12 @@ def c5(costs: pd.DataFrame) -> list[Verdict]:
             what = f"{ORDER}: {name}'s {of} ({sign})"
             said = f"p = {own.mean():.2f}; {note}"
             found.append(Verdict("C5", cost.DATA, what, *decided, said, len(values), part))
-    at = costs[costs["m"] == 64].set_index(["seed", "way"])["seconds"].unstack()
+    at = costs[costs["m"] == cost.PAPER_M].set_index(["seed", "way"])["seconds"].unstack()
     ratios = np.log2(at[cost.LIFTED] / at[cost.PDDM])  # judged on the log scale, as C4's
     mean, low, high, verdict = decide(ratios, 0.0)
-    what = f"{FASTER}: LiftedStruct / PDDM, one quadruplet, m = 64"
+    what = f"{FASTER}: LiftedStruct / PDDM, one quadruplet, m = {cost.PAPER_M}"
     bounds = (2.0**v for v in (mean, low, high))
-    part = "PDDM's lower at m = 64"
+    part = f"PDDM's lower at m = {cost.PAPER_M}"
     found.append(Verdict("C5", cost.DATA, what, *bounds, 1.0, verdict, where, len(ratios), part))
     return found
 

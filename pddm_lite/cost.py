@@ -29,7 +29,7 @@ from .pddm import r
 from .progress import progress
 from .store import Store, environment, source_hash
 
-IMAGES = 4  # K, images a class, as in the paper; d is the paper's 128
+IMAGES, PAPER_M = 4, 64  # the paper's K, images a class, and m; d is its 128, too
 DATA = "random features"  # what stands in a verdict's place for a data set
 
 

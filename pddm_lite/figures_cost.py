@@ -9,15 +9,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from . import cost
+from .cost import PAPER_M
 from .figures import COLOURS, _grid, _legend, style
-from .tables_cost import PAPER_M
 
 # way -> (its method's colour, dashes, marker, where its exponent stands in points from its end);
 # dashes tell two ways of one method
 LOOKS = {
     cost.LIFTED: (COLOURS["LiftedStruct"], "-", "D", (10, 0)),
     cost.EUCLIDEAN: (COLOURS["Euclidean+Quadruplet"], "-", "o", (10, 0)),
-    cost.FISHER: (COLOURS["PDDM+Quadruplet"], ":", "^", (-62, 4)),
+    cost.FISHER: (COLOURS["PDDM+Quadruplet"], ":", "^", (-28, 13)),
     cost.EVERY: (COLOURS["PDDM+Quadruplet"], "--", "s", (-2, 13)),
     cost.PDDM: (COLOURS["PDDM+Quadruplet"], "-", "o", (10, 0)),
 }
@@ -64,6 +64,8 @@ def batch_cost(costs: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         ax.grid()
     timed.set_xlim(0.85 * m[0], 2.2 * m[-1])
     timed.yaxis.set_major_formatter("{x:g}")
+    model = dict(transform=timed.transAxes, ha="right", va="bottom")
+    timed.text(0.99, 0.03, "fitted: time = a + b mᵖ", **model)
     shown = [
         Line2D([], [], color=c, ls=dashes, marker=mark, ms=7, mfc="white", mew=2, label=way)
         for way, (c, dashes, mark, _) in reversed(LOOKS.items())

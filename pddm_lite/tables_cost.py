@@ -7,9 +7,8 @@ import pandas as pd
 
 from . import cost
 from .claims import interval
+from .cost import PAPER_M
 from .tables import spread, with_interval
-
-PAPER_M = 64  # the paper's batch size
 
 
 def cost_table(costs: pd.DataFrame) -> pd.DataFrame:
