@@ -100,7 +100,8 @@ def places(
     planes: data -> evaluation.neighbours.plane. It shows no picture.
     """
     if not found:
-        return _nothing("PDDM score was not run"), pd.DataFrame()
+        columns = ["image", "class", "x", "y", "data", "role"]
+        return _nothing("PDDM score was not run"), pd.DataFrame(columns=columns)
     fig, axes = _grid(1, len(found), 6.2 if len(found) > 1 else 6.8)
     frames = []
     for ax, (d, own) in zip(axes[0], found.items(), strict=True):
