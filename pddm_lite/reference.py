@@ -8,7 +8,9 @@ Pictures of real data sets are never copied: they are not ours to give away.
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -26,8 +28,8 @@ from .study import EMBEDDED, Study
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
-# what shows pictures of the data
-PHOTOGRAPHS = ("00_start_here", "00_samples", "30_hard_mining", "30_quadruplets")
+# figures that show pictures of the data have names that begin so
+PHOTOGRAPHS = ("00_samples", "30_quadruplets", "60_neighbours")
 
 
 def raw_values(runs: dict) -> pd.DataFrame:
@@ -50,6 +52,8 @@ def raw_values(runs: dict) -> pd.DataFrame:
 def add(study: Study, command: str) -> Path:
     """Copy tables, figures, executed notebooks and the report of a finished study.
 
+    Of real data sets without the pictures: not as figures, and not in notebooks or the report.
+
     Raises:
         UserError: the study has no report yet.
     """
@@ -57,7 +61,6 @@ def add(study: Study, command: str) -> Path:
     if not (source / "report.html").exists():
         raise UserError(f"{source} has no report.html; run run_all.py with the same options first.")
     real = any(d.partition("@")[0] not in EMBEDDED for d in study.data)
-    skip = PHOTOGRAPHS if real else ()
     shutil.rmtree(target, ignore_errors=True)
     for folder, suffixes in (
         ("tables", (".csv", ".md")),
@@ -66,14 +69,23 @@ def add(study: Study, command: str) -> Path:
     ):
         (target / folder).mkdir(parents=True)
         for path in sorted((source / folder).iterdir()):
-            if path.suffix not in suffixes or path.stem in skip:
+            if path.suffix not in suffixes:
+                continue
+            if real and path.suffix == ".png" and path.stem.startswith(PHOTOGRAPHS):
                 continue
             shutil.copyfile(path, target / folder / path.name)
-            if folder == "figures" and path.suffix == ".csv":  # as fine as anyone can see
+            # as fine as anyone can see; the table of a figure with nothing to draw may be empty
+            if folder == "figures" and path.suffix == ".csv" and path.read_text().strip():
                 short = pd.read_csv(path).to_csv(index=False, float_format="%.6g")
                 write_text(target / folder / path.name, short)
+    if real:
+        titles = " and ".join(study.titles().values())
+        instead = f"pictures of {titles} are not ours to publish: run the notebook to see them"
+        own = {path.read_bytes() for path in (target / "figures").glob("*.png")}
+        for path in (target / "notebooks").glob("*.ipynb"):
+            write_text(path, without_pictures(path.read_text(encoding="utf-8"), own, instead))
     if len(list((source / "notebooks").glob("*.ipynb"))) == len(notebooks()):
-        report.write(study, [], target / "report.html", skip)  # of a part, the parts are enough
+        report.write(study, [], target)  # of a part, the parts are enough
     runs = study.runs()
     first = next(iter(runs.values())).manifest
     keys = "python torch numpy platform cpu cores gpu commit changed made".split()
@@ -96,6 +108,23 @@ def add(study: Study, command: str) -> Path:
     text = raw_values(runs).to_csv(index=False, lineterminator="\n")
     write_text(target / "tables" / "raw_values.csv", text)
     return target
+
+
+def without_pictures(notebook: str, kept: set[bytes], instead: str) -> str:
+    """The text of an executed notebook without its pictures, but for PNGs that are among `kept`.
+
+    An output with another picture, of any kind, becomes the words `instead`.
+    """
+    nb = json.loads(notebook)
+    for cell in nb["cells"]:
+        cell.pop("attachments", None)
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            png = base64.b64decode("".join(data.get("image/png", "")))
+            rest = {kind: text for kind, text in data.items() if kind != "image/png" or not png}
+            if (png and png not in kept) or re.search(r"image/|<svg|<img", json.dumps(rest)):
+                output |= {"data": {"text/plain": instead}, "metadata": {}}
+    return json.dumps(nb, indent=1, ensure_ascii=False) + "\n"
 
 
 def studies() -> list[tuple[Path, dict]]:

@@ -1,13 +1,23 @@
 """The committed evidence: README and DIFFERENCES are what it generates; nothing leaks or is big."""
 
+import ast
+import base64
+import importlib
+import inspect
+import io
 import json
 import re
+from types import SimpleNamespace
 
+import nbformat
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from pddm_lite import claims, cost, reference
 from pddm_lite.errors import UserError
+from pddm_lite.pipeline import notebooks
 
 STUDIES = reference.studies()
 
@@ -50,13 +60,162 @@ def test_the_mean_in_a_table_is_the_mean_of_the_raw_values():
                 assert abs(float(row["R@1"].split(" ")[0]) - own.mean()) < 0.05 + 1e-5
 
 
+class FakeRun(SimpleNamespace):
+    """What reference reads of a training.Run; hashable, as that is."""
+
+    __hash__ = object.__hash__
+
+
+def pictures_in(text):
+    """The bytes of every picture embedded in a notebook or a page."""
+    found = re.findall(r'data:image/[^"]*?base64,([^"]+)|"image/\w+": ("[^"]*"|\[[^\]]*\])', text)
+    raw = ["".join(json.loads(quoted)) if quoted else plain for plain, quoted in found]
+    return [base64.b64decode(re.sub(r"\\n|[^A-Za-z0-9+/=]", "", x)) for x in raw]
+
+
 def test_photographs_stay_out_and_the_whole_stays_small():
     for folder, made in STUDIES:
         if "synthetic" not in made["title"]:
-            names = {p.stem for p in folder.rglob("*")}
-            assert not names & set(reference.PHOTOGRAPHS)
+            figures = {p.stem: p.read_bytes() for p in folder.rglob("*.png")}
+            assert not [name for name in figures if name.startswith(reference.PHOTOGRAPHS)]
+            for path in [*folder.rglob("*.ipynb"), *folder.rglob("*.html")]:
+                assert set(pictures_in(path.read_text(encoding="utf-8"))) <= set(figures.values())
     size = sum(p.stat().st_size for p in reference.REFERENCE.rglob("*") if p.is_file())
     assert size < 15e6
+
+
+def picture(seed):
+    buffer = io.BytesIO()
+    rng = np.random.default_rng(seed)
+    Image.fromarray(rng.integers(0, 255, (9, 9, 3), dtype=np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+SHOWN = {  # figure -> its PNG; the last ones show pictures of the data
+    name: picture(seed)
+    for seed, name in enumerate(
+        ("60_retrieval", "60_tsne", "00_samples", "30_quadruplets", "60_neighbours_own")
+    )
+}
+LOOSE = picture(99)  # shown in a notebook and saved as no figure
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    """A study's folder as run_all.py leaves it, with pictures in every place they may be in."""
+    monkeypatch.setattr(reference, "REFERENCE", tmp_path / "reference")
+    monkeypatch.setattr(reference, "notebooks", lambda: ["a"])
+    folder = tmp_path / "own"
+    for name in ("tables", "figures", "notebooks"):
+        (folder / name).mkdir(parents=True)
+    cells = [nbformat.v4.new_markdown_cell("# A title", attachments={
+        "x.png": {"image/png": base64.b64encode(LOOSE).decode()}})]  # fmt: skip
+    for name, png in {**SHOWN, "loose": LOOSE}.items():
+        if name != "loose":
+            (folder / "figures" / f"{name}.png").write_bytes(png)
+            (folder / "figures" / f"{name}.svg").write_text("<svg/>")
+            (folder / "figures" / f"{name}.csv").write_text("query,S\n1,0.1\n")
+            (folder / "figures" / f"{name}.json").write_text("{}")
+        text = base64.b64encode(png).decode() + "\n"  # as IPython writes it
+        kinds = [{"image/png": text, "text/plain": "a figure"}]
+        kinds += [{"text/html": f'<img src="data:image/png;base64,{text}">'}] * (name == "loose")
+        cells += [
+            nbformat.v4.new_code_cell(f"show {name}", outputs=[
+                nbformat.v4.new_output("display_data", data=data)]) for data in kinds
+        ]  # fmt: skip
+    cells.append(nbformat.v4.new_code_cell("print(1)", outputs=[
+        nbformat.v4.new_output("stream", text="generated words")]))  # fmt: skip
+    (folder / "figures" / "60_nothing.csv").write_text("\n")
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "notebooks" / "a.ipynb")
+    (folder / "notebooks" / "a.json").write_text(json.dumps({"seconds": 7}))
+    (folder / "report.html").write_text("")
+    (folder / "summary.json").write_text("{}")
+
+    def study(data):
+        run = FakeRun(id="r", manifest={"seconds": 1}, metrics={
+            "test": {}, "train": {}, "chosen_step": 0, "collapse": ""})  # fmt: skip
+        monkeypatch.setattr(reference.tables, "protocol", lambda study, runs: "a protocol")
+        return SimpleNamespace(
+            folder=folder, data=[data], mode="frozen", settings=(), seeds=(0,), profile="quick",
+            recipe="default", backbone="n", device="cpu",
+            runs=lambda: {(data, "PDDM score", 0): run}, titles=lambda: {data: "My set"},
+        )  # fmt: skip
+
+    return study
+
+
+def copied(target):
+    """(figures by name, pictures in notebook and report, all text) of a reference folder."""
+    figures = {p.stem: p.read_bytes() for p in target.rglob("*.png")}
+    paths = [p for p in target.rglob("*") if p.suffix in (".ipynb", ".html", ".csv", ".json")]
+    text = "".join(p.read_text(encoding="utf-8") for p in paths)
+    return figures, pictures_in(text), re.sub(r"\\n|\s", "", text)
+
+
+def test_no_photograph_of_real_data_enters_the_reference(finished):
+    target = reference.add(finished("cub200_2010"), "python run_all.py")
+    figures, embedded, text = copied(target)
+    safe = {name: SHOWN[name] for name in ("60_retrieval", "60_tsne")}
+    assert figures == safe and set(embedded) == set(safe.values())
+    for name, png in {**SHOWN, "loose": LOOSE}.items():
+        inside = base64.b64encode(png).decode() in text
+        assert inside == (name in safe)
+        assert not any(png in p.read_bytes() for p in target.rglob("*") if p.is_file()) or inside
+    nb = nbformat.read(target / "notebooks" / "a.ipynb", as_version=4)
+    nbformat.validate(nb)
+    said = json.dumps(nb).count("pictures of My set are not ours to publish")
+    assert said == 5 and "generated words" in json.dumps(nb)  # three figures and two loose ones
+    assert (target / "figures" / "60_neighbours_own.csv").exists()
+
+
+def test_of_embedded_data_the_pictures_are_kept(finished):
+    target = reference.add(finished("synthetic_birds"), "python run_all.py")
+    figures, embedded, _ = copied(target)
+    assert figures == SHOWN and set(embedded) == {*SHOWN.values(), LOOSE}
+
+
+def test_the_copied_report_refers_to_figures_that_are_there(finished):
+    target = reference.add(finished("synthetic_birds"), "python run_all.py")
+    page = (target / "report.html").read_text()
+    sources = re.findall(r'<figure[^>]*><img[^>]*src="([^"]+)"', page)
+    assert sources == [f"figures/{name}.png" for name in sorted(SHOWN)]
+    assert all((target / source).exists() for source in sources)
+    assert set(pictures_in(page)) == {LOOSE}  # that alone lies nowhere else
+    assert "figure 60 tsne, above" in page and ", 7 s<" in page
+
+
+def reads_pictures(function, seen):
+    """Whether a function of the figures, or one of its module that it calls, reads an image."""
+    function = inspect.unwrap(function)
+    if function in seen:
+        return False
+    seen.add(function)
+    nodes = list(ast.walk(ast.parse(inspect.getsource(function))))
+    own = [function.__globals__.get(n.id) for n in nodes if isinstance(n, ast.Name)]
+    own = [f for f in own if inspect.isfunction(f) and f.__module__ == function.__module__]
+    reads = any(isinstance(n, ast.Attribute) and n.attr == "read" for n in nodes)
+    return reads or any(reads_pictures(f, seen) for f in own)
+
+
+def test_every_figure_that_shows_pictures_has_a_name_that_says_so():
+    """A new figure that reads images must be among PHOTOGRAPHS, or the next `add` publishes it."""
+    named = set()
+    for path in notebooks.FOLDER.glob("*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type != "code" or "figures.save(" not in cell.source:
+                continue
+            for node in ast.walk(ast.parse(cell.source)):
+                if isinstance(node, ast.Attribute) and ast.unparse(node.value).startswith(
+                    "figures"
+                ):
+                    module = importlib.import_module(f"pddm_lite.{ast.unparse(node.value)}")
+                    if node.attr != "save" and reads_pictures(getattr(module, node.attr), set()):
+                        found = re.findall(r'"(\d\d_\w+)', cell.source)
+                        assert found and all(n.startswith(reference.PHOTOGRAPHS) for n in found)
+                        named |= {
+                            p for p in reference.PHOTOGRAPHS for n in found if n.startswith(p)
+                        }
+    assert named == set(reference.PHOTOGRAPHS)
 
 
 def test_a_text_without_markers_is_refused(tmp_path, monkeypatch):

@@ -27,7 +27,8 @@ SOURCES = tuple(
         "study figures figures_recipe tables claims paper experiments "
         "position figures_unit exercises "
         "figures_mining tables_mining toy evaluation.mined evaluation.oracle exercises_mining "
-        "cost figures_cost tables_cost"
+        "cost figures_cost tables_cost "
+        "figures_retrieval evaluation.neighbours evaluation.tsne"
     ).split()
 )
 

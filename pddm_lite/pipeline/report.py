@@ -7,6 +7,7 @@ import html
 import json
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -50,14 +51,13 @@ TABLES = {  # tables/KIND_DATA.csv -> heading
 }
 
 
-def write(
-    study: Study, failures: list[str], out: Path | None = None, skip: tuple[str, ...] = ()
-) -> tuple[Path, list[str]]:
-    """Write the report (to study.folder/report.html, or `out`), one file without outside address.
+def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[Path, list[str]]:
+    """Write report.html to the study's folder, one file without outside address.
 
-    `skip` leaves out notebooks and figures of these names. Returns the report's path, and the
-    verdicts as lines for the terminal.
+    Of a `copy` of that folder it shows, and goes to, the copy, and its pictures are those that lie
+    beside it in figures/. Returns the report's path, and the verdicts as lines for the terminal.
     """
+    folder = copy or study.folder
     titles = study.titles()
     parts = [f"<h1>PDDM, reproduced on {html.escape(', '.join(titles.values()))}</h1>"]
     parts.append(
@@ -71,7 +71,7 @@ def write(
         parts += [f'<pre class="card">{html.escape(f)}</pre>' for f in failures]
     lines = []
     parts.append("<h2>What was reproduced</h2>")
-    path = study.folder / "tables" / "verdicts.csv"
+    path = folder / "tables" / "verdicts.csv"
     if path.exists():
         verdicts = pd.read_csv(path, keep_default_na=False, na_values=[""])
         verdicts["note"] = verdicts["note"].fillna("")
@@ -91,30 +91,28 @@ def write(
         parts.append("<p>The verdict notebook has not been executed.</p>")
     parts.append("<h2>Tables</h2>")
     for kind, heading in TABLES.items():
-        for path in sorted((study.folder / "tables").glob(f"{kind}_*.csv")):
+        for path in sorted((folder / "tables").glob(f"{kind}_*.csv")):
             name = path.stem.removeprefix(f"{kind}_")
             title = next((t for n, t in titles.items() if n.replace(":", "-") == name), name)
             parts.append(f"<h3>{heading}: {html.escape(title)}</h3>")
             parts.append(_table(pd.read_csv(path, keep_default_na=False), "num"))
     parts.append("<h2>Figures</h2>")
     shown_above = {}  # an image of a notebook that is a figure already is not embedded twice
-    for path in sorted((study.folder / "figures").glob("*.png")):
-        if path.stem in skip:
-            continue
+    for path in sorted((folder / "figures").glob("*.png")):
         image = base64.b64encode(path.read_bytes()).decode()
         name = html.escape(path.stem.replace("_", " "))
         shown_above[image] = name
+        source = f"figures/{quote(path.name)}" if copy else f"data:image/png;base64,{image}"
         parts.append(
             f'<figure id="{name.replace(" ", "-")}"><img alt="{name}" '
-            f'src="data:image/png;base64,{image}">'
+            f'src="{source}">'
             f"<figcaption>{name} (data beside it: figures/{html.escape(path.stem)}.csv)"
             "</figcaption></figure>"
         )
     parts.append("<h2>Notebooks</h2>")
-    for path in sorted((study.folder / "notebooks").glob("*.ipynb")):
-        if path.stem in skip:
-            continue
-        parts.append(_notebook(path, shown_above))
+    for path in sorted((folder / "notebooks").glob("*.ipynb")):
+        manifest = study.folder / "notebooks" / f"{path.stem}.json"
+        parts.append(_notebook(path, manifest, shown_above))
     made = environment(study.device)
     parts.append(
         f'<p class="small">pddm-lite {__version__}, commit {made["commit"] or "unknown"}'
@@ -129,9 +127,8 @@ def write(
         + "\n".join(parts)
         + "</body></html>\n"
     )
-    out = out or study.folder / "report.html"
-    write_text(out, page)
-    return out, lines
+    write_text(folder / "report.html", page)
+    return folder / "report.html", lines
 
 
 def _table(frame: pd.DataFrame, kind: str = "") -> str:
@@ -153,7 +150,7 @@ def _highlighting() -> str:
     return f"{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}"
 
 
-def _notebook(path: Path, shown_above: dict[str, str]) -> str:
+def _notebook(path: Path, manifest: Path, shown_above: dict[str, str]) -> str:
     """An executed notebook as a folded piece of HTML, its code folded once more."""
     import nbformat
     from nbconvert import HTMLExporter
@@ -163,7 +160,7 @@ def _notebook(path: Path, shown_above: dict[str, str]) -> str:
         (c.source.splitlines()[0].lstrip("# ") for c in nb.cells if c.cell_type == "markdown"),
         path.stem,
     )
-    complete = path.with_suffix(".json").exists()
+    complete = manifest.exists()
     exporter = HTMLExporter(template_name="basic")
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     exporter.exclude_anchor_links = True
@@ -175,7 +172,7 @@ def _notebook(path: Path, shown_above: dict[str, str]) -> str:
     note = "" if complete else " (not complete)"
     seconds = ""
     if complete:
-        seconds = f", {json.loads(path.with_suffix('.json').read_text())['seconds']:.0f} s"
+        seconds = f", {json.loads(manifest.read_text())['seconds']:.0f} s"
     return (
         f"<details><summary>{html.escape(path.stem)}: {html.escape(title)}{note}"
         f'<span class="small">{seconds}</span></summary><div class="nb">{body}</div></details>'
