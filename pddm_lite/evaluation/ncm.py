@@ -3,8 +3,8 @@
     mu_c = 1/n_c sum_{y_i = c} f_i          c*(f) = argmin_c ||f - mu_c||
 
 T. Mensink, J. Verbeek, F. Perronnin and G. Csurka, "Distance-based image classification:
-generalizing to new classes at near-zero cost", TPAMI 2013, Eqs. 1 and 2: the paper's [21], and its
-classifier in the transfer half of Table 2 (Sec. 4.2). A new class costs one mean, no retraining.
+generalizing to new classes at near-zero cost", TPAMI 2013: the paper's [21], and its classifier in
+the transfer half of Table 2 (Sec. 4.2). A new class costs one mean, no retraining.
 
 Features are anything that has shape [N, d] and gives rows for a slice or an array of indices: a
 tensor, an array, a file mapped into memory, or data.shards.Shards. They are read tile by tile.
