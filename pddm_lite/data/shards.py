@@ -160,8 +160,8 @@ class Shards:
         missing = _unfinished(self.folder, self.manifest)
         if missing:
             raise UserError(
-                f"{self.folder}: {len(missing)} of {_shards(self.manifest)} shards of features are not "
-                f"made yet, the first is {missing[0]:05d}; run the extraction again, it goes on."
+                f"{self.folder}: {len(missing)} of {_shards(self.manifest)} shards of features are "
+                f"not made yet, from {missing[0]:05d} on; run the extraction again, it goes on."
             )
         self._whole: set[int] = set()
 

@@ -152,7 +152,7 @@ def curves(
         raise UserError(f"transfer: {max(sizes)} new classes asked for; there are {len(new)}.")
     if max(ks) > min(sizes):
         raise UserError(
-            f"transfer: top-{max(ks)} of {min(sizes)} classes is not defined; use 1..{min(sizes)}."
+            f"transfer: top-{max(ks)} is not defined for {min(sizes)} classes; use 1..{min(sizes)}."
         )
     classifiers = dict(classifiers)
     if metric is not None:
