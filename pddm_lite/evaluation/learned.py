@@ -85,7 +85,10 @@ def learn_metric(
         W = nn.Parameter(first.clone())
         adam = torch.optim.Adam([W], lr=rate * float(first.square().mean().sqrt()))
         for step, rows in enumerate(islice(_minibatches(len(fit), batch, rng), steps), 1):
-            x, target = tile(features, fit[rows], mu), torch.from_numpy(y_fit[rows]).to(mu.device)
+            x, target = (
+                tile(features, fit[rows], device),
+                torch.from_numpy(y_fit[rows]).to(mu.device),
+            )
             loss = _loss(W, x, target, mu, stretch)
             adam.zero_grad()
             loss.backward()
@@ -105,7 +108,7 @@ def _loss(W: Tensor, x: Tensor, y: Tensor, mu: Tensor, stretch: Tensor) -> Tenso
 
 def _first(x: Rows, y: np.ndarray, mu: Tensor, stretch: Tensor, r: int) -> Tensor:
     """Principal directions [r, d] (the identity if r = d) times the power of 2 of least loss."""
-    x, y = tile(x, slice(None), mu), torch.from_numpy(y).to(mu.device)
+    x, y = tile(x, slice(None), mu.device), torch.from_numpy(y).to(mu.device)
     W = torch.eye(x.shape[1], device=mu.device)
     if r < x.shape[1]:
         centred = (x - x.mean(0)).double()
@@ -179,7 +182,7 @@ def linear_classifier(
     rng, y = np.random.default_rng([seed, 13]), torch.as_tensor(labels).long().to(device)
     total, squares = torch.zeros(d, dtype=torch.float64), 0.0
     for a in range(0, n, CHUNK):
-        x = tile(features, slice(a, min(a + CHUNK, n)), dtype=torch.float64).cpu()
+        x = tile(features, slice(a, min(a + CHUNK, n)), "cpu", torch.float64)
         total += x.sum(0)
         squares += float(x.square().sum())
     centre = (total / n).to(device, torch.float32)
@@ -192,7 +195,7 @@ def linear_classifier(
     adam = torch.optim.Adam([W, b], lr=rate)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
     for rows in islice(_minibatches(n, batch, rng), steps):
-        x = (tile(features, rows, W) - centre) / scale
+        x = (tile(features, rows, device) - centre) / scale
         loss = cross_entropy(x @ W.T + b, y[torch.from_numpy(rows).to(y.device)])
         loss = loss + W.square().sum() / (2 * C * n)
         adam.zero_grad()

@@ -45,15 +45,15 @@ class Rows:
         return f.to(self.metric.device) @ self.metric.T
 
 
-def tile(x, rows, like: Tensor | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Rows of features x as a tensor [n, d] of `dtype`, on the device of `like` if that is given.
+def tile(x, rows, device=None, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Rows of features x as a tensor [n, d] of `dtype`, on `device` (where they lie if None).
 
     Raises:
         UserError: features that are not finite.
     """
     f = x[rows]
     f = f if isinstance(f, Tensor) else torch.from_numpy(np.array(f))
-    f = f.detach().to(device=None if like is None else like.device, dtype=dtype)
+    f = f.detach().to(device, dtype)
     if not torch.isfinite(_squares(f)).all():
         raise UserError("transfer: some features are not finite.")
     return f
@@ -99,7 +99,7 @@ class ClassMeans:
                 f"class means: labels from {int(y.min())} to {int(y.max())}, "
                 f"but the classes are 0 to {classes - 1}."
             )
-        self.sums.index_add_(0, y, tile(features, slice(None), self.sums, torch.float64))
+        self.sums.index_add_(0, y, tile(features, slice(None), self.sums.device, torch.float64))
         self.counts += torch.bincount(y, minlength=classes)
         return self
 
@@ -125,7 +125,11 @@ class ClassMeans:
                 f"class means: {len(empty)} of {len(self.counts)} classes have no image: "
                 f"{some([self.names[c] if self.names else c for c in empty])}."
             )
-        return (self.sums / self.counts[:, None]).float()
+        means = torch.empty(self.sums.shape)
+        for a in range(0, len(means), CHUNK):  # no second array of doubles
+            rows = slice(a, a + CHUNK)
+            means[rows] = self.sums[rows] / self.counts[rows, None]
+        return means
 
 
 def class_means(features, labels: np.ndarray, classes: int, chunk: int = CHUNK) -> Tensor:
@@ -155,7 +159,7 @@ class TopK(NamedTuple):
 
 
 def search(
-    x, weights, k: int, bias: Tensor | None = None, chunk: int = CHUNK
+    x, weights, k: int, bias: Tensor | None = None, chunk: int = CHUNK, device=None
 ) -> Iterator[tuple[slice, Tensor, TopK]]:
     """The k largest s_c = w_c . f + b_c of each query f, tile by tile.
 
@@ -168,6 +172,7 @@ def search(
         k: at most C.
         bias: b [C].
         chunk: queries at a time; the matrix [N, C] is never whole.
+        device: where the products are made; that of `weights` if None.
 
     Yields:
         (rows of x, their features [B, d], TopK [B, k]). Of equal scores the lower c comes first;
@@ -178,15 +183,16 @@ def search(
             f"transfer: features of length {x.shape[1]}, but class means (or training features) "
             f"of length {weights.shape[1]}: they come from different networks."
         )
-    like = weights if isinstance(weights, Tensor) else None
+    if device is None and isinstance(weights, Tensor):
+        device = weights.device
     n, C = x.shape[0], weights.shape[0]
     for a in range(0, n, chunk):
         rows = slice(a, min(a + chunk, n))
-        f = tile(x, rows, like)
+        f = tile(x, rows, device)
         best = TopK(f.new_empty(len(f), 0), torch.empty(len(f), 0, dtype=int, device=f.device))
         for first in range(0, C, COLUMNS):
             columns = slice(first, min(first + COLUMNS, C))
-            w = tile(weights, columns, f)
+            w = tile(weights, columns, f.device)
             b = -_squares(w) / 2 if bias is None else bias[columns]
             s, at = torch.addmm(b, f, w.T).topk(min(k, len(w)))
             s, at = torch.cat([best.scores, s], 1), torch.cat([best.index, first + at], 1)
@@ -268,7 +274,9 @@ def accuracy(
     return {k: 100 * n / len(y) for k, n in hits.items()}
 
 
-def knn(features, gallery, labels: np.ndarray, k: int = 5, chunk: int = CHUNK) -> Tensor:
+def knn(
+    features, gallery, labels: np.ndarray, k: int = 5, chunk: int = CHUNK, device=None
+) -> Tensor:
     """Class [N] of each feature by the vote of its k nearest training features.
 
     Of classes with as many votes, that of the nearest neighbour wins.
@@ -278,6 +286,7 @@ def knn(features, gallery, labels: np.ndarray, k: int = 5, chunk: int = CHUNK) -
         gallery: training features [M, d], read in tiles, again for each `chunk` of features.
         labels: [M] of the gallery.
         k: 1..M.
+        device: where the tiles are compared; that of `gallery` if None.
 
     Raises:
         UserError: k beyond the gallery; features of another length, or not finite.
@@ -285,7 +294,7 @@ def knn(features, gallery, labels: np.ndarray, k: int = 5, chunk: int = CHUNK) -
     if not 1 <= k <= gallery.shape[0]:
         raise UserError(f"transfer: {k} neighbours among {gallery.shape[0]} images; use fewer.")
     y, found = torch.as_tensor(labels).long(), []
-    for _, _, best in search(features, gallery, k, chunk=chunk):
+    for _, _, best in search(features, gallery, k, chunk=chunk, device=device):
         near = y.to(best.index.device)[best.index]  # classes of the neighbours, nearest first
         votes = (near[:, :, None] == near[:, None, :]).sum(2)
         found.append(near.gather(1, votes.argmax(1, keepdim=True))[:, 0])  # the first of the most

@@ -87,9 +87,7 @@ def test_stopped_midway_it_goes_on_at_the_shard(made, tmp_path):
         extract(images(read), network(), folder, size=SIZE, bar=False)
     kept = files(folder)
     assert sorted(n for n in kept if n.endswith("npy")) == [f"{s:05d}.npy" for s in range(3)]
-    with pytest.raises(
-        UserError, match="2 of 5 shards .* not made yet, from 00003 on;"
-    ):
+    with pytest.raises(UserError, match="2 of 5 shards .* not made yet, from 00003 on;"):
         Shards(folder)
     (folder / ".tmp-left").write_bytes(b"half")  # as a kill would leave it
     assert extract(images(), network(), folder, size=SIZE, bar=False) == 2

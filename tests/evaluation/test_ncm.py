@@ -15,7 +15,7 @@ SHAPES = [(7, 3, 2), (50, 8, 5), (120, 17, 23)]  # images, d, classes
 
 
 def data(n, d, classes, seed=0, whole=False):
-    """Features [n, d] and labels [n], each class at least once; whole: small integers, with ties"""
+    """Features [n, d] and labels [n], each class at least once; `whole`: integers, with ties."""
     g = torch.Generator().manual_seed(seed)
     y = torch.cat([torch.arange(classes), torch.randint(classes, (n - classes,), generator=g)])
     if whole:
