@@ -51,8 +51,7 @@ def tile(x, rows, device=None, dtype: torch.dtype = torch.float32) -> Tensor:
     Raises:
         UserError: features that are not finite.
     """
-    f = x[rows]
-    f = f if isinstance(f, Tensor) else torch.from_numpy(np.array(f))
+    f = torch.as_tensor(x[rows] if isinstance(x, Tensor | Rows) else np.array(x[rows]))
     f = f.detach().to(device, dtype)
     if not torch.isfinite(_squares(f)).all():
         raise UserError("transfer: some features are not finite.")
@@ -106,8 +105,8 @@ class ClassMeans:
     def merge(self, other: ClassMeans) -> ClassMeans:
         """Add what another process has summed of the same classes. Returns self."""
         if other.sums.shape != self.sums.shape:
-            mine, theirs = _shape(self.sums), _shape(other.sums)
-            raise UserError(f"class means of shape {theirs} cannot be merged into {mine}.")
+            shapes = f"{_shape(other.sums)} cannot be merged into {_shape(self.sums)}"
+            raise UserError(f"class means of shape {shapes}.")
         self.sums += other.sums
         self.counts += other.counts
         return self
