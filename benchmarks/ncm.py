@@ -1,0 +1,108 @@
+"""Nearest class means against the matrix product they rest on, and the memory of streamed means.
+
+    python benchmarks/ncm.py [--classes 10000] [--d 4096] [--queries 1024] [--repeats 5]
+                             [--device cpu] [--out FILE.csv]
+
+One thread; medians; all rows interleaved in one run. Time is the processor's on a CPU, so that
+other programs on it count less, and the clock's on a GPU. The reference is one torch.mm of the same
+queries and means, whose result is thrown away: no distance, no top-k. Answers are checked against
+the full matrix of distances. Memory is how far the process grew while a million 128-d features
+were streamed into the means of as many classes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pddm_lite.evaluation.ncm import ClassMeans, accuracy, ncm_topk
+from pddm_lite.store import environment, write_text
+
+
+def interleaved(ways: dict, repeats: int, device: str) -> dict[str, float]:
+    """Median milliseconds of each way, after one warm-up, one of each in turn."""
+    on_gpu = device.startswith("cuda")
+    clock = time.perf_counter if on_gpu else time.process_time
+    times = {name: [] for name in ways}
+    for turn in range(repeats + 1):
+        for name, way in ways.items():
+            began = clock()
+            way()
+            if on_gpu:
+                torch.cuda.synchronize()
+            if turn:
+                times[name].append(1e3 * (clock() - began))
+    return {name: statistics.median(t) for name, t in times.items()}
+
+
+def compare(queries: int, classes: int, d: int, repeats: int, device: str) -> pd.DataFrame:
+    torch.manual_seed(0)
+    means = torch.randn(classes, d, device=device)
+    y = torch.randint(classes, (queries,), device=device)
+    x = means[y] + 3 * torch.randn(queries, d, device=device)
+    labels = y.cpu().numpy()
+    few = x[:100]
+    near = torch.cdist(few, means, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+    if (ncm_topk(few, means, 5).index[:, 0] != near).any():
+        raise AssertionError("the nearest means differ from those of the full matrix")
+    ways = {
+        "matrix product": lambda: torch.mm(x, means.T),
+        "ncm_topk, k = 1": lambda: ncm_topk(x, means, 1),
+        "ncm_topk, k = 5": lambda: ncm_topk(x, means, 5),
+        "accuracy, top 1 and 5": lambda: accuracy(x, labels, means),
+    }
+    ms = interleaved(ways, repeats, device)
+    table = pd.DataFrame({"way": list(ms), "ms": [round(v, 1) for v in ms.values()]})
+    flop = 2 * queries * classes * d
+    table["Gflop_per_s"] = [round(flop / v / 1e6, 1) for v in ms.values()]
+    table["share_of_product"] = [round(ms["matrix product"] / v, 3) for v in ms.values()]
+    return table.assign(queries=queries, classes=classes, d=d, device=device)
+
+
+def growth(classes: int, n: int = 1_000_000, d: int = 128, batch: int = 10_000) -> float:
+    """MB by which streaming n features into class means raised the peak of this process."""
+
+    def peak() -> float:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    before, means, rng = peak(), ClassMeans(classes, d), np.random.default_rng(0)
+    for a in range(0, n, batch):
+        labels = np.arange(a, a + batch) % classes
+        means.update(rng.standard_normal((batch, d), dtype=np.float32), labels)
+    means.means.sum()
+    return peak() - before
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--classes", type=int, default=10_000)
+    p.add_argument("--d", type=int, default=4096)
+    p.add_argument("--queries", type=int, default=1024)
+    p.add_argument("--repeats", type=int, default=5)
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--out", default="")
+    args = p.parse_args()
+    torch.set_num_threads(1)
+    grown = growth(args.classes)  # first: the peak of a process only rises
+    table = compare(args.queries, args.classes, args.d, args.repeats, args.device)
+    print(table.to_string(index=False))
+    print(f"a million 128-d features into {args.classes} means: {grown:.0f} MB more")
+    if args.out:
+        made = {k: v for k, v in environment(args.device).items() if k in ("cpu", "gpu", "torch")}
+        made["command"] = " ".join(["python", "benchmarks/ncm.py", *sys.argv[1:]])
+        made["growth_MB"] = round(grown)
+        write_text(Path(args.out), table.to_csv(index=False, lineterminator="\n"))
+        write_text(Path(args.out).with_suffix(".json"), json.dumps(made, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
