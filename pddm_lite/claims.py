@@ -145,7 +145,7 @@ def c2_same_features(runs: Runs, data: str) -> Verdict:
     """C2 on one set of features: Mahalanobis and Euclidean distance of the same runs."""
     tests = [r.metrics["test"] for (d, m, _), r in runs.items() if (d, m) == (data, MAHALANOBIS)]
     values = [t["score"]["overlap"] - t["distance"]["overlap"] for t in tests]
-    what = "overlap: Mahalanobis - Euclidean distance, on the Mahalanobis metric's own features"
+    what = "overlap: Mahalanobis - Euclidean distance, on the same features"
     decided, part = _decided(values, SIMILAR, True), "both on the Mahalanobis metric's own features"
     return Verdict("C2", data, what, *decided, "", len(values), part, True)
 
@@ -270,13 +270,13 @@ DECIDERS: dict[str, list[Callable[[Runs, str], Verdict]]] = {
         _c3(
             lambda found: found["looser"],
             IN_PARTS,
-            "spread exceeds the gap to the nearest class",
+            "spread > gap to the nearest class",
             "share of classes",
         ),
         _c3(
             lambda found: found["looser"] - found["looser_by_chance"],
             0.0,
-            "spread exceeds the gap to the nearest class - the same by chance",
+            "spread > gap to the nearest class - by chance",
             "more than if all classes were equally loose",
         ),
     ],
