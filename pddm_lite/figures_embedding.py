@@ -108,10 +108,8 @@ def embedding(runs: Runs, titles: Mapping[str, str], names: Names) -> tuple[Figu
             ax.text(left, -0.11, f"{letter}: {name}", **look)
     mark = dict(lw=0, mec="white")
     marks = [
-        Line2D(
-            [], [], color=LOOSE, marker="o", ms=10, label="class A: most spread over gap", **mark
-        ),
-        Line2D([], [], color=TIGHT, marker="^", ms=11, label="class B: nearest to A", **mark),
+        Line2D([], [], color=LOOSE, marker="o", ms=10, label="A: highest spread / gap", **mark),
+        Line2D([], [], color=TIGHT, marker="^", ms=11, label="B: the class nearest to A", **mark),
         Line2D([], [], color="#bbbbbb", marker="o", ms=5, label="other unseen classes", **mark),
         Patch(color=POSITIVE, label="pairs of one class: middle 50, 90 %"),
         Patch(color=NEGATIVE, label="pairs of two classes, likewise"),
@@ -214,7 +212,7 @@ def spread_gap(runs: Runs, titles: Mapping[str, str], names: Names) -> tuple[Fig
         ax.axvline(100 * IN_PARTS, color="black", lw=1.6)
         ax.set_yticks(range(len(rows)), rows)
         ax.set(ylim=(len(rows) - 0.4, -0.6), ylabel="" if columns else beside(titles[d]))
-        ax.set_xlabel("spread > gap (% of classes)")
+        ax.set_xlabel("spread > gap\n(% of classes)")
         ax.set_xlim(left=0)
         ax.grid(axis="x")
         frames.append(shares[shares["data"] == d].assign(kind="share"))
@@ -234,7 +232,7 @@ def spread_gap(runs: Runs, titles: Mapping[str, str], names: Names) -> tuple[Fig
 def _classes(ax, found: pd.DataFrame, pair: tuple[int, int], colour: str, share: float) -> None:
     ends = found[["spread", "gap"]].to_numpy()
     low, high = ends.min(), ends.max()
-    room = 0.07 * ((high - low) or 1.0)
+    room = 0.1 * ((high - low) or 1.0)
     limits = (low - room, high + room)
     ax.plot(limits, limits, "--", color="black", lw=1.6)
     for looser, face in ((False, "#bbbbbb"), (True, colour)):
