@@ -138,8 +138,9 @@ def _apart(ax, d: str, own: Mapping, a: int, b: int) -> list[pd.DataFrame]:
         f, labels = stored["f"].astype(np.float64), stored["labels"]
         # mean |f - f'|² over all pairs = 2 v, v the variance of all images
         unit = np.sqrt(2 * f.var(axis=0, ddof=1).sum()) or 1.0
-        ax.text(0, y, m, weight="bold", transform=ax.get_yaxis_transform(), va="center")
-        ax.text(1.0, y, "rms", transform=ax.get_yaxis_transform(), va="center")
+        head = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=11.5)
+        ax.text(0, y, m, weight="bold", **head)
+        ax.text(1.0, y, "rms", **head)
         for kind, D in distances(f, labels, a, b).items():
             y += 1
             at[y] = kind

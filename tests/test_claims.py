@@ -286,7 +286,13 @@ def test_c2_asks_whether_overlaps_are_alike(overlaps, expected):
     assert tuple(v.verdict for v in rows) == expected
     assert rows[0].effect == pytest.approx(overlaps[2] - overlaps[0] - 0.001)
     assert rows[1].effect == pytest.approx(overlaps[2] - overlaps[1])
-    assert all(v.two_sided and v.threshold == claims.SIMILAR for v in rows)
+    assert all(v.two_sided and v.threshold == claims.SIMILAR and v.note == "" for v in rows)
+
+
+def test_c2_names_the_difference_of_pddm_as_a_yardstick():
+    runs = c1_runs(0.5, 0.25, 0.3) | c2_runs(0.5, 0.25, 0.3)
+    own, same = (f(runs, "d").note for f in claims.DECIDERS["C2"])
+    assert own.endswith("PDDM's: -0.202") and same.endswith("PDDM's: 0.049")
 
 
 def c3_runs(sds, apart=3.0, seeds=3):
