@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from . import cost, paper
+from .evaluation import spread
 from .experiments import CHANGES, SIZES
 from .methods import METHODS
 from .training import Run
@@ -20,7 +21,11 @@ NOT_REPRODUCED = "not reproduced"
 NOT_ENOUGH = "not enough evidence"
 
 PDDM, EUCLIDEAN = "PDDM+Quadruplet", "Euclidean+Quadruplet"  # the two minings compared
+MAHALANOBIS = "Mahalanobis score"
 POINTS, OVERFITTING = "Recall@1, points", "train - test AUC of the score"  # units of effects
+SHARE, CLUSTERS = "share of classes", "clusters"
+SIMILAR = 0.05  # C2: overlaps at most so far apart, a twentieth of all pairs, are alike
+IN_PARTS = 0.05  # C3: more than one class in twenty is a part of the space and not an exception
 
 Runs = dict[tuple[str, str, int], Run]  # (data, method, seed) -> run
 VariantRuns = dict[tuple[str, str, str, int], Run]  # (data, variant, method, seed) -> run
@@ -36,11 +41,12 @@ class Verdict:
     effect: float  # mean over seeds
     low: float  # 95 % interval
     high: float
-    threshold: float  # the claim says: effect above this
+    threshold: float  # the claim says: effect above this, or, two-sided, nearer to 0
     verdict: str
     note: str
     seeds: int
     part: str = ""  # which half of its claim, where a claim has two
+    two_sided: bool = False  # the claim says that two things are alike
 
 
 def count(n: int, noun: str) -> str:
@@ -57,18 +63,26 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
     return float(x.mean()), float(x.mean() - half), float(x.mean() + half)
 
 
-def decide(values: Sequence[float], threshold: float = 0.0) -> tuple[float, float, float, str]:
+def decide(
+    values: Sequence[float], threshold: float = 0.0, two_sided: bool = False
+) -> tuple[float, float, float, str]:
     """(mean, low, high, verdict): reproduced if the interval lies above the threshold, not
-    reproduced if below, not enough evidence if it holds the threshold or seeds are fewer than 3."""
+    reproduced if below, not enough evidence if it holds the threshold or seeds are fewer than 3.
+
+    Two-sided, the claim is that the mean is 0 but for the threshold: reproduced if the interval
+    lies between -threshold and threshold, not reproduced if it lies outside. That no difference
+    was found is not enough: a wide interval shows nothing.
+    """
     values = [v for v in values if np.isfinite(v)]
     mean, low, high = interval(values)
     if len(values) < 3:
         return mean, low, high, NOT_ENOUGH
-    if low > threshold:
-        return mean, low, high, REPRODUCED
-    if high < threshold:
-        return mean, low, high, NOT_REPRODUCED
-    return mean, low, high, NOT_ENOUGH
+    if two_sided:
+        inside = -threshold < low and high < threshold
+        outside = low > threshold or high < -threshold
+    else:
+        inside, outside = low > threshold, high < threshold
+    return mean, low, high, REPRODUCED if inside else NOT_REPRODUCED if outside else NOT_ENOUGH
 
 
 def _value(run: Run, method: str, measure: str) -> float:
@@ -87,7 +101,12 @@ def _paired(
 
 
 def _difference(
-    claim: str, a: str, b: str, measure: str = "recall_1", sign: int = 1, part: str = ""
+    claim: str,
+    a: str,
+    b: str,
+    measure: str = "recall_1",
+    sign: int = 1,
+    part: str = "",
 ):
     unit = POINTS if measure == "recall_1" else measure
 
@@ -100,21 +119,61 @@ def _difference(
     return f
 
 
-def _decided(values: Sequence[float], threshold: float) -> tuple[float, float, float, float, str]:
-    mean, low, high, verdict = decide(values, threshold)
+def _decided(
+    values: Sequence[float], threshold: float, two_sided: bool = False
+) -> tuple[float, float, float, float, str]:
+    mean, low, high, verdict = decide(values, threshold, two_sided)
     return mean, low, high, threshold, verdict
+
+
+def _overlap_of_score(runs: Runs, data: str, method: str) -> list[float]:
+    """Overlap of the score - overlap of Euclidean distance, on the same runs' features."""
+    tests = [run.metrics["test"] for (d, m, _), run in runs.items() if (d, m) == (data, method)]
+    return [t["score"]["overlap"] - t["distance"]["overlap"] for t in tests]
 
 
 def c1_same_features(runs: Runs, data: str) -> Verdict:
     """C1 on one set of features: Euclidean distance and PDDM score of the same runs."""
-    values = [
-        run.metrics["test"]["distance"]["overlap"] - run.metrics["test"]["score"]["overlap"]
-        for (d, m, _), run in runs.items()
-        if d == data and m == "PDDM score"
-    ]
+    values = [-x for x in _overlap_of_score(runs, data, "PDDM score")]
     what = "overlap: Euclidean distance - PDDM score, on PDDM's own features"
     decided, part = _decided(values, 0.0), "both on PDDM's own features"
     return Verdict("C1", data, what, *decided, "stricter than Fig. 1b", len(values), part)
+
+
+def c2(runs: Runs, data: str) -> Verdict:
+    """C2 as in Fig. 1b: each metric on the features trained with it."""
+    values, pddm = (
+        _paired(runs, data, m, EUCLIDEAN, "overlap") for m in (MAHALANOBIS, "PDDM score")
+    )
+    return _alike(data, f"{MAHALANOBIS} - {EUCLIDEAN}", values, pddm, "each on features of its own")
+
+
+def c2_same_features(runs: Runs, data: str) -> Verdict:
+    """C2 on one set of features: Mahalanobis and Euclidean distance of the same runs."""
+    values, pddm = (_overlap_of_score(runs, data, m) for m in (MAHALANOBIS, "PDDM score"))
+    what = "Mahalanobis - Euclidean distance, on the same features"
+    return _alike(data, what, values, pddm, "both on the Mahalanobis metric's own features")
+
+
+def _alike(
+    data: str, what: str, values: Sequence[float], pddm: Sequence[float], part: str
+) -> Verdict:
+    """Whether overlaps differ by SIMILAR at most; the note has PDDM's difference as a yardstick."""
+    note = f"for scale, PDDM's: {np.mean(pddm):.3f}" if len(pddm) else ""
+    decided = _decided(values, SIMILAR, True)
+    return Verdict("C2", data, f"overlap: {what}", *decided, note, len(values), part, True)
+
+
+def _c3(of: Callable[[dict], float], threshold: float, what: str, part: str, note: str = ""):
+    """C3: classes whose spread exceeds the gap to the nearest class (evaluation.spread)."""
+
+    def f(runs: Runs, data: str) -> Verdict:
+        own = [run for (d, m, _), run in runs.items() if (d, m) == (data, EUCLIDEAN)]
+        values = [of(spread.of(run, spread.summary)) for run in own]
+        decided = _decided(values, threshold)
+        return Verdict("C3", data, f"{SHARE}: {what}", *decided, note, len(values), part)
+
+    return f
 
 
 def c4(runs: Runs, data: str) -> Verdict:
@@ -168,19 +227,33 @@ def common_level(curves: dict[str, pd.Series]) -> tuple[float, dict[str, float]]
 EUCLIDEAN_MINED = ("Contrastive", "Triplet", "LiftedStruct", "Euclidean+Quadruplet")
 
 
-def c10(runs: Runs, data: str) -> Verdict:
-    """C10: the lead over the best rival, the rival being whichever has the highest mean."""
-    means = {}
-    for m in EUCLIDEAN_MINED:
-        values = [
-            _value(run, m, "recall_1") for (d, n, _), run in runs.items() if (d, n) == (data, m)
-        ]
-        if values:
-            means[m] = np.mean(values)
-    best = max(means, key=means.get) if means else "Triplet"
-    values = _paired(runs, data, "PDDM+Quadruplet", best)
-    what = f"{POINTS}: PDDM+Quadruplet - {best}"
-    return Verdict("C10", data, what, *_decided(values, 8.0), "best rival by mean", len(values))
+def _lead(claim: str, unit: str, of: Callable[[Run], float], threshold: float, part: str = ""):
+    """PDDM+Quadruplet's lead over the best rival, the rival being whichever has the highest mean.
+
+    of: what of a run is compared.  unit: of the effect; with ", " what it is of several of a unit.
+    """
+
+    def f(runs: Runs, data: str) -> Verdict:
+        means = {}
+        for rival in EUCLIDEAN_MINED:
+            values = [of(run) for (d, m, _), run in runs.items() if (d, m) == (data, rival)]
+            if values:
+                means[rival] = np.mean(values)
+        best = max(means, key=means.get) if means else "Triplet"
+        seeds = sorted(s for d, m, s in runs if (d, m) == (data, PDDM) and (data, best, s) in runs)
+        values = [of(runs[data, PDDM, s]) - of(runs[data, best, s]) for s in seeds]
+        decided = _decided(values, threshold)
+        measure = f"{unit}{PDDM} - {best}"
+        return Verdict(claim, data, measure, *decided, "best rival by mean", len(values), part)
+
+    return f
+
+
+def _by_distance(measure: str) -> Callable[[Run], float]:
+    return lambda run: run.metrics["test"]["distance"][measure]
+
+
+c10 = _lead("C10", f"{POINTS}: ", _by_distance("recall_1"), 8.0)
 
 
 # claim -> functions of (runs, data); methods each needs
@@ -196,12 +269,39 @@ DECIDERS: dict[str, list[Callable[[Runs, str], Verdict]]] = {
         ),
         c1_same_features,
     ],
+    "C2": [c2, c2_same_features],
+    "C3": [
+        _c3(
+            lambda found: found["looser"],
+            IN_PARTS,
+            "spread > gap to the nearest class",
+            "share of classes",
+        ),
+        _c3(
+            lambda found: found["looser"] - found["looser_by_chance"],
+            0.0,
+            "spread > gap to the nearest class - by chance",
+            "more than if all classes were equally loose",
+        ),
+    ],
     "C4": [c4],
     "C6": [_difference("C6", "PDDM score", "LMDM score")],
     "C7": [_difference("C7", "PDDM+Quadruplet", "PDDM score")],
     "C8": [_difference("C8", "PDDM+Quadruplet", "PDDM+Triplet")],
     "C9": [_difference("C9", "PDDM+Triplet", "Triplet")],
     "C10": [c10],
+    # the paper looks at Fig. 4 to explain its lead over methods with Euclidean mining: as in C10
+    "C16": [
+        _lead("C16", f"{CLUSTERS}: NMI, ", _by_distance("nmi"), 0.0, "by NMI"),
+        _lead("C16", f"{CLUSTERS}: F1, ", _by_distance("f1"), 0.0, "by F1"),
+        _lead(
+            "C16",
+            f"{CLUSTERS}: silhouette, ",
+            lambda run: spread.of(run, spread.silhouette),
+            0.0,
+            "by silhouette",
+        ),
+    ],
 }
 
 
@@ -351,15 +451,17 @@ def verdicts(
     data: Sequence[str],
     variant_runs: VariantRuns | None = None,
     costs: pd.DataFrame | None = None,
+    only: Sequence[str] = (),
 ) -> pd.DataFrame:
     """A row a claim and data set: the fields of Verdict, and the claim in words.
 
     Claims on changes of the method (C11 to C13) have a row where `variant_runs` has those changes,
     C5 has its rows, of cost.DATA in place of a data set, where `costs` (cost.measured) is given.
+    `only` names the claims to decide of the others; all, if empty.
     """
     rows = []
     for name in data:
-        rows += [f(runs, name) for fs in DECIDERS.values() for f in fs]
+        rows += [f(runs, name) for claim in only or DECIDERS for f in DECIDERS[claim]]
         asked = [f(variant_runs or {}, name) for fs in CHANGE_DECIDERS.values() for f in fs]
         rows += [verdict for verdict in asked if verdict]
     rows += c5(costs) if costs is not None else []

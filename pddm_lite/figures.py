@@ -289,6 +289,8 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
         claims.OVERFITTING: "difference of overfitting (train − test AUC of the score)",
         claims.ORDER: "order of the cost in m (1: as claimed, 0: the other order)",
         claims.FASTER: claims.FASTER,
+        claims.SHARE: "share of the unseen classes",
+        claims.CLUSTERS: "difference of NMI, F1 or silhouette",
     }
     unit = parts[0].map(names).fillna("steps of Euclidean mining per step of PDDM mining")
     order = table.groupby("data").cumcount()  # the same comparison has the same place in each
@@ -298,7 +300,9 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
         len(panels), 1, 1 + 0.27 * sum(heights) + 0.6 * len(panels), height_ratios=heights
     )
     for ax, (u, t) in zip(axes[:, 0], panels.items(), strict=True):
-        left, right = _limits(t, log=u.startswith(("steps", claims.FASTER)))
+        below = t[t["two_sided"]].assign(threshold=lambda x: -x["threshold"])
+        log = u.startswith(("steps", claims.FASTER))
+        left, right = _limits(pd.concat([t, below]), log=log)
         at, y = {}, 0
         for _, same in t.groupby(order):
             what = parts[2][same.index].str.replace(" - ", " − ").tolist()
@@ -315,7 +319,8 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
                     np.clip([v.low, v.high], left, right), [y, y], color=colour, lw=4, alpha=0.5
                 )
                 ax.plot(v.effect, y, "o", color=colour, ms=10)
-                ax.plot([v.threshold] * 2, [y - 0.45, y + 0.45], color="black", linewidth=2.5)
+                for x in (v.threshold, -v.threshold)[: 1 + v.two_sided]:
+                    ax.plot([x, x], [y - 0.45, y + 0.45], color="black", linewidth=2.5)
                 beside = dict(transform=ax.get_yaxis_transform(), va="center", color=colour)
                 ax.text(1.01, y, v.verdict, **beside)
             y += 1
@@ -327,7 +332,14 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
     marks = [
         Line2D([], [], color="#555555", marker="o", lw=4, ms=10, label="effect, 95 % interval"),
         Line2D(
-            [], [], color="black", marker="|", ms=14, mew=2.5, lw=0, label="claimed: right of this"
+            [],
+            [],
+            color="black",
+            marker="|",
+            ms=14,
+            mew=2.5,
+            lw=0,
+            label="claimed: right of this; of two such: between them",
         ),
     ]
     _legend(fig, marks, 2)

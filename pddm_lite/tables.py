@@ -104,13 +104,15 @@ def verdict_table(verdicts: pd.DataFrame, title: Callable[[str], str | None] = s
     kinds = {"points": 1, "steps": 2, claims.ORDER: 2, claims.FASTER: 2}
     digits = [next((n for k, n in kinds.items() if k in m), 3) for m in t["measure"]]
     effect = [with_interval(*x) for x in zip(t["effect"], t["low"], t["high"], digits, strict=True)]
+    two_sided = t.get("two_sided", pd.Series(False, t.index))  # older tables have none
+    sides = zip(t["threshold"], two_sided, strict=True)
     return pd.DataFrame(
         {
             "claim": t["claim"] + ": " + t["text"],
             "data": [title(name) or name for name in t["data"]],  # C5 is on no data set
             "verdict": t["verdict"],
             "effect [95 % interval]": effect,
-            "claimed": [f"> {x:g}" for x in t["threshold"]],
+            "claimed": [f"within ± {x:g}" if two else f"> {x:g}" for x, two in sides],
             "measured": t["measure"],
             "seeds": t["seeds"],
             "note": t["note"],

@@ -1,5 +1,6 @@
 """The judge judged: intervals by hand, made-up curves, and effects planted in made-up runs."""
 
+from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,16 +13,40 @@ from pddm_lite.methods import METHODS
 
 # one wobble a seed, common to all methods: paired differences do not see it, means do
 WOBBLE = (0.0, 7.0, -5.0)
+NUMBERS_OF_RUNS = count()  # what is known of a run is kept by its id
 
 
-def fake_run(recall=50.0, score=None, overlap=0.3, score_overlap=None, curve=None, **metrics):
+def features(sds=(1.0, 0.3), apart=3.0, seed=0):
+    """Pairs of classes, each a class of spread sds[0] with one of sds[1] near its middle."""
+    rng = np.random.default_rng(seed)
+    means = np.repeat(apart * rng.normal(size=(6, 4)), len(sds), axis=0)
+    means += 0.3 * rng.normal(size=means.shape)  # the two of a pair are not in one place
+    labels = np.repeat(np.arange(len(means)), 30)
+    f = means[labels] + np.tile(sds, 6)[labels, None] * rng.normal(size=(len(labels), 4))
+    return {"f": f, "labels": labels}
+
+
+def fake_run(
+    recall=50.0,
+    score=None,
+    overlap=0.3,
+    score_overlap=None,
+    curve=None,
+    nmi=0.5,
+    f1=0.2,
+    embeddings=None,
+    **metrics,
+):
     """What claims read of a training.Run."""
     test = {"distance": {"recall_1": recall, "overlap": overlap, "auc": recall / 100}}
+    test["distance"] |= {"nmi": nmi, "f1": f1}
     if score is not None:
         test["score"] = {"recall_1": score, "overlap": score_overlap, "auc": score / 100}
     steps = range(0, 10 * len(curve or [0]), 10)
     history = pd.DataFrame({"step": steps, "test_recall_1": curve or [0.0]})
     return SimpleNamespace(
+        id=f"test_claims {next(NUMBERS_OF_RUNS)}",
+        embeddings=embeddings or features(),
         metrics={"test": test, "chosen_step": 10, "collapse": "", **metrics},
         history=history,
         experiment=SimpleNamespace(quadruplets=0),
@@ -74,6 +99,24 @@ def test_interval_of_too_little():
 )
 def test_decide(values, threshold, verdict):
     assert claims.decide(values, threshold)[3] == verdict
+
+
+@pytest.mark.parametrize(
+    "values, verdict",
+    [
+        ([-0.01, 0, 0.01], REPRODUCED),  # 0 +- 0.0248
+        ([0.02, 0.02, 0.02], REPRODUCED),
+        ([-0.02, 0, 0.02], NOT_ENOUGH),  # 0 +- 0.0497: inside of 0.05, and not of 0.045
+        ([0.07, 0.08, 0.09], NOT_REPRODUCED),
+        ([-0.07, -0.08, -0.09], NOT_REPRODUCED),
+        ([0.03, 0.04, 0.05], NOT_ENOUGH),
+        ([-0.2, 0, 0.2], NOT_ENOUGH),  # no difference found, and nothing shown
+        ([0.0, 0.0], NOT_ENOUGH),
+        ([], NOT_ENOUGH),
+    ],
+)
+def test_decide_that_two_things_are_alike(values, verdict):
+    assert claims.decide(values, 0.045, two_sided=True)[3] == verdict
 
 
 def test_decide_leaves_out_what_is_no_number():
@@ -218,6 +261,83 @@ def test_c1_asks_two_questions(overlaps, expected):
     across, same = (f(runs, "d").effect for f in claims.DECIDERS["C1"])
     assert across == pytest.approx(overlaps[0] - overlaps[2] + 0.002)
     assert same == pytest.approx(overlaps[1] - overlaps[2] + 0.001)
+
+
+def c2_runs(euclidean, own_distance, own_score):
+    runs = {}
+    for s in range(3):
+        runs["d", EUCLIDEAN, s] = fake_run(overlap=euclidean + 0.001 * s)
+        runs["d", claims.MAHALANOBIS, s] = fake_run(
+            score=50.0, overlap=own_distance, score_overlap=own_score
+        )
+    return runs
+
+
+@pytest.mark.parametrize(
+    "overlaps, expected",
+    [
+        ((0.4, 0.31, 0.3), (NOT_REPRODUCED, REPRODUCED)),
+        ((0.3, 0.4, 0.31), (REPRODUCED, NOT_REPRODUCED)),
+        ((0.3, 0.2, 0.4), (NOT_REPRODUCED, NOT_REPRODUCED)),  # worse is not alike either
+    ],
+)
+def test_c2_asks_whether_overlaps_are_alike(overlaps, expected):
+    rows = [f(c2_runs(*overlaps), "d") for f in claims.DECIDERS["C2"]]
+    assert tuple(v.verdict for v in rows) == expected
+    assert rows[0].effect == pytest.approx(overlaps[2] - overlaps[0] - 0.001)
+    assert rows[1].effect == pytest.approx(overlaps[2] - overlaps[1])
+    assert all(v.two_sided and v.threshold == claims.SIMILAR and v.note == "" for v in rows)
+
+
+def test_c2_names_the_difference_of_pddm_as_a_yardstick():
+    runs = c1_runs(0.5, 0.25, 0.3) | c2_runs(0.5, 0.25, 0.3)
+    own, same = (f(runs, "d").note for f in claims.DECIDERS["C2"])
+    assert own.endswith("PDDM's: -0.202") and same.endswith("PDDM's: 0.049")
+
+
+def c3_runs(sds, apart=3.0, seeds=3):
+    return {("d", EUCLIDEAN, s): fake_run(embeddings=features(sds, apart, s)) for s in range(seeds)}
+
+
+def test_c3_counts_classes_looser_than_the_gap_to_the_next():
+    literal, beyond = (f(c3_runs((1.0, 0.3)), "d") for f in claims.DECIDERS["C3"])
+    assert literal.effect == pytest.approx(0.5) and literal.verdict == REPRODUCED
+    assert beyond.effect < literal.effect and beyond.verdict == REPRODUCED
+    assert (literal.threshold, beyond.threshold, literal.seeds) == (claims.IN_PARTS, 0.0, 3)
+    literal, _ = (f(c3_runs((0.1,), apart=9.0), "d") for f in claims.DECIDERS["C3"])
+    assert literal.effect == 0 and literal.verdict == NOT_REPRODUCED
+    assert claims.DECIDERS["C3"][0](c3_runs((1.0, 0.3), seeds=2), "d").verdict == NOT_ENOUGH
+    assert claims.DECIDERS["C3"][0]({}, "d").seeds == 0
+
+
+def test_c3_is_not_taken_in_by_luck():
+    """Equally loose classes in heaps: many seem looser than their gap, no more than by chance."""
+    literal, beyond = (f(c3_runs((1.0,) * 8), "d") for f in claims.DECIDERS["C3"])
+    assert literal.verdict == REPRODUCED and literal.effect > 0.15
+    assert beyond.verdict == NOT_ENOUGH and abs(beyond.effect) < 0.1
+
+
+def test_c16_compares_with_the_best_rival_of_each_measure():
+    runs = {}
+    for s in range(3):
+        e = 0.001 * s
+        tight, loose = (features((sd,), seed=s) for sd in (0.2, 0.6))
+        runs["d", PDDM, s] = fake_run(nmi=0.60 + e, f1=0.30, embeddings=tight)
+        runs["d", "Triplet", s] = fake_run(nmi=0.65, f1=0.20, embeddings=loose)
+        runs["d", EUCLIDEAN, s] = fake_run(nmi=0.50, f1=0.25 + e, embeddings=features((0.7,)))
+    nmi, f1, silhouette = (f(runs, "d") for f in claims.DECIDERS["C16"])
+    assert nmi.measure == "clusters: NMI, PDDM+Quadruplet - Triplet"
+    assert f1.measure == "clusters: F1, PDDM+Quadruplet - Euclidean+Quadruplet"
+    assert silhouette.measure == "clusters: silhouette, PDDM+Quadruplet - Triplet"
+    assert (nmi.effect, f1.effect) == pytest.approx((-0.049, 0.049))
+    assert [v.verdict for v in (nmi, f1, silhouette)] == [NOT_REPRODUCED, REPRODUCED, REPRODUCED]
+    assert 0.1 < silhouette.effect < 1
+
+
+def test_only_the_claims_asked_for_are_decided():
+    table = claims.verdicts({}, ["d", "e"], only=["C6", "C2"])
+    assert table["claim"].tolist() == ["C6", "C2", "C2"] * 2
+    assert table["two_sided"].tolist() == [False, True, True] * 2
 
 
 def test_every_claim_has_its_words_and_c1_is_told_apart():

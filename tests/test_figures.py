@@ -31,13 +31,14 @@ def fake_run(data, name, seed):
         recall = np.sort(rng.uniform(30, 90, 6))
         metrics["test"][ranking] = {
             f"recall_{k}": float(v) for k, v in zip((1, 2, 4, 8, 16, 32), recall, strict=True)
-        } | {"auc": 0.9, "eer": 0.1, "overlap": float(rng.uniform(0.2, 0.4))}
+        } | {"auc": 0.9, "eer": 0.1, "overlap": float(rng.uniform(0.2, 0.4)), "nmi": 0.5, "f1": 0.2}
     history = pd.DataFrame({"step": [0, 10, 20], "seconds": [0.0, 1.0, 2.0]})
     history["E_e"] = rng.uniform(1, 2, 3)
     history["test_recall_1"] = [40.0, *rng.uniform(45, 50, 2)]
     return SimpleNamespace(
         id=f"{data}-{METHODS[name].training}-{seed}",
         metrics=metrics,
+        embeddings={"f": rng.normal(size=(24, 4)), "labels": np.repeat(np.arange(4), 6)},
         experiment=SimpleNamespace(quadruplets=0, dim=128, batch_size=64),
         histograms=pd.concat(histograms),
         history=history,
@@ -177,6 +178,15 @@ def test_a_claim_on_no_data_set_has_panels_of_its_own():
 
 def test_verdicts_have_colours():
     assert set(figures.VERDICTS) == {claims.REPRODUCED, claims.NOT_REPRODUCED, claims.NOT_ENOUGH}
+
+
+def test_a_claim_that_two_things_are_alike_lies_between_two_marks():
+    table = claims.verdicts(runs(data=("folder:own",)), ["folder:own"], only=["C1", "C2"])
+    fig, _ = figures.verdict(table, TITLES)
+    (ax,) = fig.axes  # both are differences of overlaps
+    marks = [float(x.get_xdata()[0]) for x in ax.lines if x.get_color() == "black"]
+    assert marks == [0, 0, *[claims.SIMILAR, -claims.SIMILAR] * 2]
+    assert ax.get_xlim()[0] < -claims.SIMILAR < claims.SIMILAR < ax.get_xlim()[1]
 
 
 def test_the_paper_stands_apart_and_only_beside_its_own_half():

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -16,13 +17,14 @@ BIRDS = "synthetic_birds"
 def fake_run(recall, auc=0.9, score=None, step=10, collapse="", quadruplets=0):
     """What tables read of a training.Run."""
     test = {"distance": {f"recall_{k}": recall + k - 1 for k in (1, 2, 4, 8, 16, 32)}}
-    test["distance"] |= {"auc": auc, "overlap": 0.3, "eer": 0.2}
+    test["distance"] |= {"auc": auc, "overlap": 0.3, "eer": 0.2, "nmi": 0.5, "f1": 0.2}
     if score is not None:
         test["score"] = {k: v + score - recall for k, v in test["distance"].items()}
         test["score"]["auc"] = auc + 0.05
     train = {k: m | {"auc": m["auc"] + 0.04} for k, m in test.items()}
     return SimpleNamespace(
         id="run",
+        embeddings={"f": np.eye(6), "labels": np.repeat([0, 1, 2], 2)},
         metrics={"test": test, "train": train, "chosen_step": step, "collapse": collapse},
         history=pd.DataFrame({"step": [0, 10], "test_recall_1": 40.0, "seconds": [0.0, 0.05]}),
         experiment=SimpleNamespace(quadruplets=quadruplets),
@@ -127,6 +129,13 @@ def test_a_claim_on_no_data_set_keeps_its_own_name():
     assert "C5 on random features: REPRODUCED. order of the cost in m: " in tables.sentences(
         table, TITLES
     )
+
+
+def test_claims_that_two_things_are_alike_have_two_thresholds():
+    verdicts = claims.verdicts(runs(), [BIRDS], only=["C2", "C6"])
+    assert set(tables.verdict_table(verdicts)["claimed"]) == {"within ± 0.05", "> 0"}
+    older = verdicts.drop(columns="two_sided")  # as in reference tables made before C2
+    assert set(tables.verdict_table(older)["claimed"]) == {"> 0.05", "> 0"}
 
 
 @pytest.mark.parametrize(

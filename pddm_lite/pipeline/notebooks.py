@@ -28,7 +28,8 @@ SOURCES = tuple(
         "position figures_unit exercises "
         "figures_mining tables_mining toy evaluation.mined evaluation.oracle exercises_mining "
         "cost figures_cost tables_cost "
-        "figures_retrieval evaluation.neighbours evaluation.tsne"
+        "figures_retrieval evaluation.neighbours evaluation.tsne "
+        "figures_embedding tables_embedding evaluation.spread"
     ).split()
 )
 

@@ -79,9 +79,9 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
         parts.append(_table(shown, "verdicts"))
         parts.append(
             '<p class="small">Each effect is the mean over paired seeds with its 95 % Student '
-            "interval. Reproduced: the whole interval lies above what the paper claims; not "
-            "reproduced: the whole of it lies below; otherwise, or with fewer than three seeds, "
-            "not enough evidence.</p>"
+            "interval. Reproduced: the whole interval lies above what the paper claims, or within "
+            "it where two things are claimed to be alike; not reproduced: the whole of it lies "
+            "outside; otherwise, or with fewer than three seeds, not enough evidence.</p>"
         )
         for _, row in shown.iterrows():
             claim = row["claim"].split(":")[0]

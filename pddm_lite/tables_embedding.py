@@ -1,0 +1,63 @@
+"""Table and generated words of notebook 40_embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from .claims import Runs
+from .evaluation import spread as spreads
+from .figures_embedding import Names, distances, firsts, pairs
+from .methods import METHODS
+from .tables import spread
+
+
+def spread_table(survey: pd.DataFrame, data: str) -> pd.DataFrame:
+    """A row a method that ranks by distance; mean ± standard deviation over seeds.
+
+    survey: evaluation.spread.survey. "equally loose": the column before it, if all classes were.
+    """
+    rows = []
+    for name in [m for m in METHODS if m in set(survey["method"])]:
+        own = survey[(survey["data"] == data) & (survey["method"] == name)]
+        row = {"method": name}
+        for column, title, factor, digits in (
+            ("looser", "spread > gap, %", 100, 1),
+            ("looser_by_chance", "if equally loose, %", 100, 1),
+            ("quarters", "loosest / tightest quarter", 1, 2),
+            ("quarters_by_chance", "if equally loose", 1, 2),
+            ("nmi", "NMI", 1, 3),
+            ("f1", "F1", 1, 3),
+            ("silhouette", "silhouette", 1, 3),
+        ):
+            row[title] = spread(factor * own[column], digits)
+        rows.append(row | {"seeds": len(own)})
+    return pd.DataFrame(rows)
+
+
+def sentences(survey: pd.DataFrame, runs: Runs, titles: Mapping[str, str], names: Names) -> str:
+    """What the enlarged classes and the spreads of all say, from the numbers alone."""
+    lines, chosen = [], pairs(runs)
+    for d, own in firsts(runs).items():
+        a, b = chosen[d]
+        A, B = (names[d][c].replace("_", " ") for c in (a, b))
+        for m, run in own.items():
+            stored = run.embeddings
+            found = distances(stored["f"], stored["labels"], a, b)
+            within, across, tight = ((x**2).mean() ** 0.5 for x in found.values())
+            word = "exceeds" if within > across else "does not exceed"
+            lines.append(
+                f"{titles[d]}, {m}: the distance within {A} (rms {within:.3f}) {word} that to {B} "
+                f"({across:.3f}); within {B} it is {tight:.3f}."
+            )
+            mine = survey[(survey["data"] == d) & (survey["method"] == m)].mean(numeric_only=True)
+            far = spreads.of(run, spreads.farthest)
+            lines.append(
+                f"  Spread exceeds the gap in {100 * mine['looser']:.0f} % of the unseen classes, "
+                f"were all equally loose in {100 * mine['looser_by_chance']:.0f} %; the loosest "
+                f"quarter spreads {mine['quarters']:.2f} times as far as the tightest, were all "
+                f"equally loose {mine['quarters_by_chance']:.2f} times. By single pairs, the "
+                f"farthest of a class against its nearest with another, {100 * far:.0f} %."
+            )
+    return "\n".join(lines) or "No method with quadruplets was run: nothing was enlarged."
