@@ -14,7 +14,7 @@ are not near for having a child in common.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -22,7 +22,8 @@ import numpy as np
 
 from .errors import UserError, unknown
 
-WNID = re.compile(r"n\d{8}")
+IS_A = re.compile(r"(n\d{8}) (n\d{8})")  # a line of WordNet's lists: parent, child
+WORDS = re.compile(r"(n\d{8})\t(.*\S.*)")  # wnid, names
 FAR = 16383  # steps to a node that is no ancestor; the sum of two still fits 16 bits
 
 
@@ -182,27 +183,24 @@ def wordnet(folder: str | Path) -> Hierarchy:
             line number), a cycle.
     """
     folder = Path(folder)
-    pairs = [tuple(row) for row in _rows(folder / "is_a.txt", " ", (WNID, WNID))]
-    words = dict(_rows(folder / "words.txt", "\t", (WNID, re.compile(r".*\S.*"))))
+    pairs = _rows(folder / "is_a.txt", IS_A, "parent and child")
+    words = dict(_rows(folder / "words.txt", WORDS, "wnid, tab and names"))
     return Hierarchy(pairs, "WordNet", words)
 
 
-def _rows(path: Path, between: str, columns: tuple[re.Pattern, ...]) -> Iterable[list[str]]:
-    """The file's lines in columns that each match their pattern."""
+def _rows(path: Path, pattern: re.Pattern, form: str) -> Iterator[tuple[str, str]]:
+    """The two parts of each line of the file."""
     try:
         lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as err:
         raise UserError(f"{path} cannot be read ({err}); fetch WordNet's lists again.") from None
     for number, line in enumerate(lines, start=1):
-        row = line.split(between, len(columns) - 1)
-        if len(row) != len(columns) or not all(
-            pattern.fullmatch(part) for pattern, part in zip(columns, row, strict=True)
-        ):
-            form = "parent and child" if columns[-1] is WNID else "wnid, tab and names"
+        found = pattern.fullmatch(line)
+        if not found:
             raise UserError(
                 f"{path}, line {number}: {line[:40]!r} is not {form}, a wnid being n and 8 digits."
             )
-        yield row
+        yield found.groups()
 
 
 def taxonomy(
