@@ -196,8 +196,8 @@ def evaluate(task: Task, scores: Scores, labels: Tensor, ks: Sequence[int] = KS)
         UserError: K out of range, no images, labels out of range, or scores that are not finite.
     """
     S, U, values = len(task.seen), len(task.unseen), scores.values
-    if not 1 <= min(ks) <= max(ks) <= U:
-        raise UserError(f"zero-shot: top-{max(ks)} of {U} unseen classes is not defined.")
+    if wrong := [k for k in ks if not 1 <= k <= U]:
+        raise UserError(f"zero-shot: top-{wrong[0]} of {U} unseen classes is not defined.")
     if len(labels) != len(values) or not len(labels) or not 0 <= labels.min() <= labels.max() < U:
         raise UserError(f"zero-shot: every image needs a label of 0 to {U - 1}, an unseen class.")
     if not torch.isfinite(values).all():  # NaN compares False with everything: it would rank first
