@@ -182,14 +182,15 @@ def amp(task: Task, images: Tensor, p: Tensor, neighbours: int = 5) -> Scores:
     unseen one, which absorbs it. With Q the steps among seen and R those to unseen classes:
 
         score(x, u) = (p(x) (I - Q)^(-1) R)_u,  the probability of ending in u
-        step from a to b:  exp(-|s(a) - s(b)|^2 / sigma^2), rows scaled to sum 1
+        step from a to b:  exp(-(1 - cos(s(a), s(b))) / sigma^2), rows scaled to sum 1
 
     to the k seen and the k unseen classes most like a (all that are equally like it, too), so that
-    every walk ends; sigma^2 is the mean squared distance. Seen classes have no score.
+    every walk ends; sigma^2 is the mean of 1 - cos, which is half the squared distance of vectors
+    of length 1. Seen classes have no score.
     """
     s, S = class_vectors(task), len(task.seen)
-    squared = (2 - 2 * s[:S] @ s.T).clamp(min=0)
-    step = torch.exp(-squared / squared.mean())
+    away = 1 - s[:S] @ s.T
+    step = torch.exp(-away / away.mean())
     step[:, :S].fill_diagonal_(0)
     for part in (step[:, :S], step[:, S:]):  # views: what is not among the k goes to 0
         kth = part.topk(min(neighbours, part.shape[1]), dim=1).values[:, -1:]
