@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from ..errors import UserError, unknown
@@ -80,21 +81,21 @@ def hold_out(classes: Sequence[str], number: int, seed: int) -> tuple[list[str],
 # A class may be an inner node: then it is its own ancestor, at 0 steps.
 
 
-def _over_ancestors(below: np.ndarray, node_weight: np.ndarray) -> np.ndarray:
-    """W = sum over nodes v of node_weight[v, u] * mu(v), for mu(v) as weights of the classes."""
-    mu = below / np.maximum(below.sum(axis=1, keepdims=True), 1)
-    return node_weight.T @ mu
+def _over_ancestors(below: np.ndarray, up: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Rows of sum over ancestors a of u of w(a) mu(a), with mu(a) as weights of the classes."""
+    number = below.sum(axis=1)
+    mu = below / np.maximum(number, 1)[:, None]
+    return sparse.csr_array(up.T < FAR, dtype=float) @ ((w * (number > 0))[:, None] * mu)
 
 
 def _ancestors(task, below, up):
     """mu(u) = 1 / |A(u)| * sum over a in A(u) of mu(a), A(u): u's ancestors (Mensink et al.)."""
-    return _over_ancestors(below, (up < FAR) * below.any(axis=1)[:, None])
+    return _over_ancestors(below, up, np.ones(len(below)))
 
 
 def _depth(task, below, up):
     """mu(u) = sum over a in A(u) of w(a) mu(a) / sum of w(a), w(a) = depth(a) + 1."""
-    w = (task.hierarchy.depth + 1) * below.any(axis=1)
-    return _over_ancestors(below, (up < FAR) * w[:, None])
+    return _over_ancestors(below, up, task.hierarchy.depth + 1)
 
 
 def _siblings(task, below, up):
@@ -103,7 +104,8 @@ def _siblings(task, below, up):
     Siblings and all that is below them; with two parents, the union, each class once.
     """
     up = np.where(below.any(axis=1)[:, None], up, FAR)
-    return ((up == up.min(axis=0)).T.astype(float) @ below > 0).astype(float)
+    nearest = sparse.csr_array((up == up.min(axis=0)).T, dtype=float)
+    return (nearest @ below > 0).astype(float)
 
 
 def _nearest(task, below, up):

@@ -185,6 +185,10 @@ def test_devise_is_seeded_and_ranks_the_seen_classes(world):
     t, x, y, _ = world
     assert torch.equal(devise(t, x).values, devise(t, x).values)
     assert not torch.equal(devise(t, x).values, devise(t, x, seed=1).values)
+    moved = replace(t, features=3 * t.features + 5)  # neither scale nor origin matters
+    torch.testing.assert_close(
+        devise(moved, 3 * x + 5).values, devise(t, x).values, atol=0.01, rtol=0
+    )
     seen = devise(t, t.features).values[:, :80]
     rank = (seen >= seen.gather(1, t.labels[:, None])).sum(dim=1)
     assert (rank <= 5).double().mean() > 0.8
