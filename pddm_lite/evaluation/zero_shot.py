@@ -27,7 +27,7 @@ from ..hierarchy import FAR, Hierarchy
 KS = (1, 5)  # flat top-1 and top-5; the paper reports top-5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """What zero-shot recognition may know: the hierarchy, and the images of the seen classes.
 
@@ -138,7 +138,7 @@ def relatives(task: Task, rule: str = "ancestors") -> Tensor:
 # ------------------------------------------------------------------------------- recognition
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scores:
     """How well each image fits each class.
 
