@@ -183,7 +183,7 @@ def wordnet(folder: str | Path) -> Hierarchy:
             line number), a cycle.
     """
     folder = Path(folder)
-    pairs = _rows(folder / "is_a.txt", IS_A, "parent and child")
+    pairs = list(_rows(folder / "is_a.txt", IS_A, "parent and child"))
     words = dict(_rows(folder / "words.txt", WORDS, "wnid, tab and names"))
     return Hierarchy(pairs, "WordNet", words)
 
