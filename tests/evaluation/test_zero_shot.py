@@ -192,6 +192,11 @@ def test_ties_never_help():
         assert got.flat == pytest.approx({1: 0, 2: 200 / 3})
     apart = evaluate(t, Scores(values, torch.arange(7)), labels, ks=(1, 2))
     assert apart.tied == 0 and apart.flat[1] == pytest.approx(100 / 3)
+    # lynx tied with lion, which is seen: first of the unseen ones, second of all.
+    values = torch.tensor([[1.0, 0, 0, 1 + 1e-7, 0.5, 0, 0]])
+    both = Scores(values, torch.tensor([0, 1, 2, 0, 3, 4, 5]))
+    got = evaluate(t, both, labels[:1], ks=(1, 2))
+    assert got.tied == 0 and got.flat[1] == 100 and got.general == {1: 0, 2: 100}
 
 
 def test_an_unseen_class_with_one_relative_is_tied_with_it():
