@@ -1,0 +1,257 @@
+"""Zero-shot recognition through a hierarchy (Table 2, right): unseen classes from seen ones' means.
+
+A node's mean is that of the seen (training) classes at or below it, each counted once:
+
+    mu(v) = 1 / |T(v)| * sum over t in T(v) of mu(t)
+
+An unseen class has no image, so it takes the means of its relatives in the hierarchy (`RULES`), and
+an image goes to the class of the nearest mean, in the Euclidean distance.
+
+Classes in the same place of the hierarchy get the same mean, and nothing can tell them apart: ties
+never help. The true class is ranked after all that score as high, and `tied` counts such classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from ..errors import UserError, unknown
+from ..hierarchy import FAR, Hierarchy
+
+KS = (1, 5)  # flat top-1 and top-5; the paper reports top-5
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What zero-shot recognition may know: the hierarchy, and the images of the seen classes.
+
+    hierarchy: is restricted to the classes here, so any larger one will do
+    seen, unseen: class names, S and U of them, without one in common
+    means:     float [S, d], the mean feature of each seen class
+    features, labels: [M, d] and [M] in 0..S-1, training images; only some rivals need them
+
+    Raises UserError on a class in both, one that the hierarchy lacks or has apart from the rest,
+    and means that do not fit the seen classes.
+    """
+
+    hierarchy: Hierarchy
+    seen: tuple[str, ...]
+    unseen: tuple[str, ...]
+    means: Tensor
+    features: Tensor | None = field(default=None, repr=False)
+    labels: Tensor | None = field(default=None, repr=False)
+
+    def __post_init__(self):
+        if both := set(self.seen) & set(self.unseen):
+            raise UserError(f"zero-shot: class '{min(both)}' is both seen and unseen; keep one.")
+        for kind, names in (("seen", self.seen), ("unseen", self.unseen)):
+            if not names or len(set(names)) < len(names):
+                raise UserError(f"zero-shot: the {kind} classes are none, or one comes twice.")
+        if self.means.ndim != 2 or len(self.means) != len(self.seen):
+            raise UserError(
+                f"zero-shot: means are {list(self.means.shape)}, but must be "
+                f"[{len(self.seen)}, d], a row for each seen class."
+            )
+        object.__setattr__(self, "hierarchy", self.hierarchy.restricted(self.classes))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Seen, then unseen: the order of the columns of all scores."""
+        return (*self.seen, *self.unseen)
+
+
+def hold_out(classes: Sequence[str], number: int, seed: int) -> tuple[list[str], list[str]]:
+    """(seen, unseen) classes: `number` drawn at random are unseen, both in the given order."""
+    if not 0 < number < len(classes):
+        raise UserError(f"zero-shot: {number} unseen classes cannot be drawn of {len(classes)}.")
+    drawn = set(np.random.default_rng(seed).permutation(len(classes))[:number].tolist())
+    unseen = [c for i, c in enumerate(classes) if i in drawn]
+    return [c for i, c in enumerate(classes) if i not in drawn], unseen
+
+
+# ------------------------------------------------------- relatives: weights of the seen classes
+# below: 0 or 1 [V, S], seen class s lies at or below node v; up: int [V, U], steps from the unseen
+# class u up to v, FAR if v is not above it. Only nodes with seen classes at or below them count.
+# A class may be an inner node: then it is its own ancestor, at 0 steps.
+
+
+def _over_ancestors(below: np.ndarray, up: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Rows of sum over ancestors a of u of w(a) mu(a), with mu(a) as weights of the classes."""
+    number = below.sum(axis=1)
+    mu = below / np.maximum(number, 1)[:, None]
+    return sparse.csr_array(up.T < FAR, dtype=float) @ ((w * (number > 0))[:, None] * mu)
+
+
+def _ancestors(task, below, up):
+    """mu(u) = 1 / |A(u)| * sum over a in A(u) of mu(a), A(u): u's ancestors (Mensink et al.)."""
+    return _over_ancestors(below, up, np.ones(len(below)))
+
+
+def _depth(task, below, up):
+    """mu(u) = sum over a in A(u) of w(a) mu(a) / sum of w(a), w(a) = depth(a) + 1."""
+    return _over_ancestors(below, up, task.hierarchy.depth + 1)
+
+
+def _siblings(task, below, up):
+    """mu(u) = mean of the seen classes below its parents, or below the nearest ancestors with any.
+
+    Siblings and all that is below them; with two parents, the union, each class once.
+    """
+    up = np.where(below.any(axis=1)[:, None], up, FAR)
+    nearest = sparse.csr_array((up == up.min(axis=0)).T, dtype=float)
+    return (nearest @ below > 0).astype(float)
+
+
+def _nearest(task, below, up):
+    """mu(u) = mean of the seen classes at the least path distance from u, all of them."""
+    distance = task.hierarchy.distances(task.unseen, task.seen)
+    return (distance == distance.min(axis=1, keepdims=True)).astype(float)
+
+
+RULES: dict[str, Callable] = {
+    "ancestors": _ancestors,
+    "siblings": _siblings,
+    "nearest": _nearest,
+    "depth": _depth,
+}
+
+
+def relatives(task: Task, rule: str = "ancestors") -> Tensor:
+    """Weights of the seen classes in each unseen class's mean: float64 [U, S], rows sum to 1.
+
+    Args:
+        rule: a key of RULES; "ancestors" is that of [21], the source of the paper's protocol.
+    """
+    if rule not in RULES:
+        raise unknown("rule of relatives", rule, RULES)
+    below = (task.hierarchy.steps(task.seen) < FAR).astype(float)
+    W = RULES[rule](task, below, task.hierarchy.steps(task.unseen))
+    return torch.from_numpy(W / W.sum(axis=1, keepdims=True))
+
+
+# ------------------------------------------------------------------------------- recognition
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """How well each image fits each class.
+
+    values: float [N, S + U], larger is better; [N, U] from a method with no scores of seen classes
+    ties:   int64 [S + U], classes of one number are the same to the method
+    """
+
+    values: Tensor
+    ties: Tensor
+
+
+def same(rows: Tensor) -> Tensor:
+    """Number of each row's group of equal rows, [n, d] -> int64 [n]; equal to 12 digits."""
+    return torch.unique(rows.double().round(decimals=12), dim=0, return_inverse=True)[1]
+
+
+def by_means(task: Task, images: Tensor, rule: str = "ancestors") -> Scores:
+    """Nearest class mean over seen and unseen classes, those of the unseen from their relatives.
+
+        score(x, c) = -|x - mu(c)|^2 + |x|^2 = 2 x . mu(c) - |mu(c)|^2     (the same order)
+
+    Args:
+        images: features [N, d] of test images.
+    """
+    W = torch.cat([torch.eye(len(task.seen), dtype=torch.float64), relatives(task, rule)])
+    mu = (W @ task.means.cpu().double()).to(images)
+    return Scores(2 * images @ mu.T - mu.square().sum(1), same(W))
+
+
+@dataclass(frozen=True)
+class Result:
+    """Zero-shot recognition of the images of unseen classes; all but counts in percent.
+
+    flat:    K -> share of images with their class among the K first of the unseen ones
+    general: the same among seen and unseen classes together (generalised zero-shot); None for a
+             method with no scores of seen classes
+    hierarchical: K -> mean hierarchical precision hp@K among the unseen classes
+    tied:    number of unseen classes that the method cannot tell from another unseen one
+    chance:  K -> flat top-K of guessing at random
+    """
+
+    flat: dict[int, float]
+    general: dict[int, float] | None
+    hierarchical: dict[int, float]
+    tied: int
+    chance: dict[int, float]
+
+
+def evaluate(task: Task, scores: Scores, labels: Tensor, ks: Sequence[int] = KS) -> Result:
+    """Flat top-K, generalised top-K and hierarchical precision of test images.
+
+    Args:
+        labels: int64 [N] in 0..U-1, the unseen class of each image.
+        ks: the K, at most U.
+
+    Raises:
+        UserError: K out of range, no images, labels out of range, or scores that are not finite.
+    """
+    S, U, values = len(task.seen), len(task.unseen), scores.values
+    if wrong := [k for k in ks if not 1 <= k <= U]:
+        raise UserError(f"zero-shot: top-{wrong[0]} of {U} unseen classes is not defined.")
+    if len(labels) != len(values) or not len(labels) or not 0 <= labels.min() <= labels.max() < U:
+        raise UserError(f"zero-shot: every image needs a label of 0 to {U - 1}, an unseen class.")
+    if not torch.isfinite(values).all():  # NaN compares False with everything: it would rank first
+        raise UserError("zero-shot: some scores are not finite.")
+    labels, ties = labels.to(values.device), scores.ties.to(values.device)
+    unseen = _levelled(values[:, -U:], ties[-U:])
+    rank = _ranks(unseen, labels)
+    general = None
+    if values.shape[1] == S + U:
+        everything = _ranks(_levelled(values, ties), S + labels)
+        general = {k: _percent(everything <= k) for k in ks}
+    return Result(
+        flat={k: _percent(rank <= k) for k in ks},
+        general=general,
+        hierarchical={k: _percent(_precision(task, unseen, labels, k)) for k in ks},
+        tied=int((torch.bincount(ties[-U:])[ties[-U:]] > 1).sum()),
+        chance={k: 100 * k / U for k in ks},
+    )
+
+
+def _percent(share: Tensor) -> float:
+    return 100 * share.double().mean().item()
+
+
+def _levelled(values: Tensor, ties: Tensor) -> Tensor:
+    """The scores with tied classes exactly equal, as products of matrices need not make them."""
+    first = torch.full((int(ties.max()) + 1,), len(ties), device=ties.device)
+    first.scatter_reduce_(0, ties, torch.arange(len(ties), device=ties.device), "amin")
+    return values[:, first[ties]]
+
+
+def _ranks(values: Tensor, labels: Tensor) -> Tensor:
+    """Rank (1 = first) of each image's class, all others that score as high ranked before it."""
+    true = values.gather(1, labels[:, None])
+    return (values >= true).sum(dim=1)
+
+
+def _precision(task: Task, values: Tensor, labels: Tensor, k: int) -> Tensor:
+    """Hierarchical precision hp@k of each image [N], as in DeViSE (Frome et al. 2013).
+
+        hp@k = |the k first classes, among the correct ones| / k
+
+    Correct are the unseen classes within R steps of the true one in the hierarchy, for the least R
+    that gives k of them or more; so hp@1 is flat top-1. Of
+    classes with equal scores the incorrect ones are ranked first.
+    """
+    steps = torch.from_numpy(task.hierarchy.distances(task.unseen, task.unseen)).to(labels.device)
+    radius = steps.sort(dim=1).values[:, k - 1 : k]
+    hits = torch.empty(len(labels), dtype=torch.float64, device=labels.device)
+    for y in labels.unique():
+        rows, correct = labels == y, (steps <= radius)[y]
+        order = correct.long().argsort(stable=True)  # the incorrect ones, then the correct ones
+        first = values[rows][:, order].sort(dim=1, descending=True, stable=True).indices[:, :k]
+        hits[rows] = correct[order][first].double().mean(dim=1)
+    return hits
