@@ -1,16 +1,17 @@
 """The double-header hinge loss (Eq. 3 and 4) and the losses of the paper's rivals.
 
 Every function returns one number (a tensor without axes) that carries gradient. Features f [m, d]
-are l2-normalised (LiftedStruct's may be free), labels [m] integers.
+are l2-normalised (LiftedStruct's and softmax's may be free), labels [m] integers.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .mining import positive_pairs, semihard_triplets
+from .pddm import Euclidean
 
 
 def distance(f_i: Tensor, f_j: Tensor, squared: bool = True) -> Tensor:
@@ -117,3 +118,23 @@ def lifted(f: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor:
     i, j = positive_pairs(labels)
     J = torch.logaddexp(row[i], row[j]) + D[i, j]
     return torch.relu(J).square().mean() / 2
+
+
+class Classifier(Euclidean):
+    """A linear classifier over the training classes, for the softmax loss alone.
+
+    What ranks is the Euclidean metric on the features that it is trained on; the classifier itself
+    knows no test class and is of no use there.
+
+    Args:
+        d: length of a feature.
+        classes: number of training classes; labels are 0 .. classes - 1.
+    """
+
+    def __init__(self, d: int, classes: int):
+        super().__init__()
+        self.W = nn.Linear(d, classes)
+
+    def loss(self, f: Tensor, labels: Tensor) -> Tensor:
+        """The mean of -log softmax(W f + b) at the image's own class."""
+        return F.cross_entropy(self.W(f), labels)

@@ -37,6 +37,7 @@ def optimiser(e: Experiment, model: Embedding, similarity: Similarity) -> torch.
 
 @torch.no_grad()
 def average(slow: tuple[nn.Module, ...], fast: tuple[nn.Module, ...], decay: float) -> None:
+    """slow <- decay slow + (1 - decay) fast, in place; buffers are copied."""
     a, b = ([p for m in modules for p in m.parameters()] for modules in (slow, fast))
     torch._foreach_lerp_(a, b, 1 - decay)
     for m, n in zip(slow, fast, strict=True):
@@ -45,6 +46,7 @@ def average(slow: tuple[nn.Module, ...], fast: tuple[nn.Module, ...], decay: flo
 
 
 def train_mode(model: Embedding, batch_norm: str) -> None:
+    """Training mode; batch_norm "frozen" or "train", see Experiment."""
     model.train()
     if batch_norm == "frozen":  # batch norm keeps the statistics of its pretraining
         for m in model.modules():

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
 
+from . import backbones
+from .embedding import Embedding
+from .errors import UserError
 from .experiments import Experiment
-from .methods import build_similarity
+from .methods import build_similarity, method
 from .pddm import Similarity
 from .store import Store
 
@@ -47,6 +51,32 @@ class Run:
 
     def similarity(self) -> Similarity:
         """The trained similarity, in eval mode."""
-        s = build_similarity(self.experiment)
-        s.load_state_dict(self.store.state(self.id, "metric.pt"))
+        state = self.store.state(self.id, "metric.pt")
+        s = build_similarity(self.experiment, classes=len(state.get("W.bias", ())))
+        s.load_state_dict(state)
         return s.eval()
+
+    def model(self) -> Embedding:
+        """The trained embedding f, in eval mode, on the CPU.
+
+        Mode finetune: of images [B, 3, crop, crop], normalised as the backbone expects. Mode
+        frozen: of the backbone's features [B, features], scaled as inputs.inputs does.
+
+        Raises:
+            UserError: a run of mode finetune made before networks were stored.
+        """
+        e, head = self.experiment, self.store.state(self.id, "head.pt")
+        net = None
+        if e.mode == "finetune":
+            if not (self.store.path(self.id) / "backbone.pt").exists():
+                raise UserError(
+                    f"run {self.id} holds no network (backbone.pt): it was made by an older "
+                    "version; make it again."
+                )
+            net = backbones.load(e.backbone, "none", crop=self.manifest["crop"]).net
+            net.load_state_dict(self.store.state(self.id, "backbone.pt"))
+            net = net.to(memory_format=torch.channels_last)  # as in training
+        dim, features = head["weight"].shape
+        model = Embedding(features, dim, net, method(e.method).free, e.bf16)
+        model.head.load_state_dict(head)
+        return model.eval()

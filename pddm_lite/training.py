@@ -132,7 +132,7 @@ def fit(
     labels = torch.from_numpy(data.labels).to(device)
     free = method(e.method).free
     model = Embedding(source.features, e.dim, copy.deepcopy(backbone), free, e.bf16).to(device)
-    similarity = build_similarity(e).to(device)
+    similarity = build_similarity(e, data.train_classes).to(device)
     if e.head_init == "pca":
         nn.Linear(source.features, e.dim)  # draws: committed runs' random negatives came after it
         model.start_from_pca(_batched(model.eval().raw, source, parts.fit))
@@ -318,6 +318,7 @@ def fit_or_load(
             f = f.half()  # as it is stored, so that anyone can compute these again
             measures["distance"] |= clusters(f.float(), labels)
             arrays = {"f": f.cpu().numpy(), "labels": data.labels[idx], "index": idx}
+    net = fitted.model.backbone  # trained in mode finetune, else None
     store.save(
         identity,
         {
@@ -327,9 +328,10 @@ def fit_or_load(
             "histograms.csv": pd.concat(tables),
             "metrics.json": metrics,
             "embeddings.npz": arrays,
-            "head.pt": {k: v.cpu() for k, v in fitted.model.head.state_dict().items()},
-            "metric.pt": {k: v.cpu() for k, v in fitted.similarity.state_dict().items()},
-        },
+            "head.pt": _state(fitted.model.head),
+            "metric.pt": _state(fitted.similarity),
+        }
+        | ({"backbone.pt": _state(net)} if net is not None else {}),
         {
             "data": data.name,
             "data_title": data.title,
@@ -344,6 +346,10 @@ def fit_or_load(
     checkpoint.unlink(missing_ok=True)
     distributed.as_main_says(True)
     return run
+
+
+def _state(module: nn.Module) -> dict[str, Tensor]:
+    return {k: v.cpu() for k, v in module.state_dict().items()}
 
 
 __all__ = ["Fitted", "Run", "TrainingError", "UserError", "fit", "fit_or_load", "run_id"]

@@ -24,7 +24,7 @@ TIMEOUT = 24 * 3600  # seconds a cell; a notebook may have to fit its runs
 SOURCES = tuple(
     f"pddm_lite.{m}"
     for m in (
-        "study figures figures_recipe tables claims paper experiments "
+        "study runs figures figures_recipe tables claims paper experiments "
         "position figures_unit exercises "
         "figures_mining tables_mining toy evaluation.mined evaluation.oracle exercises_mining "
         "cost figures_cost tables_cost "
