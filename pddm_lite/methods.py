@@ -32,7 +32,7 @@ class Method:
 
 
 METHODS = {
-    "Softmax": Method("softmax", "euclidean", "distance", "softmax features, Sec. 4.2", free=15.0),
+    "Softmax": Method("softmax", "euclidean", "distance", "Zhai, Wu 2019, normalised softmax"),
     "Contrastive": Method("contrastive", "euclidean", "distance", "Hadsell et al. 2006"),
     "Triplet": Method("triplet", "euclidean", "distance", "Schroff et al. 2015, semi-hard"),
     "LiftedStruct": Method("lifted", "euclidean", "distance", "Song et al. 2016", free=15.0),

@@ -52,7 +52,7 @@ class Run:
     def similarity(self) -> Similarity:
         """The trained similarity, in eval mode."""
         state = self.store.state(self.id, "metric.pt")
-        s = build_similarity(self.experiment, classes=len(state.get("W.bias", ())))
+        s = build_similarity(self.experiment, classes=len(state.get("W", ())))
         s.load_state_dict(state)
         return s.eval()
 

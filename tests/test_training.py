@@ -561,7 +561,7 @@ def test_the_model_of_a_frozen_run_maps_features(tmp_path, small_world, method):
 def test_the_classifier_of_softmax_knows_the_training_classes_and_comes_back(tmp_path, small_world):
     r = fit_or_load(stored_experiment(method="Softmax"), small_world, tmp_path, bar=False)
     s = r.similarity()
-    assert s.W.weight.shape == (small_world.train_classes, 6) and not s.training
+    assert s.W.shape == (small_world.train_classes, 6) and not s.training
     assert r.metrics["test"].keys() == {"distance"}
     want = r.store.state(r.id, "metric.pt")
     assert all(torch.equal(v, want[k]) for k, v in s.state_dict().items())
