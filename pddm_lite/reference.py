@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
 # what shows pictures of the data
 PHOTOGRAPHS = ("00_start_here", "00_samples", "30_hard_mining", "30_quadruplets")
+PHOTOGRAPHS += ("95_bring_your_own_data", "95_samples", "95_neighbours")
 
 
 def raw_values(runs: dict) -> pd.DataFrame:

@@ -26,7 +26,8 @@ SOURCES = tuple(
     for m in (
         "study figures figures_recipe tables claims paper experiments "
         "position figures_unit exercises "
-        "figures_mining tables_mining toy evaluation.mined evaluation.oracle exercises_mining"
+        "figures_mining tables_mining toy evaluation.mined evaluation.oracle exercises_mining "
+        "own_data own_metric figures_own"
     ).split()
 )
 
