@@ -54,7 +54,7 @@ def neighbours(
     names = [textwrap.fill(n, 14, max_lines=3, placeholder="…") for n in names]
     ax.set_yticks(step * np.arange(len(names)) + 0.5, names)
     ax.set_xticks(list(ticks), ticks.values())
-    ax.set(xlim=(-FRAME, wide - APART - GAP), ylim=(len(drawn) * step - GAP + FRAME, -0.5))
+    ax.set(xlim=(-FRAME, wide - GAP + FRAME), ylim=(len(drawn) * step - GAP + FRAME, -0.5))
     ax.set(xlabel="nearest test image, by Euclidean distance", ylabel="class of the query")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
