@@ -89,6 +89,7 @@ class Browser:
             address = pages[0]["webSocketDebuggerUrl"]
             self.socket = websocket.create_connection(address, timeout=timeout)
             self.ids = itertools.count(1)
+            self.call("Page.enable")  # tells of dialogs
             self.call("Emulation.setFocusEmulationEnabled", enabled=True)  # as a window in front
         except BaseException:
             stop(self.process)
@@ -115,17 +116,22 @@ class Browser:
 
     def call(self, method: str, **arguments) -> dict:
         """A command of the protocol and its result; AssertionError if it refuses."""
-        number = next(self.ids)
-        self.socket.send(json.dumps({"id": number, "method": method, "params": arguments}))
+        number = self._send(method, **arguments)
         while True:
             answer = json.loads(self.socket.recv())  # events come between answers
+            if answer.get("method") == "Page.javascriptDialogOpening":  # everything waits for it
+                self._send("Page.handleJavaScriptDialog", accept=True)
             if answer.get("id") == number:
                 assert "error" not in answer, f"{method}: {answer['error']}"
                 return answer["result"]
 
+    def _send(self, method: str, **arguments) -> int:
+        number = next(self.ids)
+        self.socket.send(json.dumps({"id": number, "method": method, "params": arguments}))
+        return number
+
     def open(self, address: str) -> None:
         """Go there, whatever the page that is left would ask about unsaved changes."""
-        self.js("addEventListener('beforeunload', e => e.stopImmediatePropagation(), true)")
         self.call("Page.navigate", url=address)
 
     def js(self, expression: str):

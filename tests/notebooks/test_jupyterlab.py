@@ -25,6 +25,8 @@ REPO = Path(__file__).parents[2]
 NOTEBOOKS = sorted((REPO / "notebooks").glob("*.ipynb"))
 START, RUN = 60, 240  # seconds at most: for server, page or kernel; for all cells of a notebook
 SLIDERS = "20_score_distributions"  # the notebook with a slider named "threshold"
+# tests/pipeline executes every notebook by papermill: here PDDM_LAB=all opens every one as well
+ALWAYS = ("00_start_here", SLIDERS)
 
 needs = [m for m in ("jupyterlab", "websocket", "ipywidgets") if not importlib.util.find_spec(m)]
 if not find():
@@ -137,12 +139,9 @@ def lab(tmp_path_factory):
         with Browser(base) as page:
             page.address = address
             yield page
-            for kernel in page.js(
-                SHUT_DOWN
-            ):  # asked first: a kernel killed with its server lingers
-                raise AssertionError(f"kernel {kernel} was not shut down")
     finally:
-        stop(server)
+        stop(server, 30)  # it ends its kernels, which are process groups of their own
+        wait_for(lambda: not working_in(base), 30, "kernels left behind")
 
 
 PANEL = "window.panel"  # the open notebook
@@ -221,6 +220,8 @@ def test_an_error_in_a_cell_is_seen(lab):
 
 @pytest.mark.parametrize("name", [p.stem for p in NOTEBOOKS])
 def test_runs_to_its_end(lab, name, tmp_path):
+    if name not in ALWAYS and os.environ.get("PDDM_LAB") != "all":
+        pytest.skip("PDDM_LAB=all opens every notebook in JupyterLab")
     cells = run_all(lab, name)
     assert errors(cells) == [] and unrun(cells) == []
     lab.screenshot(tmp_path / f"{name}.png")
