@@ -71,7 +71,7 @@ class Browser:
     def __init__(self, folder: Path, timeout: float = 60):
         import websocket
 
-        profile = folder / "chromium"
+        self.folder, profile = folder, folder / "chromium"
         home = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_CACHE_HOME": str(folder)}
         self.process = subprocess.Popen(
             [find(), *FLAGS, f"--user-data-dir={profile}", "about:blank"],
@@ -144,7 +144,11 @@ class Browser:
 
     def wait(self, expression: str, seconds: float, said: str = ""):
         """The first true value of a JavaScript expression; AssertionError after so many seconds."""
-        return wait_for(lambda: self.js(expression), seconds, said or expression)
+        try:
+            return wait_for(lambda: self.js(expression), seconds, said or expression)
+        except AssertionError as err:
+            picture = self.screenshot(self.folder / "failed.png")
+            raise AssertionError(f"{err} (what was to be seen: {picture})") from None
 
     def click(self, element: str) -> None:
         """The left button on the middle of the element that a JavaScript expression gives."""

@@ -183,32 +183,36 @@ def unrun(cells: list[dict]) -> list[str]:
     ]
 
 
-def move_slider(page: Browser, label: str) -> None:
-    """Press ArrowRight on the slider whose label holds `label`; the figure must become another."""
+def move_slider(page: Browser, label: str, cells: int) -> None:
+    """Press ArrowRight on the slider whose label holds `label`: its cell's figure must change."""
     box = (
         f"[...{PANEL}.node.querySelectorAll('.widget-slider')]"
         f".find(s => s.querySelector('.widget-label')?.textContent.includes('{label}'))"
     )
-    page.wait(f"{box}?.querySelector('.noUi-handle') != null", START, f"no slider '{label}'")
-    # all pictures of the notebook: blob: addresses of ipywidgets' Image, data: of plain outputs
-    figures = f"[...{PANEL}.node.querySelectorAll('.jp-OutputArea img')].map(i => i.src).join()"
-    page.wait(f"{figures} !== ''", START, "no figure")
-    handle = f"{box}.querySelector('.noUi-handle')"
-    before, value = page.js(figures), page.js(f"{handle}.ariaValueNow")
-    page.click(handle)
-    page.js(f"{handle}.focus()")
+    for n in range(cells):  # JupyterLab draws cells when they come into view
+        page.js(f"{PANEL}.content.activeCellIndex = {n}")
+        page.js(f"{PANEL}.content.scrollToItem({n}).then(() => 0)")
+        if page.js(f"{box} !== undefined"):
+            break
+    page.wait(f"(window.slider = {box}?.querySelector('.noUi-handle')) != null", START, "no slider")
+    pictures = "[...slider.closest('.jp-Cell').querySelectorAll('.jp-OutputArea img')]"
+    drawn = f"{pictures}.length > 0 && {pictures}.every(i => i.complete && i.naturalWidth > 0)"
+    page.wait(drawn, START, "no figure beside the slider")
+    sources = f"{pictures}.map(i => i.src).join()"  # data: or blob: addresses
+    readout = "slider.closest('.widget-slider').querySelector('.widget-readout').textContent"
+    value = page.js(f"window.before = {sources}; {readout}")
+    page.click("slider")
+    page.js("slider.focus()")
     for _ in range(3):
         page.press("ArrowRight")
-    page.wait(f"+{handle}.ariaValueNow > {value}", START, f"slider '{label}' stays at {value}")
-    page.wait(f"{figures} !== {before!r}", START, f"no figure changed with '{label}'")
-    whole = f"[...{PANEL}.node.querySelectorAll('.jp-OutputArea img')]"
-    page.wait(f"{whole}.every(i => i.complete && i.naturalWidth > 0)", START, "a broken picture")
+    page.wait(f"{readout} !== '{value}'", START, f"slider '{label}' stays at {value}")
+    page.wait(f"{drawn} && {sources} !== before", START, f"no figure changed with '{label}'")
 
 
 def test_a_slider_moves_a_figure(lab, tmp_path):
     cells = run_all(lab, "toy")
     assert errors(cells) == [] and unrun(cells) == []
-    move_slider(lab, "threshold")
+    move_slider(lab, "threshold", len(cells))
     assert lab.screenshot(tmp_path / "toy.png").stat().st_size > 10_000
 
 
@@ -228,7 +232,7 @@ def test_runs_to_its_end(lab, name, tmp_path):
     if name == SLIDERS:
         if "widgets" not in (REPO / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"):
             pytest.skip(f"{name} ran, but has no slider yet")
-        move_slider(lab, "threshold")
+        move_slider(lab, "threshold", len(cells))
         lab.screenshot(tmp_path / f"{name}_moved.png")
     lab.js(SHUT_DOWN)
 
