@@ -25,8 +25,7 @@ REPO = Path(__file__).parents[2]
 NOTEBOOKS = sorted((REPO / "notebooks").glob("*.ipynb"))
 START, RUN = 60, 240  # seconds at most: for server, page or kernel; for all cells of a notebook
 SLIDERS = "20_score_distributions"  # the notebook with a slider named "threshold"
-# tests/pipeline executes every notebook by papermill: here PDDM_LAB=all opens every one as well
-ALWAYS = ("00_start_here", SLIDERS)
+# tests/pipeline executes every notebook by papermill; PDDM_LAB=all opens them all here as well
 
 needs = [m for m in ("jupyterlab", "websocket", "ipywidgets") if not importlib.util.find_spec(m)]
 if not find():
@@ -224,7 +223,7 @@ def test_an_error_in_a_cell_is_seen(lab):
 
 @pytest.mark.parametrize("name", [p.stem for p in NOTEBOOKS])
 def test_runs_to_its_end(lab, name, tmp_path):
-    if name not in ALWAYS and os.environ.get("PDDM_LAB") != "all":
+    if name != SLIDERS and os.environ.get("PDDM_LAB") != "all":
         pytest.skip("PDDM_LAB=all opens every notebook in JupyterLab")
     cells = run_all(lab, name)
     assert errors(cells) == [] and unrun(cells) == []
