@@ -51,7 +51,7 @@ def neighbours(
         middle = step + APART + b * (shown * step + APART) + (shown * step - GAP) / 2
         ax.text(middle, -0.16, name, ha="center", va="bottom", weight="bold")
     names = [data.class_names[c].rpartition("/")[2].replace("_", " ") for c in classes]
-    names = [textwrap.fill(n, 14, max_lines=3, placeholder="…") for n in names]
+    names = [textwrap.fill(n, 18, max_lines=3, placeholder="…") for n in names]
     ax.set_yticks(step * np.arange(len(names)) + 0.5, names)
     ax.set_xticks(list(ticks), ticks.values())
     ax.set(xlim=(-FRAME, wide - GAP + FRAME), ylim=(len(drawn) * step - GAP + FRAME, -0.5))
