@@ -29,7 +29,14 @@ from .study import EMBEDDED, Study
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
 # figures that show pictures of the data have names that begin so
-PHOTOGRAPHS = ("00_samples", "30_quadruplets", "40_pictures", "60_neighbours")
+PHOTOGRAPHS = (
+    "00_samples",
+    "30_quadruplets",
+    "40_pictures",
+    "60_neighbours",
+    "95_samples",
+    "95_neighbours",
+)
 
 
 def raw_values(runs: dict) -> pd.DataFrame:

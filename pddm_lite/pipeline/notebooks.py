@@ -29,7 +29,8 @@ SOURCES = tuple(
         "figures_mining tables_mining toy evaluation.mined evaluation.oracle exercises_mining "
         "cost figures_cost tables_cost "
         "figures_retrieval evaluation.neighbours evaluation.tsne "
-        "figures_embedding tables_embedding evaluation.spread"
+        "figures_embedding tables_embedding evaluation.spread "
+        "own_data own_metric figures_own"
     ).split()
 )
 
