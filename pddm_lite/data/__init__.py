@@ -82,12 +82,18 @@ def data_root(name: str, root: str | Path) -> Path:
     return root
 
 
-@lru_cache(maxsize=4)
-def _synthetic(name: str, heterogeneity: float, species: int, images: int) -> ImageSet:
+@lru_cache(maxsize=4)  # painted again where a process needs more worlds than that in turn
+def _world(kind: str, heterogeneity: float, species: int, images: int):
     from .synthetic import world
 
+    return world(kind, species=species, images=images, heterogeneity=heterogeneity)
+
+
+@lru_cache(maxsize=64)  # without the pictures
+def _synthetic(name: str, heterogeneity: float, species: int, images: int) -> ImageSet:
     kind = SYNTHETIC[name]
-    w = world(kind, species=species, images=images, heterogeneity=heterogeneity)
+    drawn = kind, heterogeneity, species, images
+    w = _world(*drawn)
     knob = "" if heterogeneity == HETEROGENEITY else f"@{heterogeneity:g}"
     title = f"synthetic {kind}" + (f", heterogeneity {heterogeneity:g}" if knob else "")
     return ImageSet(
@@ -95,7 +101,7 @@ def _synthetic(name: str, heterogeneity: float, species: int, images: int) -> Im
         title=title,
         labels=w.labels,
         class_names=w.class_names,
-        read=lambda i: Image.fromarray(w.images[i]),
+        read=lambda i: Image.fromarray(_world(*drawn).images[i]),
         fingerprint=fingerprint(w.images.tobytes(), w.labels.tobytes()),
         train_classes=species // 2,
     )

@@ -25,8 +25,9 @@ SOURCES = tuple(
     f"pddm_lite.{m}"
     for m in (
         "study figures figures_recipe tables claims paper experiments "
-        "position figures_unit exercises "
-        "figures_mining tables_mining toy evaluation.mined evaluation.oracle exercises_mining"
+        "position figures_unit heterogeneity figures_scores widgets "
+        "figures_mining tables_mining toy evaluation.mined evaluation.oracle "
+        "exercises exercises_unit exercises_scores exercises_mining"
     ).split()
 )
 
