@@ -100,7 +100,7 @@ def heterogeneity(lead: pd.DataFrame, ratios: pd.DataFrame) -> tuple[Figure, pd.
     Euclidean metric. Dots are seeds, lines their means."""
     if lead.empty:
         return _nothing("the knob was not turned in this study"), lead
-    fig, axes = _grid(1, 3, 4.3)
+    fig, axes = _grid(1, 3, 4.6)
     for space, t in ratios.groupby("space"):
         own = t.groupby("heterogeneity")["ratio"].mean()
         axes[0, 0].plot(own.index, own, **LINES[space], marker="o", ms=4, label=space)
@@ -117,7 +117,7 @@ def heterogeneity(lead: pd.DataFrame, ratios: pd.DataFrame) -> tuple[Figure, pd.
             ax.plot(place, t["lead"], "o", color=colour, alpha=0.55, ms=7, mew=0)
             ax.plot(mean.index + (n - 0.5) * 0.02, mean, color=colour, label=what)
         ax.axhline(0, color="black", lw=1)
-        ax.set_ylabel(f"PDDM better by, in {unit}")
+        ax.set_ylabel(f"PDDM's lead in {unit}")
         ax.margins(y=0.12)
     for ax in axes[0]:
         ax.set_xlabel("heterogeneity of the world")
@@ -154,8 +154,10 @@ def worlds(
             ax.set_xlabel(AXES[ranking])
             frames.append(drawn.assign(heterogeneity=h, method=m))
             if m == next(iter(rows)):
-                ax.set_title(f"heterogeneity {h:g}")
+                ax.set_title(f"heterogeneity {h:g}" if h == chosen[0] else f"{h:g}")
             ax.spines["top"].set(visible=True, color=COLOURS[m], linewidth=5)
+        row[0].set_ylim(0, 1.6 * max(100 * f[["positive", "negative"]].to_numpy().max()
+                                     for f in frames[-len(chosen):]))  # fmt: skip
         row[0].set_ylabel(f"{m}\ntest pairs (% a bin)")
     _pair_legend(fig, "shared by both")
     return fig, pd.concat(frames, ignore_index=True)
@@ -182,7 +184,7 @@ def thresholds(
         for ax, place in zip(row, chosen, strict=True):
             at = min(round(place * len(h)), len(h) - 1)
             _distribution(ax, h, 1.75)
-            ax.axvline(h["left"][at], color="black", lw=2)
+            ax.axvline(h["left"][at], ymax=0.78, color="black", lw=2)
             text = f"{100 * miss[at]:.0f} % of one class rejected"
             ax.text(0.02, 0.97, text, transform=ax.transAxes, va="top", color=POSITIVE,
                     weight="bold", fontsize=11.5)  # fmt: skip
@@ -201,10 +203,15 @@ def thresholds(
 
 
 def spread_classes(some: het.Sample) -> list[tuple[int, int]]:
-    """Three pairs of classes: the two loosest, one loose and one tight, the two tightest, by the
-    threshold that each class would need."""
-    t = het.thresholds(some).sort_values("own", kind="stable")["class"].tolist()
-    return [(t[0], t[1]), (t[0], t[-1]), (t[-2], t[-1])] if len(t) > 1 else []
+    """Three pairs of classes of a sample: the one that needs the lowest threshold, the median one
+    and the one that needs the highest, each with the class most similar to it."""
+    order = het.thresholds(some).sort_values("own", kind="stable")["class"].tolist()
+    if len(order) < 2:
+        return []
+    return [
+        (a, max((c for c in order if c != a), key=lambda c: some.pairs(a, [c])[1].mean()))
+        for a in (order[0], order[len(order) // 2], order[-1])
+    ]
 
 
 @style()
@@ -237,8 +244,9 @@ def two_classes(
             ax.axvline(own, color="black", lw=2, ls=(0, (2, 2)))
             ax.set_title(f"errors {100 * error[-1]:.0f} %, own {100 * error.min():.0f} %",
                          weight="normal", fontsize=12)  # fmt: skip
-            labels = ["across", names[b], names[a]] if m == next(iter(samples)) else [""] * 3
-            ax.set_yticks(range(3), labels)
+            ax.set_yticks(
+                range(3), [x.replace(" ", "\n", 1) for x in ("across", names[b], names[a])]
+            )
             ax.set(xlabel=AXES[het.PAIR[m]], ylim=(-0.6, 2.6))
             ax.xaxis.set_major_locator(MaxNLocator(4))
             ax.spines["top"].set(visible=True, color=COLOURS[m], linewidth=5)
@@ -268,6 +276,7 @@ def one_threshold(
     fig, axes = _grid(len(data), len(het.PAIR), 0.9 + 2.9 * len(data), sharex=True, sharey="row")
     frames = []
     for row, d in zip(axes, data, strict=True):
+        top = 1.0
         for ax, m in zip(row, het.PAIR, strict=True):
             own = {s: x for (a, b, s), x in samples.items() if (a, b) == (d, m)}
             if not own:
@@ -281,13 +290,16 @@ def one_threshold(
             ax.plot(t["away"], 100 * t["error_common"], "o", color=COLOURS[m], ms=7)
             ax.plot(t["away"], 100 * t["error_own"], "o", mfc="white", mec=COLOURS[m], ms=6)
             ax.axvline(0, color="black", lw=2, zorder=0)
+            top = max(top, 100 * t["error_common"].max())
             p = 100 * prices[(prices["data"] == d) & (prices["method"] == m)]
-            text = f"one threshold {spread(p['error_common'], 1)} %\nown ones {spread(p['error_own'], 1)} %"  # noqa: E501
+            one, own_ones = (spread(p[f"error_{k}"], 1) for k in ("common", "own"))
+            text = f"one threshold {one} %\nown ones {own_ones} %"
             ax.text(0.98, 0.96, text, transform=ax.transAxes, va="top", ha="right", fontsize=11.5)
             if d == data[0]:
                 ax.set_title(m)
             ax.grid(axis="y")
             frames.append(t)
+        row[0].set_ylim(-1, 1.25 * top)  # room for the words
         row[0].set_ylabel(f"{beside(titles[d])}\nerrors of a class (%)")
     for ax in axes[-1]:
         ax.set_xlabel("class's own threshold − the one for all (sd of scores)")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -102,19 +103,20 @@ def dilution(study: Study, runs: Mapping[tuple[float, str, int], Run]) -> pd.Dat
     classes: the world's latents, the frozen network's features, and f after each training.
     Columns: heterogeneity, space, seed, ratio.
     """
-    rows = []
+    rows, drawn = [], {}
     for (h, method, seed), run in runs.items():
         base = run.experiment.data.partition("@")[0]
-        g = geometry(SYNTHETIC[base], *WORLDS[study.profile], heterogeneity=h)
-        arrays = run.embeddings
+        if first := h not in drawn:
+            drawn[h] = geometry(SYNTHETIC[base], *WORLDS[study.profile], heterogeneity=h)
+        g, arrays = drawn[h], run.embeddings
         index, labels = arrays["index"], arrays["labels"]
         order = np.argsort(g.scales[np.unique(labels)])
         quarter = max(len(order) // 4, 1)
         spaces = {method: arrays["f"]}
-        if not any(h == done[0] and done[1] == SPACES[0] for done in rows):
+        if first:
             spaces[SPACES[0]] = g.latents[index]
             if run.experiment.mode == "frozen":
-                where = training.Path(study.results) / "features"
+                where = Path(study.results) / "features"
                 data = study.load(run.experiment.data)
                 x, _ = training.inputs(run.experiment, data, where, "cpu", False)
                 spaces[SPACES[1]] = x.x[torch.from_numpy(index)].numpy()
@@ -137,9 +139,10 @@ def words(lead: pd.DataFrame, slopes: pd.DataFrame, ratios: pd.DataFrame) -> str
     lines.append(f"- loosest over tightest quarter of the classes: {listed}.")
     for row in slopes.itertuples():
         own = lead[(lead["compared"] == row.compared) & (lead["measure"] == row.measure)]
-        ends = [spread(own[own["heterogeneity"] == h]["lead"], 3) for h in (low, high)]
+        digits = 1 if row.measure == "recall_1" else 3
+        ends = [spread(own[own["heterogeneity"] == h]["lead"], digits) for h in (low, high)]
         name = {"recall_1": "Recall@1 in points", "auc": "AUC"}.get(row.measure, row.measure)
-        slope = with_interval(row.slope, row.low, row.high, 3, "+")
+        slope = with_interval(row.slope, row.low, row.high, digits, "+")
         grows = "it grows" if row.verdict == REPRODUCED else f"that it grows: {row.verdict}"
         lines.append(
             f"- {row.compared}, lead in {name}: {ends[0]} -> {ends[1]}; slope {slope}, {grows}."
