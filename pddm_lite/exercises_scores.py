@@ -29,7 +29,8 @@ LOOSE = {"positive": [0.50, 0.60, 0.70], "negative": [0.90, 1.00, 1.10]}
     "(0.3) and accepts one negative pair of five (0.75). The equal-error rate is 20 %.",
 )
 def _threshold(value: object) -> str:
-    rejected, accepted = (POSITIVES < float(value)).sum(), (NEGATIVES >= float(value)).sum()
+    rejected = (~(POSITIVES >= float(value))).sum()  # of nan, too
+    accepted = (NEGATIVES >= float(value)).sum()
     counts = f"{rejected} positive pairs are rejected and {accepted} negative ones accepted"
     return "" if rejected == accepted else f"{counts}; a higher threshold rejects more."
 

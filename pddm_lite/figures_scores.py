@@ -7,6 +7,7 @@ one that a widget asks for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -203,15 +204,19 @@ def thresholds(
 
 
 def spread_classes(some: het.Sample) -> list[tuple[int, int]]:
-    """Three pairs of classes of a sample: the one that needs the lowest threshold, the median one
-    and the one that needs the highest, each with the class most similar to it."""
-    order = het.thresholds(some).sort_values("own", kind="stable")["class"].tolist()
-    if len(order) < 2:
-        return []
-    return [
-        (a, max((c for c in order if c != a), key=lambda c: some.pairs(a, [c])[1].mean()))
-        for a in (order[0], order[len(order) // 2], order[-1])
-    ]
+    """Up to three pairs of classes of a sample: the one that the common threshold, too strict for
+    it, costs most; one that it suits; and the one for which it is too lax that it costs most."""
+    common = het.thresholds(some)["common"].iloc[0]
+    cuts = np.append(np.quantile(some.S, np.linspace(0, 1, 401)), common)
+    rows = []
+    for a, b in combinations(np.unique(some.labels).tolist(), 2):
+        (in_a, across), (in_b, _) = some.pairs(a, [b]), some.pairs(b, [a])
+        error = het.mistakes(np.r_[in_a, in_b], across, cuts)
+        rows.append((a, b, cuts[error.argmin()] - common, error[-1] - error.min()))
+    t = pd.DataFrame(rows, columns=["a", "b", "away", "saved"])
+    sides = (t[t["away"] < 0]["saved"], -t["away"].abs(), t[t["away"] > 0]["saved"])
+    chosen = dict.fromkeys(side.idxmax() for side in sides if len(side))
+    return [(int(a), int(b)) for a, b in t.loc[list(chosen), ["a", "b"]].to_numpy()]
 
 
 @style()

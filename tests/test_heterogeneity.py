@@ -166,8 +166,14 @@ def test_a_threshold_at_the_ends_rejects_nothing_or_nearly_all():
     assert (high["rejected"] > 0.98).all() and (high["accepted"] < 0.01).all()
 
 
-def test_pairs_of_classes_are_each_with_the_most_similar():
-    assert figures_scores.spread_classes(classes_at(10))[-1] in [(0, 1), (1, 0)]
+def test_pairs_of_classes_need_thresholds_on_both_sides_of_the_common_one():
+    some = classes_at(10)
+    common = heterogeneity.thresholds(some)["common"].iloc[0]
+    pairs = figures_scores.spread_classes(some)
+    assert len(set(pairs)) == len(pairs) >= 2 and (2, 3) in pairs
+    _, frame = figures_scores.two_classes({EUCLIDEAN: some}, pairs, list("abcd"))
+    assert frame["own"].min() < common < frame["own"].max()
+    assert (frame["error_own"] <= frame["error_common"]).all()
 
 
 def test_nothing_to_draw_is_said():
