@@ -6,6 +6,8 @@ one that a widget asks for.
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -249,11 +251,9 @@ def two_classes(
             ax.axvline(own, color="black", lw=2, ls=(0, (2, 2)))
             ax.set_title(f"errors {100 * error[-1]:.0f} %, own {100 * error.min():.0f} %",
                          weight="normal", fontsize=12)  # fmt: skip
-            ax.set_yticks(
-                range(3), [x.replace(" ", "\n", 1) for x in ("across", names[b], names[a])]
-            )
+            ax.set_yticks(range(3), ["across", *(_short(names[c]) for c in (b, a))])
             ax.set(xlabel=AXES[het.PAIR[m]], ylim=(-0.6, 2.6))
-            ax.xaxis.set_major_locator(MaxNLocator(4))
+            ax.xaxis.set_major_locator(MaxNLocator(3))
             ax.spines["top"].set(visible=True, color=COLOURS[m], linewidth=5)
             rows.append((m, names[a], names[b], common, own, error[-1], error.min()))
     marks = [
@@ -265,6 +265,11 @@ def two_classes(
     _legend(fig, marks)
     columns = ["method", "class_a", "class_b", "common", "own", "error_common", "error_own"]
     return fig, pd.DataFrame(rows, columns=columns)
+
+
+def _short(name: str) -> str:
+    """A class's name in lines short enough for a tick; folder names as words."""
+    return textwrap.fill(re.sub("[._]+", " ", name), 12)
 
 
 @style()
@@ -299,7 +304,10 @@ def one_threshold(
             p = 100 * prices[(prices["data"] == d) & (prices["method"] == m)]
             one, own_ones = (spread(p[f"error_{k}"], 1) for k in ("common", "own"))
             text = f"one threshold {one} %\nown ones {own_ones} %"
-            ax.text(0.98, 0.96, text, transform=ax.transAxes, va="top", ha="right", fontsize=11.5)
+            look = dict(
+                va="top", ha="right", fontsize=11.5, bbox=dict(fc="white", ec="none", pad=1)
+            )
+            ax.text(0.98, 0.97, text, transform=ax.transAxes, **look)
             if d == data[0]:
                 ax.set_title(m)
             ax.grid(axis="y")
