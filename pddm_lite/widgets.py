@@ -59,7 +59,7 @@ def _control(name: str, values: Sequence):
         low, high, step = values
         middle = low + round((high - low) / 2 / step) * step
         return w.FloatSlider(value=middle, min=low, max=high, step=step, **look)
-    if all(isinstance(v, float) for v in values):
+    if values and all(isinstance(v, float) for v in values):
         options = [(f"{v:g}", v) for v in values]
         return w.SelectionSlider(options=options, value=values[len(values) // 2], **look)
     return w.Dropdown(options=values, description=look["description"])
