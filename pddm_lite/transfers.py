@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 
 from . import cost
-from .claims import PDDM
 from .data import SYNTHETIC, ImageSet, fingerprint, split
 from .data.new_species import new_species
 from .embedder import embed_images, plain_features
@@ -31,10 +30,12 @@ from .evaluation.ncm import class_means
 from .pddm import Similarity, r
 from .progress import progress
 from .store import Store, environment, source_hash
-from .study import Study
+from .study import COMPARED, Study
 from .training import Run, run_id
 
-METHODS = ("Softmax", "Triplet", "LiftedStruct", "Euclidean+Quadruplet", PDDM)
+PDDM, EUCLIDEAN = COMPARED
+SOFTMAX = "Softmax"
+METHODS = (SOFTMAX, "Triplet", "LiftedStruct", EUCLIDEAN, PDDM)
 PLAIN, UNTRAINED = "plain features", "untrained head"  # not of a run: the floor
 NCM, METRIC, SCORE = "NCM", "NCM, learned metric", "NCM by PDDM score"  # names of classifiers
 KNN, LINEAR = "k-NN", "linear"
@@ -124,6 +125,7 @@ class NewClasses:
             rank=min(e.dim, x.shape[1]),
             steps=plan(self.study).metric_steps,
             seed=e.seed,
+            device=self.study.device,
         )
 
     def untrained(self, seed: int) -> Tensor:
@@ -171,6 +173,7 @@ def measure(new: NewClasses, features: str, run: Run | None, seed: int) -> pd.Da
         range(total),
         ks=[k for k in (1, 5) if k <= sizes[0]],
         seed=seed,
+        device=new.study.device,
         names=new.names,
     )
     means = {NCM: transfer.nearest_mean}
@@ -252,3 +255,17 @@ def at_all(frame: pd.DataFrame, k: int = 1) -> pd.DataFrame:
     t = seeds_mean(frame, k)
     largest = t.groupby("data")["classes"].transform("max")
     return t[(t["classes"] == largest) & (t["per_mean"] == transfer.ALL)].reset_index(drop=True)
+
+
+def protocol(study: Study) -> str:
+    """A line a data set: from which classes to which, and by how many images."""
+    lines = []
+    for name in study.data:
+        new = NewClasses(study, name)
+        counts = np.bincount(new.labels)
+        lines.append(
+            f"{new.source.title}: {new.source.train_classes:,} source classes, {len(new.names):,} "
+            f"new classes ({'new species' if new.images is not new.source else 'the test classes'})"
+            f", {counts.min()} to {counts.max()} images each; {plan(study).draws} draws a seed"
+        )
+    return "\n".join(lines)
