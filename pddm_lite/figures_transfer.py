@@ -52,7 +52,7 @@ def accuracy(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd
         own = t[t["data"] == d]
         sizes, whole = own[own["per_mean"] == ALL], own[own["classes"] == own["classes"].max()]
         _level(level, sizes)
-        _over(over, sizes)
+        _over(over, frame[(frame["data"] == d) & (frame["per_mean"] == ALL) & (frame["k"] == 1)])
         for key in DRAWN_WHOLE:
             _curve(few, _of(whole, key), "images", key)
         classes = f"all {whole['classes'].iloc[0]:,} new classes"
@@ -87,8 +87,8 @@ def accuracy(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd
 
 def _ticks(images: pd.Series) -> tuple[list[float], list[str]]:
     at = sorted(images.round(1).unique())
-    at = [x for x in at if x == at[-1] or 1.6 * x < at[-1]]  # else the last two would overlap
-    return at, [f"{x:g}" for x in at]
+    at = [x for x in at if x == at[-1] or 1.4 * x < at[-1]]  # else the last two would overlap
+    return at, [f"{x:.0f}" if x > 5 else f"{x:g}" for x in at]
 
 
 def _of(t: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
@@ -119,14 +119,20 @@ def _level(ax, sizes: pd.DataFrame) -> None:
     ax.yaxis.set_major_formatter("{x:g}")
 
 
-def _over(ax, sizes: pd.DataFrame) -> None:
-    """Each row of LOOKS over the plain features of the same seed, classes and images."""
-    keys = ["classes", "seed"]
-    base = _of(sizes, (PLAIN, NCM)).set_index(keys)["accuracy"]
+def _over(ax, rows: pd.DataFrame) -> None:
+    """Each row of LOOKS over the plain features, both on the same seed's draws of classes."""
+    keys = ["classes", "seed", "draw"]
+    base = _of(rows, (PLAIN, NCM)).set_index(keys)["accuracy"]
     for key in [k for k in LOOKS if k[1] not in TRAINED and k != (PLAIN, NCM)]:
-        own = _of(sizes, key).set_index(keys)["accuracy"]
-        ratio = (100 * (own / base.reindex(own.index) - 1)).rename("accuracy").reset_index()
-        _curve(ax, ratio, "classes", key, 0.15 * (key in ((PDDM, NCM), (PLAIN, METRIC))))
+        own = _of(rows, key).set_index(keys)["accuracy"]
+        mean = pd.DataFrame({"own": own, "base": base.reindex(own.index)})
+        mean = mean.groupby(["classes", "seed"]).mean()
+        gain = (
+            (100 * (mean["own"] / mean["base"].replace(0, np.nan) - 1))
+            .rename("accuracy")
+            .reset_index()
+        )
+        _curve(ax, gain, "classes", key, 0.15 * (key in ((PDDM, NCM), (PLAIN, METRIC))))
     ax.axhline(0, color=LOOKS[PLAIN, NCM][1], ls="--", lw=1.6, zorder=1)
     ax.yaxis.set_major_formatter(lambda x, _: f"{x:+g}".replace("-", "−") if x else "0")
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
