@@ -25,9 +25,9 @@ def transfer_table(frame: pd.DataFrame, data: str) -> pd.DataFrame:
     """One data set: a row a sort of features and classifier, over all new classes.
 
     Top-1 and top-5 in percent, "mean ± standard deviation" over seeds; top-1 minus that of the
-    paper's rival [21] on the same draws, with its 95 % interval over seeds. The last column is the paper's own
-    data and network, for the order of rows and not for the level; rows with nothing else are the
-    paper's others.
+    paper's rival [21] on the same draws, with its 95 % interval over seeds. The last column is the
+    paper's own data and network, for the order of rows and not for the level; rows with nothing
+    else are the paper's others.
     """
     frame = frame[frame["data"] == data]
     top = {k: transfers.at_all(frame, k) for k in (1, 5)}
