@@ -1,7 +1,7 @@
 """Train SmallNet on source species and save the weights: `python -m pddm_lite.pretrain [PATH]`.
 
 A softmax classifier over species 20000.. of both kinds, as ImageNet classifiers are trained, takes
-about two minutes on one CPU thread. The species on which the kit trains and tests (0..9999) are
+about two minutes on one CPU thread. The species that the kit trains and tests on (below 12,000) are
 never seen here, so what these features know of them is transfer, as with ImageNet and CUB-200.
 """
 

@@ -12,12 +12,13 @@ from PIL import Image
 
 from ..errors import UserError, unknown
 from .base import ImageSet, Split, fingerprint, split
+from .drawn import draw_training_classes
 from .folder import open_folder
 from .official import REAL, open_real
 
 SYNTHETIC = {"synthetic_birds": "birds", "synthetic_cars": "cars"}
 # species x images of the embedded world, by profile: scale alone
-WORLDS = {"smoke": (40, 8), "quick": (200, 12), "paper": (1000, 20)}
+WORLDS = {"smoke": (40, 8), "quick": (200, 12), "paper": (2000, 12)}
 HETEROGENEITY = 0.7
 
 
@@ -34,7 +35,8 @@ def load(
     Args:
         name: "synthetic_birds" or "synthetic_cars", optionally with a heterogeneity as in
             "synthetic_birds@0.3"; a real set (`REAL`) found under `root` in its official layout, as
-            a directory or zip;
+            a directory or zip, optionally as in "tiny_imagenet@160", of which 160 classes drawn at
+            random train;
             "folder" for the class-per-folder tree `root` itself, "folder:NAME" for `root`/NAME.
         root: where real data lie; the embedded world needs none.
         profile: sizes the embedded world.
@@ -45,25 +47,38 @@ def load(
     """
     if profile not in WORLDS:
         raise unknown("profile", profile, WORLDS)
-    base, _, knob = name.partition("@")
+    base, at, number = name.partition("@")
     if base in SYNTHETIC:
-        try:
-            heterogeneity = float(knob or HETEROGENEITY)
-        except ValueError:
-            heterogeneity = -1.0
-        if not 0 <= heterogeneity <= 1:
-            raise UserError(
-                f"data set '{name}': the heterogeneity after @ must be a number from 0 to 1."
-            )
-        return _synthetic(base, heterogeneity, *WORLDS[profile])
+        return _synthetic(*embedded(name), *WORLDS[profile])
     root = data_root(name, root)
-    if name in REAL:
-        return open_real(name, root, complete)
+    if base in REAL:
+        data = open_real(base, root, complete)
+        return draw_training_classes(data, number) if at else data
     inner = name.partition(":")[2]
     path = root / inner if inner else root
     if inner and not path.exists() and path.with_name(path.name + ".zip").exists():
         path = path.with_name(path.name + ".zip")
     return open_folder(path, name, title=inner or root.stem)
+
+
+def embedded(name: str) -> tuple[str, float]:
+    """("synthetic_birds", 0.3) of "synthetic_birds@0.3": the set and its heterogeneity.
+
+    Raises:
+        UserError: no embedded set, no number from 0 to 1.
+    """
+    base, _, knob = name.partition("@")
+    if base not in SYNTHETIC:
+        raise unknown("embedded data set", name, SYNTHETIC)
+    try:
+        heterogeneity = float(knob or HETEROGENEITY)
+    except ValueError:
+        heterogeneity = -1.0
+    if not 0 <= heterogeneity <= 1:
+        raise UserError(
+            f"data set '{name}': the heterogeneity after @ must be a number from 0 to 1."
+        )
+    return base, heterogeneity
 
 
 def data_root(name: str, root: str | Path) -> Path:
@@ -72,7 +87,7 @@ def data_root(name: str, root: str | Path) -> Path:
     Raises:
         UserError: unknown name, no root, a root that is not there.
     """
-    if name not in REAL and name.split(":")[0] != "folder":
+    if name.partition("@")[0] not in REAL and name.split(":")[0] != "folder":
         raise unknown("data set", name, known())
     if not str(root):
         raise UserError(f"data set '{name}' is no embedded one: say where it lies by --data-root.")

@@ -73,6 +73,7 @@ def listing() -> str:
     for name, title, split, licence, get in rows:
         lines += [f"{name:<16} {title}", f"{'':<16} {split}" + (f"; {licence}" if licence else "")]
         lines += [f"{'':<16} {get}"] if get else []
+    lines.append("NAME@N of a real set: N of its classes, drawn at random, train")
     return "\n".join(lines)
 
 

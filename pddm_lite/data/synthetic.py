@@ -126,12 +126,19 @@ def world(
         images=pixels,
         labels=g.labels,
         latents=latents,
-        class_names=tuple(
-            f"{families[s % FAMILIES]} {_EPITHETS[s // FAMILIES % 10]} {s:03d}" for s in index
-        ),
+        class_names=species_names(kind, first, species),
         families=tuple(families[s % FAMILIES] for s in index),
         orders=tuple(orders[s % FAMILIES % ORDERS] for s in index),
         scales=g.scales,
+    )
+
+
+def species_names(kind: str, first: int, species: int) -> tuple[str, ...]:
+    """Names of species `first`..`first + species - 1`: family, epithet and number; unique."""
+    families = _NAMES[kind][1].split()
+    return tuple(
+        f"{families[s % FAMILIES]} {_EPITHETS[s // FAMILIES % 10]} {s:03d}"
+        for s in range(first, first + species)
     )
 
 

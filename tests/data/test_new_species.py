@@ -1,0 +1,50 @@
+"""New species: of the same world, unseen by training, painted as they are read."""
+
+import numpy as np
+import pytest
+
+from pddm_lite import data as data_sets
+from pddm_lite import pretrain
+from pddm_lite.data import WORLDS
+from pddm_lite.data.new_species import IMAGES, SPECIES, new_species
+from pddm_lite.data.synthetic import FAMILIES, world
+from pddm_lite.errors import UserError
+from pddm_lite.evaluation.transfer import check_disjoint
+
+
+@pytest.mark.parametrize("name", ["synthetic_birds", "synthetic_cars@0.3"])
+def test_they_are_the_worlds_next_species(name):
+    new, seen = new_species(name, "smoke"), data_sets.load(name, profile="smoke")
+    assert len(new) == SPECIES["smoke"] * IMAGES == len(new.test) and new.train_classes == 0
+    check_disjoint(seen.class_names, new.class_names)
+    kind, h = data_sets.SYNTHETIC[name.partition("@")[0]], data_sets.embedded(name)[1]
+    w = world(kind, SPECIES["smoke"], IMAGES, h, first=WORLDS["smoke"][0])
+    assert new.class_names == w.class_names and np.array_equal(new.labels, w.labels)
+    for i in (0, 5, 47, 48, 100, len(new) - 1, 1):  # in any order, and in the last, short block
+        assert np.array_equal(np.asarray(new.read(i)), w.images[i])
+
+
+def test_the_fingerprint_knows_kind_knob_and_size():
+    prints = {
+        new_species(n, p).fingerprint
+        for n in ("synthetic_birds", "synthetic_cars", "synthetic_birds@0.3")
+        for p in ("smoke", "quick")
+    }
+    assert len(prints) == 6
+    assert new_species("synthetic_birds").fingerprint in prints
+
+
+def test_no_profile_reaches_the_species_of_smallnets_pretraining():
+    for profile, (species, _) in WORLDS.items():
+        assert species + SPECIES[profile] <= pretrain.SOURCE
+        assert species % FAMILIES == 0  # as many new species of each family
+    assert SPECIES["paper"] == 10_000 and WORLDS["paper"][0] // 2 == 1_000
+
+
+def test_bad_names_are_refused():
+    with pytest.raises(UserError, match="unknown embedded data set 'cub200_2010'"):
+        new_species("cub200_2010")
+    with pytest.raises(UserError, match="number from 0 to 1"):
+        new_species("synthetic_birds@2")
+    with pytest.raises(UserError, match="unknown profile 'fast'"):
+        new_species("synthetic_birds", "fast")
