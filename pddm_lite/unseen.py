@@ -37,7 +37,7 @@ COMPARED = ("Softmax", "Triplet", "LiftedStruct", "Euclidean+Quadruplet", "PDDM+
 RULE = "ancestors"  # that of [21], whose protocol the paper follows
 TRUE, SHUFFLED = "as it is", "shuffled"  # hierarchies; a floor: its classes dealt out anew
 PLAIN = "plain features"  # the network's, before any head
-DRAWS = 10
+DRAWS = 10  # at most
 WORDNET = ("tiny_imagenet", "imagenet")  # classes of these are called by their wnids
 NO_SEED = -1  # of plain features
 FILES = ("results.csv", "errors.csv")
@@ -52,20 +52,20 @@ class Protocol:
     """Which classes are known, which unseen, and the hierarchy over both.
 
     known, unseen: class numbers; the images of the known classes make means
-    each:          unseen classes for each parent in a draw; 0: all of them at once
+    one_each:      one unseen class for each parent in a draw, where all at once would tie
     words:         the same for people to read
     """
 
     hierarchy: Hierarchy
     known: np.ndarray
     unseen: np.ndarray
-    each: int
+    one_each: bool
     words: str
 
     def content(self) -> tuple:
         """What results depend on."""
         pairs = sorted(self.hierarchy.pairs())
-        return pairs, self.known.tolist(), self.unseen.tolist(), self.each, DRAWS
+        return pairs, self.known.tolist(), self.unseen.tolist(), self.one_each, DRAWS
 
 
 def protocol(data: ImageSet, root: str | Path = "") -> Protocol | None:
@@ -82,10 +82,10 @@ def protocol(data: ImageSet, root: str | Path = "") -> Protocol | None:
     known = np.arange(data.train_classes)
     unseen = np.arange(data.train_classes, len(classes))
     if name in SYNTHETIC:
-        h, each = _taxonomy(SYNTHETIC[name], classes), 1
+        h, one_each = _taxonomy(SYNTHETIC[name], classes), True
         words = "the test species, one of each family at a time; means of the training species"
     elif name == "omniglot":
-        h, each = hierarchy.alphabets([classes[c] for c in unseen]), 1
+        h, one_each = hierarchy.alphabets([classes[c] for c in unseen]), True
         known, unseen = halves(h, classes, unseen)
         words = (
             "half of the characters of each evaluation alphabet, one of each alphabet at a time; "
@@ -94,12 +94,12 @@ def protocol(data: ImageSet, root: str | Path = "") -> Protocol | None:
             "were not trained on either"
         )
     elif name in WORDNET:
-        h, each = _wordnet(Path(root).expanduser() / "wordnet"), 0
+        h, one_each = _wordnet(Path(root).expanduser() / "wordnet"), False
         words = "all test classes at once; means of the training classes"
     else:
         return None
     h = h.restricted([classes[c] for c in (*known, *unseen)])
-    p = Protocol(h, known, unseen, each, words)
+    p = Protocol(h, known, unseen, one_each, words)
     if (few := len(draws(p, classes)[0])) < max(zero_shot.KS):
         raise UserError(
             f"{data.title}: zero-shot asks for the {max(zero_shot.KS)} best of {few} unseen "
@@ -143,17 +143,14 @@ def _siblings(h: Hierarchy, classes: tuple[str, ...], chosen: np.ndarray) -> lis
     return list(groups.values())
 
 
-def draws(p: Protocol, classes: tuple[str, ...], number: int = DRAWS) -> list[np.ndarray]:
-    """The unseen classes of each draw, sorted; no two draws alike, so there may be fewer."""
-    if not p.each:
+def draws(p: Protocol, classes: tuple[str, ...]) -> list[np.ndarray]:
+    """The unseen classes of each draw, sorted. Each class has its turn before one comes again."""
+    if not p.one_each:
         return [p.unseen]
-    groups = _siblings(p.hierarchy, classes, p.unseen)
-    found = {}
-    for draw in range(number):
-        rng = np.random.default_rng([draw, 29])
-        one = sorted(c for own in groups for c in rng.permutation(own)[: p.each].tolist())
-        found[tuple(one)] = np.array(one)
-    return list(found.values())
+    rng = np.random.default_rng(29)
+    orders = [rng.permutation(own) for own in _siblings(p.hierarchy, classes, p.unseen)]
+    number = min(DRAWS, max(map(len, orders)))
+    return [np.sort([own[draw % len(own)] for own in orders]) for draw in range(number)]
 
 
 # ----------------------------------------------------------------------------- of features
