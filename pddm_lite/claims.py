@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from . import cost, paper
+from . import cost, paper, transfers
 from .evaluation import spread
 from .experiments import CHANGES, SIZES
 from .methods import METHODS
@@ -446,25 +446,67 @@ def c5(costs: pd.DataFrame) -> list[Verdict]:
     return found
 
 
+# ---------------------------------------------- a claim on classes that are in no run's data set
+
+NEW_CLASSES = "top-1 on new classes, points"  # unit
+
+
+def c14(frame: pd.DataFrame) -> list[Verdict]:
+    """C14 on `transfers.measured`: top-1 of NCM over all new classes, paired by seed.
+
+    PDDM+Quadruplet's features against softmax features, then against each Euclidean-mined method
+    that was measured and against the paper's rival [21], a learned metric on the plain features.
+    """
+    t = transfers.at_all(frame).set_index(["data", "features", "classifier", "seed"])["accuracy"]
+    rivals = {(m, transfers.NCM): m for m in (transfers.SOFTMAX, *EUCLIDEAN_MINED)}
+    rivals[transfers.PLAIN, transfers.METRIC] = "learned metric [21]"
+    found = []
+    for data in dict.fromkeys(t.index.get_level_values("data")):
+        own = _by_key(t, data, PDDM, transfers.NCM)
+        for (features, classifier), rival in rivals.items():
+            theirs = _by_key(t, data, features, classifier)
+            if not theirs and features != transfers.SOFTMAX:
+                continue  # not in this study, and not what the claim is about
+            values = [own[s] - theirs[s] for s in sorted(own.keys() & theirs.keys())]
+            said, part = f"{NEW_CLASSES}: {PDDM} - {rival}", f"over {rival}"
+            note = "" if theirs else f"{rival} was not run"
+            decided = _decided(values, 0.0)
+            found.append(Verdict("C14", data, said, *decided, note, len(values), part))
+    return found
+
+
+def _by_key(t: pd.Series, *key: str) -> dict[int, float]:
+    """seed -> value of a series by key and seed."""
+    return t.xs(key, level=list(range(len(key)))).to_dict() if key in t.index.droplevel(-1) else {}
+
+
+# claim -> function of what was measured on new classes
+MEASURED_DECIDERS: dict[str, Callable[[pd.DataFrame], list[Verdict]]] = {"C14": c14}
+
+
 def verdicts(
     runs: Runs,
     data: Sequence[str],
     variant_runs: VariantRuns | None = None,
     costs: pd.DataFrame | None = None,
     only: Sequence[str] = (),
+    measured: Mapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """A row a claim and data set: the fields of Verdict, and the claim in words.
 
     Claims on changes of the method (C11 to C13) have a row where `variant_runs` has those changes,
     C5 has its rows, of cost.DATA in place of a data set, where `costs` (cost.measured) is given.
-    `only` names the claims to decide of the others; all, if empty.
+    `measured` holds what claims of MEASURED_DECIDERS are decided on, which they then are: for C14
+    transfers.measured. `only` names the claims to decide of the others; all, if empty.
     """
     rows = []
     for name in data:
-        rows += [f(runs, name) for claim in only or DECIDERS for f in DECIDERS[claim]]
+        rows += [f(runs, name) for claim in only or DECIDERS for f in DECIDERS.get(claim, ())]
         asked = [f(variant_runs or {}, name) for fs in CHANGE_DECIDERS.values() for f in fs]
         rows += [verdict for verdict in asked if verdict]
     rows += c5(costs) if costs is not None else []
+    for claim, frame in (measured or {}).items():
+        rows += MEASURED_DECIDERS[claim](frame)
     table = pd.DataFrame(rows, columns=[f.name for f in dataclasses.fields(Verdict)])
     part = table.pop("part")
     text = table["claim"].map(paper.CLAIMS)

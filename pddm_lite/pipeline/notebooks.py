@@ -29,7 +29,8 @@ SOURCES = tuple(
         "figures_mining tables_mining toy evaluation.mined evaluation.oracle exercises_mining "
         "cost figures_cost tables_cost "
         "figures_retrieval evaluation.neighbours evaluation.tsne "
-        "figures_embedding tables_embedding evaluation.spread"
+        "figures_embedding tables_embedding evaluation.spread "
+        "transfers figures_transfer tables_transfer evaluation.transfer"
     ).split()
 )
 

@@ -1,0 +1,172 @@
+"""Figures of transfer to new classes (left half of Table 2), from `transfers.measured`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator, NullFormatter
+
+from . import transfers
+from .evaluation.transfer import ALL
+from .figures import COLOURS, _grid, _legend, _nothing, beside, style
+from .paper import TABLE_2
+from .transfers import KNN, LINEAR, METRIC, NCM, PDDM, PLAIN, SCORE, UNTRAINED
+
+# (features, classifier) -> how a table and a legend call it, its colour and dashes; in their order
+LOOKS = {
+    (PLAIN, NCM): ("plain features", "#222222", "--"),
+    (PLAIN, METRIC): ("plain features, learned metric [21]", "#66aa55", "-"),
+    (UNTRAINED, NCM): ("untrained head", "#8a8a8a", ":"),
+    **{(m, NCM): (m, COLOURS[m], "-") for m in transfers.METHODS if m in COLOURS},
+    (PDDM, SCORE): ("PDDM+Quadruplet, means ranked by the score", COLOURS["PDDM score"], "-"),
+    (PLAIN, KNN): ("plain features, k-NN", "#222222", "v"),
+    (PLAIN, LINEAR): ("plain features, linear, retrained", "#222222", "^"),
+    (PDDM, KNN): ("PDDM+Quadruplet, k-NN", COLOURS[PDDM], "v"),
+    (PDDM, LINEAR): ("PDDM+Quadruplet, linear, retrained", COLOURS[PDDM], "^"),
+}
+TRAINED = (KNN, LINEAR)  # drawn as marks: few sizes are trained
+DRAWN_WHOLE = ((PLAIN, NCM), (PLAIN, METRIC), (PDDM, NCM))  # the other curves would hide them
+IN_TABLE_2 = {(PLAIN, METRIC): "NCM [21]", (PDDM, NCM): "PDDM"}  # the paper's name of a row
+
+
+@style()
+def accuracy(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]:
+    """Top-1 against the number of new classes, and against the images that make a mean.
+
+    Left: the level, with chance and what is trained on the new classes themselves. Middle: each
+    method's top-1 over that of the plain features, seed by seed, which the left cannot show. Right:
+    all new classes, fewer images per mean. Bands reach from the lowest to the highest seed.
+    """
+    t = transfers.seeds_mean(frame)
+    if t.empty:
+        return _nothing("nothing was measured"), t
+    data = list(dict.fromkeys(t["data"]))
+    fig, axes = _grid(len(data), 3, 1.5 + 3.5 * len(data), width_ratios=(5, 5, 4))
+    for (level, over, few), d in zip(axes, data, strict=True):
+        own = t[t["data"] == d]
+        sizes, whole = own[own["per_mean"] == ALL], own[own["classes"] == own["classes"].max()]
+        _level(level, sizes)
+        _over(over, sizes)
+        for key in DRAWN_WHOLE:
+            _curve(few, _of(whole, key), "images", key)
+        few.set(xlabel="images per class mean", ylabel="top-1 (%)")
+        few.set_title(f"all {whole['classes'].iloc[0]:,} new classes")
+        few.yaxis.set_major_locator(MaxNLocator(5))
+        few.set_ylim(0)
+        level.set_ylabel(f"{beside(titles[d])}\ntop-1 (%)")
+        for ax in (level, over):
+            ax.set_xlabel("number of new classes")
+        for ax in (level, over, few):
+            ax.set_xscale("log")
+            ax.xaxis.set_minor_formatter(NullFormatter())
+            ax.xaxis.set_major_formatter("{x:,g}")
+            ax.grid()
+        few.set_xticks(*_ticks(_of(whole, (PLAIN, NCM))["images"]))
+        few.minorticks_off()
+    present = set(zip(t["features"], t["classifier"], strict=True))
+    shown = [_handle(key) for key in LOOKS if key in present]
+    shown += [
+        Line2D([], [], color="#bbbbbb", lw=4, label="chance"),
+        Patch(color="#333333", alpha=0.2, label="band: lowest to highest seed"),
+    ]
+    _legend(fig, shown, 3)
+    return fig, t
+
+
+def _ticks(images: pd.Series) -> tuple[list[float], list[str]]:
+    at = sorted(images.round(1).unique())
+    return at, [f"{x:g}" for x in at]
+
+
+def _handle(key: tuple[str, str]) -> Line2D:
+    name, colour, look = LOOKS[key]
+    if key[1] in TRAINED:
+        return Line2D([], [], color=colour, marker=look, mfc="white", mew=2, lw=0, label=name)
+    return Line2D([], [], color=colour, linestyle=look, label=name)
+
+
+def _of(t: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
+    return t[(t["features"] == key[0]) & (t["classifier"] == key[1])]
+
+
+def _curve(ax, own: pd.DataFrame, x: str, key: tuple[str, str], alpha: float = 0.15) -> None:
+    """Mean over seeds and the band from the lowest to the highest."""
+    if len(own):
+        _, colour, dashes = LOOKS[key]
+        seeds = own.groupby(x)["accuracy"]
+        ax.fill_between(
+            seeds.mean().index, seeds.min(), seeds.max(), color=colour, alpha=alpha, lw=0
+        )
+        ax.plot(seeds.mean(), dashes, color=colour)
+
+
+def _level(ax, sizes: pd.DataFrame) -> None:
+    for key in DRAWN_WHOLE:
+        _curve(ax, _of(sizes, key), "classes", key)
+    for key, (_, colour, mark) in LOOKS.items():
+        if key[1] in TRAINED and len(own := _of(sizes, key)):
+            mean = own.groupby("classes")["accuracy"].mean()
+            ax.plot(mean, mark, color=colour, mfc="white", mew=2, ms=8, zorder=4)
+    classes = np.array(sorted(sizes["classes"].unique()))
+    ax.plot(classes, 100 / classes, color="#bbbbbb", lw=4, zorder=1)
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter("{x:g}")
+
+
+def _over(ax, sizes: pd.DataFrame) -> None:
+    """Each row of LOOKS over the plain features of the same seed, classes and images."""
+    keys = ["classes", "seed"]
+    base = _of(sizes, (PLAIN, NCM)).set_index(keys)["accuracy"]
+    for key in [k for k in LOOKS if k[1] not in TRAINED and k != (PLAIN, NCM)]:
+        own = _of(sizes, key).set_index(keys)["accuracy"]
+        ratio = (100 * (own / base.reindex(own.index) - 1)).rename("accuracy").reset_index()
+        _curve(ax, ratio, "classes", key, 0.15 * (key in ((PDDM, NCM), (PLAIN, METRIC))))
+    ax.axhline(0, color=LOOKS[PLAIN, NCM][1], ls="--", lw=1.6, zorder=1)
+    ax.yaxis.set_major_formatter("{x:+g}")
+    ax.set_ylabel("top-1 over plain features\n(% of theirs)")
+
+
+@style()
+def table_2(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]:
+    """Table 2's left half: top-1 over all new classes a row, and the paper's numbers apart."""
+    t = transfers.at_all(frame)
+    if t.empty:
+        return _nothing("nothing was measured"), t
+    data = list(dict.fromkeys(t["data"]))
+    keys = [k for k in LOOKS if k[1] != SCORE and len(_of(t, k))]
+    at = {k: len(keys) - 1 - n for n, k in enumerate(keys)}
+    fig, axes = _grid(1, len(data) + 1, 1.2 + 0.42 * len(keys), width_ratios=[3] * len(data) + [2])
+    for ax, d in zip(axes[0], data, strict=False):
+        own = t[t["data"] == d]
+        for key in keys:
+            values, colour = _of(own, key)["accuracy"], LOOKS[key][1]
+            ax.plot(values, [at[key]] * len(values), "o", color=colour, alpha=0.5, ms=7)
+            ax.plot(values.mean(), at[key], "|", color=colour, ms=20, mew=3)
+            number = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=11)
+            ax.text(1.01, at[key], f"{values.mean():.1f}", **number)
+        ax.set_xlabel(f"{beside(titles[d])}:\ntop-1 (%), {own['classes'].iloc[0]:,} new classes")
+    printed = axes[0, -1]
+    rows = {key: name for key, name in IN_TABLE_2.items() if key in at}
+    values = [TABLE_2["transfer"][name] for name in rows.values()]
+    printed.plot(values, [at[k] for k in rows], "o", mfc="none", mec="#555555", mew=2, ms=9)
+    for (key, name), x in zip(rows.items(), values, strict=True):
+        words = dict(textcoords="offset points", va="center", color="#555555", fontsize=11)
+        printed.annotate(f"{name} {x:.1f}", (x, at[key]), (0, -16), ha="center", **words)
+    printed.set_facecolor("#f1f1f1")
+    printed.set_xlabel("paper, ImageNet-10K:\ntop-1 (%), 10,000 new classes")
+    for n, ax in enumerate(axes[0]):
+        ax.set_yticks(list(at.values()), [LOOKS[k][0] for k in keys] if n == 0 else [""] * len(at))
+        ax.set(ylim=(-0.6, len(keys) - 0.4), ylabel="features" if n == 0 else " ")
+        ax.margins(x=0.2 if ax is printed else 0.1)
+        ax.grid()
+    marks = [
+        Line2D([], [], marker="o", color="#333333", alpha=0.6, linestyle="", label="a seed"),
+        Line2D([], [], marker="|", color="#333333", ms=14, mew=3, linestyle="", label="mean"),
+    ]
+    _legend(fig, marks)
+    return fig, t

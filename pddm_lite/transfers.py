@@ -1,0 +1,271 @@
+"""Transfer to new classes (Sec. 4.2, left half of Table 2) of finished runs: joined and kept.
+
+A run's features, learned on its source classes, serve classes that it has not seen: each new class
+is the mean of a few of its images (evaluation.transfer). On embedded data the new classes are new
+species of the same world (data.new_species), on real data the study's test classes.
+
+What is measured belongs to a run: it is kept in results/transfer/, and measured again where the
+run, the new images or the code that measures are others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from . import cost
+from .data import SYNTHETIC, ImageSet, fingerprint, split
+from .data.new_species import new_species
+from .embedder import embed_images, plain_features
+from .embedding import Embedding
+from .evaluation import learned, transfer
+from .evaluation.ncm import class_means
+from .pddm import Similarity, r
+from .progress import progress
+from .store import Store, environment, source_hash
+from .study import COMPARED, Study
+from .training import Run, run_id
+
+PDDM, EUCLIDEAN = COMPARED
+SOFTMAX = "Softmax"
+METHODS = (SOFTMAX, "Triplet", "LiftedStruct", EUCLIDEAN, PDDM)
+PLAIN, UNTRAINED = "plain features", "untrained head"  # not of a run: the floor
+NCM, METRIC, SCORE = "NCM", "NCM, learned metric", "NCM by PDDM score"  # names of classifiers
+KNN, LINEAR = "k-NN", "linear"
+MEASURED_BY = "transfers embedder embedding evaluation.transfer evaluation.ncm evaluation.learned"
+COLUMNS = ["data", "features", "seed", "run", "classifier", "classes", "per_mean", "images"]
+COLUMNS += ["queries", "draw", "k", "accuracy"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured; profiles differ in scale alone."""
+
+    draws: int = 3  # of the new classes, and of the images that make their means
+    metric_steps: int = 500  # of Mensink's metric, at each rate
+    linear_epochs: int = 20
+    linear_steps: int = 300  # at least
+    scored: int = 100  # most classes that the unit ranks: it scores every image with every mean
+
+
+PLANS = {
+    "smoke": Plan(draws=1, metric_steps=20, linear_epochs=2, linear_steps=20, scored=20),
+    "quick": Plan(),
+    "paper": Plan(metric_steps=1000, linear_steps=1000),
+}
+
+
+def by_score(x, y, queries, asked, classes, ks, seed, device="cpu", similarity=None) -> dict:
+    """A transfer.Classifier that ranks class means by a learned S(f, mu) in place of distance.
+
+    The mean is put back on the unit sphere, the only place where the unit was taught. As in
+    ncm.accuracy, ties never help.
+    """
+    mu = r(class_means(x, y, classes))
+    f, at, means = queries[:], torch.arange(classes), []
+    for one in range(len(f)):  # one image with every mean
+        means.append(_scores(similarity, f[one], mu, at))
+    S, own = torch.stack(means), torch.from_numpy(asked)[:, None]
+    rank = (S >= S.gather(1, own)).sum(1)  # the own class counts itself: 1 is the best
+    return {k: 100 * float((rank <= k).double().mean()) for k in ks}
+
+
+@torch.no_grad()
+def _scores(similarity: Similarity, f: Tensor, mu: Tensor, at: Tensor) -> Tensor:
+    both = torch.cat([mu, f[None]])
+    return similarity.pairs(both, at, torch.full_like(at, len(mu)))
+
+
+class NewClasses:
+    """The source and the new classes of one data set of a study, and their plain features.
+
+    Raises:
+        UserError: a class both source and new, or with fewer than two images.
+    """
+
+    def __init__(self, study: Study, name: str):
+        self.study, self.name = study, name
+        self.source = study.load(name)
+        trained = self.source.train_classes
+        if name.partition("@")[0] in SYNTHETIC:
+            self.images, first = new_species(name, study.profile), 0
+        else:
+            self.images, first = self.source, trained
+        self.names = self.images.class_names[first:]
+        self.index = np.flatnonzero(self.images.labels >= first)
+        self.labels = self.images.labels[self.index] - first  # 0.. in the order of `names`
+        transfer.check_disjoint(self.source.class_names[:trained], self.names)
+        transfer.check_images(self.labels, range(len(self.names)), self.names)
+
+    def plain(self, data: ImageSet) -> Tensor:
+        """The untrained network's features of all images of `data`."""
+        e = self.study.experiment(self.name, PDDM, self.study.seeds[0])
+        return plain_features(e, data, self.source, self.study.results, self.study.device).cpu()
+
+    @cached_property
+    def x(self) -> Tensor:
+        """The same of the new images: [n, features]."""
+        return self.plain(self.images)[torch.from_numpy(self.index)]
+
+    @cached_property
+    def metric(self) -> Tensor:
+        """Mensink's W [d, features] of the plain features, with f's d, by the source classes."""
+        e = self.study.experiment(self.name, PDDM, self.study.seeds[0])
+        train, x = self.source.train, self.plain(self.source)
+        return learned.learn_metric(
+            x[torch.from_numpy(train)],
+            self.source.labels[train],
+            rank=min(e.dim, x.shape[1]),
+            steps=plan(self.study).metric_steps,
+            seed=e.seed,
+            device=self.study.device,
+        )
+
+    def untrained(self, seed: int) -> Tensor:
+        """f at step 0 of the kit's recipe: principal axes of the source, on the unit sphere."""
+        e = self.study.experiment(self.name, PDDM, seed)
+        x = self.plain(self.source)
+        model = Embedding(x.shape[1], min(e.dim, x.shape[1]))
+        model.start_from_pca(x[torch.from_numpy(split(self.source, e.holdout, seed).fit)])
+        with torch.no_grad():
+            return model(self.x)
+
+    def embedded(self, run: Run) -> Tensor:
+        """f of the new images under a run: [n, d]."""
+        study = self.study
+        f = embed_images(run, self.images, self.index, study.results, study.device, self.source)
+        return f.cpu()
+
+
+def plan(study: Study) -> Plan:
+    """How much is measured at the study's profile."""
+    return PLANS[study.profile]
+
+
+def measure(new: NewClasses, features: str, run: Run | None, seed: int) -> pd.DataFrame:
+    """transfer.curves of one sort of features: against the number of classes at all images per
+    mean, and against the images per mean at all classes.
+
+    Seeds draw classes and images anew, the same for all features: comparisons are paired by seed.
+    PLAIN has the learned metric besides. PLAIN and the paper's method have, at the study's first
+    seed, the classifiers that are trained on the new classes themselves: k-NN and linear.
+    """
+    p, first = plan(new.study), seed == new.study.seeds[0]
+    f = {PLAIN: lambda: new.x, UNTRAINED: lambda: new.untrained(seed)}.get(
+        features, lambda: new.embedded(run)
+    )()
+    total = len(new.names)
+    sizes = transfer.log_grid(total)
+    most = int(np.bincount(new.labels).max())
+    most -= max(1, round(most / 2))  # as transfer.split_images: half of a class's images ask
+    few = [n for n in transfer.PER_MEAN if transfer.ALL < n < most]
+    curves = partial(
+        transfer.curves,
+        f,
+        new.labels,
+        range(total),
+        ks=[k for k in (1, 5) if k <= sizes[0]],
+        seed=seed,
+        device=new.study.device,
+        names=new.names,
+    )
+    means = {NCM: transfer.nearest_mean}
+    metric = new.metric if features == PLAIN else None
+    found = [curves(classifiers=means, per_mean=[transfer.ALL], draws=p.draws, metric=metric)]
+    if few:
+        found.append(
+            curves(classifiers=means, sizes=[total], per_mean=few, draws=p.draws, metric=metric)
+        )
+    if features == PDDM and (scored := [n for n in sizes if n <= p.scored]):
+        score = {SCORE: partial(by_score, similarity=run.similarity())}
+        found.append(
+            curves(classifiers=score, sizes=scored, per_mean=[transfer.ALL], draws=p.draws)
+        )
+    if features in (PLAIN, PDDM) and first:
+        settings = dict(epochs=p.linear_epochs, least_steps=p.linear_steps)
+        trained = {KNN: transfer.neighbours, LINEAR: partial(transfer.linear, **settings)}
+        found.append(
+            curves(classifiers=trained, sizes=sizes[::3], per_mean=[transfer.ALL], draws=1)
+        )
+        if sizes[-1] not in sizes[::3]:
+            found.append(
+                curves(classifiers=trained, sizes=[total], per_mean=[transfer.ALL], draws=1)
+            )
+    return pd.concat(found, ignore_index=True)
+
+
+def _parts(study: Study) -> Iterator[tuple[str, str, int]]:
+    """(data, features, seed): a part is measured and kept by itself."""
+    methods = [m for m in METHODS if m in study.methods]
+    for name in study.data:
+        for features in (PLAIN, UNTRAINED, *methods):
+            for seed in study.seeds:
+                yield name, features, seed
+
+
+def measured(study: Study, show: bool = True) -> pd.DataFrame:
+    """COLUMNS: the transfer of every run of METHODS in the study, and of the features before it.
+
+    `run` is "" for PLAIN and UNTRAINED. Accuracies are in percent. From results/transfer/ where
+    they were measured before; else made, with one bar.
+
+    Raises:
+        UserError: classes that are both source and new, a class with fewer than two images; as
+            embed_images; the results folder cannot be written.
+    """
+    store = Store(Path(study.results) / "transfer")
+    source = source_hash(*(f"pddm_lite.{m}" for m in MEASURED_BY.split()))
+    sets = {name: NewClasses(study, name) for name in study.data}
+    frames = []
+    with cost._alone(store.folder):
+        for name, features, seed in progress(list(_parts(study)), "transfer", show):
+            new = sets[name]
+            run = study.run(name, features, seed) if features in METHODS else None
+            # plain and untrained features hang on what a run is made of, and on no method
+            what = run.id if run else run_id(study.experiment(name, PDDM, seed), new.source)
+            key = fingerprint(
+                features, what, seed == study.seeds[0], new.images.fingerprint,
+                new.names, sorted(asdict(plan(study)).items()), source,
+            )  # fmt: skip
+            if not store.has(key):
+                frame = measure(new, features, run, seed)
+                store.save(key, {"transfer.csv": frame}, environment(study.device))
+            about = {"data": name, "features": features, "seed": seed, "run": run.id if run else ""}
+            frames.append(store.csv(key, "transfer.csv").assign(**about))
+    return pd.concat(frames, ignore_index=True)[COLUMNS]
+
+
+def seeds_mean(frame: pd.DataFrame, k: int = 1) -> pd.DataFrame:
+    """Top-k of `measured`, averaged over draws: one row a data set, features, classifier, classes,
+    per_mean and seed."""
+    by = ["data", "features", "classifier", "classes", "per_mean", "seed"]
+    kept = frame[frame["k"] == k].groupby(by, sort=False)
+    return kept[["accuracy", "images", "queries"]].mean().reset_index()
+
+
+def at_all(frame: pd.DataFrame, k: int = 1) -> pd.DataFrame:
+    """Rows of `seeds_mean` with all new classes of a data set and all images per mean."""
+    t = seeds_mean(frame, k)
+    largest = t.groupby("data")["classes"].transform("max")
+    return t[(t["classes"] == largest) & (t["per_mean"] == transfer.ALL)].reset_index(drop=True)
+
+
+def protocol(study: Study) -> str:
+    """A line a data set: from which classes to which, and by how many images."""
+    lines = []
+    for name in study.data:
+        new = NewClasses(study, name)
+        counts = np.bincount(new.labels)
+        lines.append(
+            f"{new.source.title}: {new.source.train_classes:,} source classes, {len(new.names):,} "
+            f"new classes ({'new species' if new.images is not new.source else 'the test classes'})"
+            f", {counts.min()} to {counts.max()} images each; {plan(study).draws} draws a seed"
+        )
+    return "\n".join(lines)
