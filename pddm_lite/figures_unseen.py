@@ -16,8 +16,9 @@ from matplotlib.ticker import MaxNLocator
 from .evaluation.zero_shot import KS
 from .evaluation.zero_shot_rivals import RIVALS
 from .figures import COLOURS, _grid, _legend, _nothing, beside, style
-from .tables_unseen import NOTHING, OUR_ROW, THEIRS, misses, order, rows
-from .unseen import COMPARED, PLAIN, RULE, SHUFFLED, TRUE
+from .tables_unseen import NOTHING, THEIRS, misses, order, rows
+from .transfers import METHODS, PDDM, PLAIN
+from .unseen import RULE, SHUFFLED, TRUE
 
 GREY, FLOOR = "#555555", "#999999"
 FLOORS = {"marker": "x", "ls": "", "color": FLOOR, "mew": 1.5}
@@ -57,9 +58,9 @@ def right(results: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
                     number = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=11)
                     ax.text(1.01, at[r], f"{own.mean():.1f}", **number)
             floor = here[here["hierarchy"] == SHUFFLED]["flat"].mean()
+            guess = here["chance"].iloc[0]
             ax.set_xlabel(
-                f"{beside(titles[d])}:\nflat top-{k} (%)\n"
-                f"guessing {here['chance'].iloc[0]:.1f}, shuffled hierarchy {floor:.1f}"
+                f"flat top-{k} (%)\nguessing: {guess:.1f}; hierarchy shuffled: {floor:.1f}"
             )
             ax.margins(x=0.12)
         theirs = {r: v for r, v in THEIRS.items() if r in at}
@@ -73,9 +74,9 @@ def right(results: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
             ax.grid()
             if sum(r in RIVALS for r in names):
                 ax.axhline(sum(r in RIVALS for r in names) - 0.5, color="#bbbbbb", lw=1)
-        ours[0].set_ylabel("features, or rival")
+        ours[0].set_ylabel(f"{beside(titles[d])}\nfeatures, or rival")
     shown = [
-        Line2D([], [], alpha=0.7, ms=8, label="a seed", **look(OUR_ROW) | {"color": "#333333"}),
+        Line2D([], [], alpha=0.7, ms=8, label="a seed", **look(PDDM) | {"color": "#333333"}),
         Line2D([], [], marker="|", ms=14, mew=3, lw=0, color="#333333", label="mean"),
         Line2D([], [], alpha=0.7, ms=8, label="the network's own", **look(PLAIN)),
         Line2D([], [], alpha=0.7, ms=8, label="a rival of Table 2", **look("ConSE")),
@@ -102,7 +103,7 @@ def astray(errors: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
     frame = frame.assign(share=frame["share"] / number, chance=frame["chance"] / number)
     far = misses(errors)
     data = list(dict.fromkeys(frame["data"]))
-    names = [r for r in (*COMPARED[::-1], PLAIN) if r in set(frame["features"])]
+    names = [r for r in (*METHODS[::-1], PLAIN) if r in set(frame["features"])]
     fig, axes = _grid(len(data), 2, 0.9 + 3.4 * len(data), width_ratios=(3, 2))
     for (shares, mean), d in zip(axes, data, strict=True):
         here = frame[frame["data"] == d]

@@ -12,26 +12,25 @@ from .evaluation.zero_shot import KS, RULES
 from .evaluation.zero_shot_rivals import DIFFERENCES, RIVALS
 from .study import Study
 from .tables import spread
-from .unseen import COLUMNS, COMPARED, PLAIN, RESULTS, RULE, SHUFFLED, TRUE, draws, protocol
+from .transfers import METHODS, PDDM, PLAIN
+from .unseen import COLUMNS, RESULTS, RULE, SHUFFLED, TRUE, NoZeroShot, draws, protocol
 
 TOP = max(KS)  # the paper's K
 FLOOR, GUESSING = "shuffled hierarchy", "guessing"
 PAPER = f"paper top-{TOP} (ImageNet 2010, 800/200)"
 
-OUR_ROW = "PDDM+Quadruplet"  # what the paper calls ours
-THEIRS = {OUR_ROW if r == "PDDM" else r: v for r, v in paper.TABLE_2["zero-shot"].items()}
-NOTHING = "no data set of this study has a hierarchy of its classes"
+THEIRS = {PDDM if r == "PDDM" else r: v for r, v in paper.TABLE_2["zero-shot"].items()}
+NOTHING = "no data set of this study can be asked"
 
 
 def described(study: Study) -> str:
-    """A line a data set: which classes are unseen, or that it has no hierarchy."""
+    """A line a data set: which classes are unseen, or why there are none."""
     lines = []
     for data in map(study.load, study.data):
-        p = protocol(data, study.data_root)
-        if p is None:
-            lines.append(
-                f"{data.title}: no hierarchy of its classes is at hand, so no zero-shot here."
-            )
+        try:
+            p = protocol(data, study.data_root)
+        except NoZeroShot as why:
+            lines.append(str(why))
             continue
         turns = draws(p, data.class_names)
         lines.append(
@@ -60,7 +59,7 @@ def rows(results: pd.DataFrame) -> pd.DataFrame:
 
 def order(found: pd.DataFrame) -> list[str]:
     """Rows in the order of figures and tables: ours, plain features, then the rivals."""
-    return [r for r in (*COMPARED[::-1], PLAIN, *reversed(RIVALS)) if r in set(found["row"])]
+    return [r for r in (*METHODS[::-1], PLAIN, *reversed(RIVALS)) if r in set(found["row"])]
 
 
 def misses(errors: pd.DataFrame) -> pd.DataFrame:
@@ -104,7 +103,7 @@ def _row(own: pd.DataFrame, name: str) -> dict[str, object]:
     row[f"top-{TOP} of all"] = spread(at["general"].dropna(), 1)
     row[f"hp@{TOP}"] = spread(at["hierarchical"], 1)
     row["tied"] = f"{at['tied'].mean():.0f} of {at['unseen'].mean():.0f}"
-    row["seeds"] = str(at["seed"].nunique()) if name in COMPARED else ""
+    row["seeds"] = str(at["seed"].nunique()) if name in METHODS else ""
     row[PAPER] = f"{THEIRS[name]:.1f}" if name in THEIRS else ""
     return row
 
@@ -114,7 +113,7 @@ def rules_table(results: pd.DataFrame, data: str, k: int = TOP) -> pd.DataFrame:
     found = over_draws(results)
     found = found[(found["data"] == data) & (found["hierarchy"] == TRUE) & (found["k"] == k)]
     out = []
-    for r in (*COMPARED[::-1], PLAIN):
+    for r in (*METHODS[::-1], PLAIN):
         own = found[found["features"] == r]
         if len(own):
             of = {rule: spread(own[own["by"] == rule]["flat"], 1) for rule in RULES}

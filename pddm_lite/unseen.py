@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from . import hierarchy
+from . import cost, hierarchy
 from .data import SYNTHETIC, ImageSet, fingerprint, synthetic
 from .embedder import embed_images, plain_features
 from .errors import UserError
@@ -32,11 +32,10 @@ from .progress import progress
 from .store import Store, environment, source_hash
 from .study import Study
 from .training import run_id
+from .transfers import METHODS, PDDM, PLAIN, SOFTMAX
 
-COMPARED = ("Softmax", "Triplet", "LiftedStruct", "Euclidean+Quadruplet", "PDDM+Quadruplet")
 RULE = "ancestors"  # that of [21], whose protocol the paper follows
 TRUE, SHUFFLED = "as it is", "shuffled"  # hierarchies; a floor: its classes dealt out anew
-PLAIN = "plain features"  # the network's, before any head
 DRAWS = 10  # at most
 WORDNET = ("tiny_imagenet", "imagenet")  # classes of these are called by their wnids
 NO_SEED = -1  # of plain features
@@ -45,6 +44,10 @@ COLUMNS = ["data", "features", "seed", "run"]
 RESULTS = [*COLUMNS, *"draw by hierarchy k flat hierarchical chance general tied unseen".split()]
 ERRORS = [*COLUMNS, *"draw by hierarchy distance share chance".split()]
 MEASURED_BY = "unseen embedder hierarchy evaluation.ncm evaluation.zero_shot"
+
+
+class NoZeroShot(UserError):
+    """Zero-shot recognition cannot be asked of a data set: why, and what would do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,15 +71,17 @@ class Protocol:
         return pairs, self.known.tolist(), self.unseen.tolist(), self.one_each, DRAWS
 
 
-def protocol(data: ImageSet, root: str | Path = "") -> Protocol | None:
-    """The data set's; None for one without a hierarchy (CUB, CARS, SOP, folders).
+def protocol(data: ImageSet, root: str | Path = "") -> Protocol:
+    """The data set's.
 
     Args:
         root: the data root; WordNet lies in its folder "wordnet".
 
     Raises:
-        UserError: no WordNet there; its files broken or in a circle; a class that it lacks or that
-            has no path to the rest; fewer than 5 unseen classes in a draw.
+        NoZeroShot: no hierarchy of its classes (CUB, CARS, SOP, folders), or no WordNet there;
+            fewer unseen classes in a draw than the 5 that are asked for.
+        UserError: WordNet's files broken or in a circle; a class that it lacks or that has no path
+            to the rest.
     """
     name, classes = data.name.partition("@")[0], data.class_names
     known = np.arange(data.train_classes)
@@ -94,16 +99,25 @@ def protocol(data: ImageSet, root: str | Path = "") -> Protocol | None:
             "were not trained on either"
         )
     elif name in WORDNET:
-        h, one_each = _wordnet(Path(root).expanduser() / "wordnet"), False
+        folder, one_each = Path(root).expanduser() / "wordnet", False
+        if not folder.is_dir():
+            raise NoZeroShot(
+                f"{data.title}: zero-shot recognition needs WordNet, and there is no {folder}; "
+                "put image-net.org's wordnet.is_a.txt there as is_a.txt, and its words.txt."
+            )
+        h = hierarchy.wordnet(folder)
         words = "all test classes at once; means of the training classes"
     else:
-        return None
+        raise NoZeroShot(
+            f"{data.title}: no hierarchy of its classes is at hand, so no zero-shot recognition."
+        )
     h = h.restricted([classes[c] for c in (*known, *unseen)])
     p = Protocol(h, known, unseen, one_each, words)
-    if (few := len(draws(p, classes)[0])) < max(zero_shot.KS):
-        raise UserError(
-            f"{data.title}: zero-shot asks for the {max(zero_shot.KS)} best of {few} unseen "
-            "classes; it takes more."
+    least, there = max(zero_shot.KS), len(draws(p, classes)[0])
+    if there < least:
+        raise NoZeroShot(
+            f"{data.title}: {there} unseen classes, but zero-shot recognition asks for the "
+            f"{least} best of them; let fewer classes train."
         )
     return p
 
@@ -114,15 +128,6 @@ def _taxonomy(kind: str, classes: Iterable[str]) -> Hierarchy:
     order = dict(zip(one.families, one.orders, strict=True))
     families = [c.split()[0] for c in classes]
     return hierarchy.taxonomy(kind, classes, families, [order[f] for f in families])
-
-
-def _wordnet(folder: Path) -> Hierarchy:
-    if not folder.is_dir():
-        raise UserError(
-            f"zero-shot needs WordNet's hierarchy, but there is no folder {folder}: put "
-            "image-net.org's wordnet.is_a.txt there as is_a.txt, and its words.txt."
-        )
-    return hierarchy.wordnet(folder)
 
 
 def halves(
@@ -218,20 +223,21 @@ def recognise(
 
 
 def work(study: Study) -> list[tuple[str, str, int, bool]]:
-    """What `measured` asks `of` for: (data, features, seed, rivals) of sets with a hierarchy.
+    """What `measured` asks `of` for: (data, features, seed, rivals) of each set with a protocol.
 
     Every rule on every compared method's runs and on the network's own features (PLAIN); the rivals
     of Table 2, which take long, once: on the first seed's Softmax features, if those were studied.
     """
-    methods, first = [m for m in COMPARED if m in study.methods], study.seeds[0]
+    methods, first = [m for m in METHODS if m in study.methods], study.seeds[0]
     tasks = []
     for d in study.data:
-        if protocol(study.load(d), study.data_root):
-            tasks += [(d, m, s, False) for m in methods for s in study.seeds]
-            tasks.append((d, PLAIN, NO_SEED, False))
-            tasks.append(
-                (d, *(("Softmax", first) if "Softmax" in methods else (PLAIN, NO_SEED)), True)
-            )
+        try:
+            protocol(study.load(d), study.data_root)
+        except NoZeroShot:
+            continue
+        tasks += [(d, m, s, False) for m in methods for s in study.seeds]
+        tasks.append((d, PLAIN, NO_SEED, False))
+        tasks.append((d, *((SOFTMAX, first) if SOFTMAX in methods else (PLAIN, NO_SEED)), True))
     return tasks
 
 
@@ -240,7 +246,7 @@ def of(study: Study, data: str, features: str, seed: int, rivals: bool) -> list[
     images, store = study.load(data), Store(Path(study.results) / "zero_shot")
     p = protocol(images, study.data_root)
     plain = features == PLAIN
-    e = study.experiment(data, COMPARED[-1] if plain else features, 0 if plain else seed)
+    e = study.experiment(data, PDDM if plain else features, 0 if plain else seed)
     modules = (MEASURED_BY + " evaluation.zero_shot_rivals" * rivals).split()
     code = source_hash(*(f"pddm_lite.{m}" for m in modules))
     identity = run_id(e, images)  # of PLAIN, too: its network and data are among what it names
@@ -274,7 +280,8 @@ def measured(study: Study, bar: bool = True) -> tuple[pd.DataFrame, pd.DataFrame
     Raises:
         UserError: as `protocol` does; a run whose features cannot be made again.
     """
-    found = [of(study, *task) for task in progress(work(study), "zero-shot", bar)]
+    with cost._alone(Path(study.results) / "zero_shot"):  # two notebooks may ask at once
+        found = [of(study, *task) for task in progress(work(study), "zero-shot", bar)]
     if not found:
         return pd.DataFrame(columns=RESULTS), pd.DataFrame(columns=ERRORS)
     results, errors = (pd.concat(tables, ignore_index=True) for tables in zip(*found, strict=True))

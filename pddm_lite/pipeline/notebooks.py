@@ -30,7 +30,9 @@ SOURCES = tuple(
         "cost figures_cost tables_cost "
         "figures_retrieval evaluation.neighbours evaluation.tsne "
         "figures_embedding tables_embedding evaluation.spread "
-        "transfers figures_transfer tables_transfer evaluation.transfer"
+        "transfers figures_transfer tables_transfer evaluation.transfer "
+        "unseen figures_unseen tables_unseen hierarchy evaluation.zero_shot "
+        "evaluation.zero_shot_rivals"
     ).split()
 )
 
