@@ -59,9 +59,7 @@ def right(results: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
                     ax.text(1.01, at[r], f"{own.mean():.1f}", **number)
             floor = here[here["hierarchy"] == SHUFFLED]["flat"].mean()
             guess = here["chance"].iloc[0]
-            ax.set_xlabel(
-                f"flat top-{k} (%)\nguessing: {guess:.1f}; hierarchy shuffled: {floor:.1f}"
-            )
+            ax.set_xlabel(f"flat top-{k} (%)\nguessing {guess:.1f}, shuffled {floor:.1f}")
             ax.margins(x=0.12)
         theirs = {r: v for r, v in THEIRS.items() if r in at}
         printed.plot(

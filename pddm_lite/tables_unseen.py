@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from . import paper
+from .claims import count
 from .evaluation.zero_shot import KS, RULES
 from .evaluation.zero_shot_rivals import DIFFERENCES, RIVALS
 from .study import Study
@@ -35,7 +36,11 @@ def described(study: Study) -> str:
         turns = draws(p, data.class_names)
         lines.append(
             f"{data.title}: {p.words}; {len(p.known)} known classes, {len(p.unseen)} unseen"
-            + (f", {len(turns[0])} of them in each of {len(turns)} draws." if p.one_each else ".")
+            + (
+                f", {len(turns[0])} of them in each of {count(len(turns), 'draw')}."
+                if p.one_each
+                else "."
+            )
         )
     return "\n".join(lines)
 
@@ -146,10 +151,11 @@ def sentences(results: pd.DataFrame, errors: pd.DataFrame, titles: Mapping[str, 
         true = own[(own["hierarchy"] == TRUE) & own["by"].isin(RULES)]
         rules = true.groupby("by", sort=False)["flat"].mean()
         best = " and ".join(rules.index[np.isclose(rules, rules.max(), atol=0.05)])
+        else_ = "" if RULE in best else f", '{RULE}' has {rules[RULE]:.1f} %"
         lines.append(
-            f"  Over all features the best choice of relatives is {best} ({rules.max():.1f} %), "
-            f"'{RULE}' has {rules[RULE]:.1f} %. Among known and unseen classes together "
-            f"'{RULE}' has {true[true['by'] == RULE]['general'].mean():.1f} %."
+            f"  Over all features the best choice of relatives is {best} ({rules.max():.1f} %)"
+            f"{else_}. Among known and unseen classes together '{RULE}' has "
+            f"{true[true['by'] == RULE]['general'].mean():.1f} %."
         )
         rivals = own[own["by"].isin(RIVALS)].set_index("by")
         if len(rivals):
