@@ -28,6 +28,7 @@ from .tables import PAPER_HALF, spread
 
 # One colour, one meaning, in every figure; told apart with any of the common colour blindnesses.
 COLOURS = {
+    "Softmax": "#4b0092",
     "Contrastive": "#b3b3b3",
     "Triplet": "#7fcdf5",
     "LiftedStruct": "#4b5f78",

@@ -17,19 +17,20 @@ from .figures import COLOURS, _grid, _legend, _nothing, beside, style
 from .paper import TABLE_2
 from .transfers import KNN, LINEAR, METRIC, NCM, PDDM, PLAIN, SCORE, UNTRAINED
 
-# (features, classifier) -> how a table and a legend call it, its colour and dashes; in their order
+# (features, classifier) -> how a table calls it, its colour, its dashes or mark; in their order
 LOOKS = {
     (PLAIN, NCM): ("plain features", "#222222", "--"),
-    (PLAIN, METRIC): ("plain features, learned metric [21]", "#66aa55", "-"),
+    (PLAIN, METRIC): ("plain, metric of [21]", "#66aa55", "-"),
     (UNTRAINED, NCM): ("untrained head", "#8a8a8a", ":"),
-    **{(m, NCM): (m, COLOURS[m], "-") for m in transfers.METHODS if m in COLOURS},
-    (PDDM, SCORE): ("PDDM+Quadruplet, means ranked by the score", COLOURS["PDDM score"], "-"),
-    (PLAIN, KNN): ("plain features, k-NN", "#222222", "v"),
-    (PLAIN, LINEAR): ("plain features, linear, retrained", "#222222", "^"),
-    (PDDM, KNN): ("PDDM+Quadruplet, k-NN", COLOURS[PDDM], "v"),
-    (PDDM, LINEAR): ("PDDM+Quadruplet, linear, retrained", COLOURS[PDDM], "^"),
+    **{(m, NCM): (m, COLOURS[m], "-") for m in transfers.METHODS},
+    (PDDM, SCORE): ("PDDM+Q., by score", COLOURS["PDDM score"], "-"),
+    (PLAIN, KNN): ("plain: k-NN", "#222222", "v"),
+    (PLAIN, LINEAR): ("plain: linear", "#222222", "^"),
+    (PDDM, KNN): ("PDDM+Quadruplet: k-NN", COLOURS[PDDM], "v"),
+    (PDDM, LINEAR): ("PDDM+Quadruplet: linear", COLOURS[PDDM], "^"),
 }
-TRAINED = (KNN, LINEAR)  # drawn as marks: few sizes are trained
+# drawn as marks: few sizes are trained
+TRAINED = {KNN: ("v", "k-NN, retrained"), LINEAR: ("^", "linear, retrained")}
 DRAWN_WHOLE = ((PLAIN, NCM), (PLAIN, METRIC), (PDDM, NCM))  # the other curves would hide them
 IN_TABLE_2 = {(PLAIN, METRIC): "NCM [21]", (PDDM, NCM): "PDDM"}  # the paper's name of a row
 
@@ -51,11 +52,11 @@ def accuracy(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd
         own = t[t["data"] == d]
         sizes, whole = own[own["per_mean"] == ALL], own[own["classes"] == own["classes"].max()]
         _level(level, sizes)
-        _over(over, sizes)
+        _over(over, frame[(frame["data"] == d) & (frame["per_mean"] == ALL) & (frame["k"] == 1)])
         for key in DRAWN_WHOLE:
             _curve(few, _of(whole, key), "images", key)
-        few.set(xlabel="images per class mean", ylabel="top-1 (%)")
-        few.set_title(f"all {whole['classes'].iloc[0]:,} new classes")
+        classes = f"all {whole['classes'].iloc[0]:,} new classes"
+        few.set(xlabel=f"images per class mean,\n{classes}", ylabel="top-1 (%)")
         few.yaxis.set_major_locator(MaxNLocator(5))
         few.set_ylim(0)
         level.set_ylabel(f"{beside(titles[d])}\ntop-1 (%)")
@@ -69,25 +70,25 @@ def accuracy(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd
         few.set_xticks(*_ticks(_of(whole, (PLAIN, NCM))["images"]))
         few.minorticks_off()
     present = set(zip(t["features"], t["classifier"], strict=True))
-    shown = [_handle(key) for key in LOOKS if key in present]
+    shown = [
+        Line2D([], [], color=colour, linestyle=dashes, label=name)
+        for key, (name, colour, dashes) in LOOKS.items()
+        if key in present and key[1] not in TRAINED
+    ]
+    hollow = dict(color="#555555", mfc="white", mew=2, ms=8, lw=0)
+    shown += [Line2D([], [], marker=mark, label=name, **hollow) for mark, name in TRAINED.values()]
     shown += [
         Line2D([], [], color="#bbbbbb", lw=4, label="chance"),
-        Patch(color="#333333", alpha=0.2, label="band: lowest to highest seed"),
+        Patch(color="#333333", alpha=0.2, label="lowest to highest seed"),
     ]
-    _legend(fig, shown, 3)
+    _legend(fig, shown, 4)
     return fig, t
 
 
 def _ticks(images: pd.Series) -> tuple[list[float], list[str]]:
     at = sorted(images.round(1).unique())
-    return at, [f"{x:g}" for x in at]
-
-
-def _handle(key: tuple[str, str]) -> Line2D:
-    name, colour, look = LOOKS[key]
-    if key[1] in TRAINED:
-        return Line2D([], [], color=colour, marker=look, mfc="white", mew=2, lw=0, label=name)
-    return Line2D([], [], color=colour, linestyle=look, label=name)
+    at = [x for x in at if x == at[-1] or 1.4 * x < at[-1]]  # else the last two would overlap
+    return at, [f"{x:.0f}" if x > 5 else f"{x:g}" for x in at]
 
 
 def _of(t: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
@@ -118,17 +119,24 @@ def _level(ax, sizes: pd.DataFrame) -> None:
     ax.yaxis.set_major_formatter("{x:g}")
 
 
-def _over(ax, sizes: pd.DataFrame) -> None:
-    """Each row of LOOKS over the plain features of the same seed, classes and images."""
-    keys = ["classes", "seed"]
-    base = _of(sizes, (PLAIN, NCM)).set_index(keys)["accuracy"]
+def _over(ax, rows: pd.DataFrame) -> None:
+    """Each row of LOOKS over the plain features, both on the same seed's draws of classes."""
+    keys = ["classes", "seed", "draw"]
+    base = _of(rows, (PLAIN, NCM)).set_index(keys)["accuracy"]
     for key in [k for k in LOOKS if k[1] not in TRAINED and k != (PLAIN, NCM)]:
-        own = _of(sizes, key).set_index(keys)["accuracy"]
-        ratio = (100 * (own / base.reindex(own.index) - 1)).rename("accuracy").reset_index()
-        _curve(ax, ratio, "classes", key, 0.15 * (key in ((PDDM, NCM), (PLAIN, METRIC))))
+        own = _of(rows, key).set_index(keys)["accuracy"]
+        mean = pd.DataFrame({"own": own, "base": base.reindex(own.index)})
+        mean = mean.groupby(["classes", "seed"]).mean()
+        gain = (
+            (100 * (mean["own"] / mean["base"].replace(0, np.nan) - 1))
+            .rename("accuracy")
+            .reset_index()
+        )
+        _curve(ax, gain, "classes", key, 0.15 * (key in ((PDDM, NCM), (PLAIN, METRIC))))
     ax.axhline(0, color=LOOKS[PLAIN, NCM][1], ls="--", lw=1.6, zorder=1)
-    ax.yaxis.set_major_formatter("{x:+g}")
-    ax.set_ylabel("top-1 over plain features\n(% of theirs)")
+    ax.yaxis.set_major_formatter(lambda x, _: f"{x:+g}".replace("-", "−") if x else "0")
+    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    ax.set_ylabel("top-1 over that of\nplain features (% of it)")
 
 
 @style()
@@ -149,24 +157,28 @@ def table_2(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
             ax.plot(values.mean(), at[key], "|", color=colour, ms=20, mew=3)
             number = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=11)
             ax.text(1.01, at[key], f"{values.mean():.1f}", **number)
-        ax.set_xlabel(f"{beside(titles[d])}:\ntop-1 (%), {own['classes'].iloc[0]:,} new classes")
+        classes = f"{own['classes'].iloc[0]:,} new classes"
+        ax.set_xlabel(f"{beside(titles[d])}:\n{classes},\ntop-1 (%)")
+        ax.xaxis.set_major_locator(MaxNLocator(4))
     printed = axes[0, -1]
     rows = {key: name for key, name in IN_TABLE_2.items() if key in at}
     values = [TABLE_2["transfer"][name] for name in rows.values()]
     printed.plot(values, [at[k] for k in rows], "o", mfc="none", mec="#555555", mew=2, ms=9)
     for (key, name), x in zip(rows.items(), values, strict=True):
         words = dict(textcoords="offset points", va="center", color="#555555", fontsize=11)
-        printed.annotate(f"{name} {x:.1f}", (x, at[key]), (0, -16), ha="center", **words)
+        printed.annotate(f"{name} {x:.1f}", (x, at[key]), (0, 16), ha="center", **words)
     printed.set_facecolor("#f1f1f1")
-    printed.set_xlabel("paper, ImageNet-10K:\ntop-1 (%), 10,000 new classes")
+    printed.set(xlabel="paper,\nImageNet-10K,\ntop-1 (%)", xlim=(16, 34))
+    printed.set_xticks([20, 30])
     for n, ax in enumerate(axes[0]):
         ax.set_yticks(list(at.values()), [LOOKS[k][0] for k in keys] if n == 0 else [""] * len(at))
         ax.set(ylim=(-0.6, len(keys) - 0.4), ylabel="features" if n == 0 else " ")
-        ax.margins(x=0.2 if ax is printed else 0.1)
+        ax.axhline(sum(k[1] in TRAINED for k in keys) - 0.5, color="#555555", lw=1)
         ax.grid()
     marks = [
         Line2D([], [], marker="o", color="#333333", alpha=0.6, linestyle="", label="a seed"),
         Line2D([], [], marker="|", color="#333333", ms=14, mew=3, linestyle="", label="mean"),
+        Line2D([], [], color="#555555", lw=1, label="below: trained on the new classes"),
     ]
     _legend(fig, marks)
     return fig, t

@@ -40,6 +40,7 @@ PLAIN, UNTRAINED = "plain features", "untrained head"  # not of a run: the floor
 NCM, METRIC, SCORE = "NCM", "NCM, learned metric", "NCM by PDDM score"  # names of classifiers
 KNN, LINEAR = "k-NN", "linear"
 MEASURED_BY = "transfers embedder embedding evaluation.transfer evaluation.ncm evaluation.learned"
+SMALL = 100
 COLUMNS = ["data", "features", "seed", "run", "classifier", "classes", "per_mean", "images"]
 COLUMNS += ["queries", "draw", "k", "accuracy"]
 
@@ -49,6 +50,7 @@ class Plan:
     """How much is measured; profiles differ in scale alone."""
 
     draws: int = 3  # of the new classes, and of the images that make their means
+    small_draws: int = 10  # the same for SMALL classes or fewer, of which few images ask
     metric_steps: int = 500  # of Mensink's metric, at each rate
     linear_epochs: int = 20
     linear_steps: int = 300  # at least
@@ -56,7 +58,9 @@ class Plan:
 
 
 PLANS = {
-    "smoke": Plan(draws=1, metric_steps=20, linear_epochs=2, linear_steps=20, scored=20),
+    "smoke": Plan(
+        draws=1, small_draws=1, metric_steps=20, linear_epochs=2, linear_steps=20, scored=20
+    ),
     "quick": Plan(),
     "paper": Plan(metric_steps=1000, linear_steps=1000),
 }
@@ -157,15 +161,30 @@ def measure(new: NewClasses, features: str, run: Run | None, seed: int) -> pd.Da
     PLAIN has the learned metric besides. PLAIN and the paper's method have, at the study's first
     seed, the classifiers that are trained on the new classes themselves: k-NN and linear.
     """
-    p, first = plan(new.study), seed == new.study.seeds[0]
-    f = {PLAIN: lambda: new.x, UNTRAINED: lambda: new.untrained(seed)}.get(
-        features, lambda: new.embedded(run)
-    )()
-    total = len(new.names)
-    sizes = transfer.log_grid(total)
+    p, total = plan(new.study), len(new.names)
+    if features in (PLAIN, UNTRAINED):
+        f = new.x if features == PLAIN else new.untrained(seed)
+    else:
+        f = new.embedded(run)
+    sizes, every = transfer.log_grid(total), [transfer.ALL]
     most = int(np.bincount(new.labels).max())
     most -= max(1, round(most / 2))  # as transfer.split_images: half of a class's images ask
     few = [n for n in transfer.PER_MEAN if transfer.ALL < n < most]
+    means = {NCM: transfer.nearest_mean}
+    if features == PLAIN:
+        means[METRIC] = partial(transfer.nearest_mean, metric=new.metric)
+    asked = [  # classifiers, numbers of classes, images per mean, draws
+        (means, [n for n in sizes if n <= SMALL], every, p.small_draws),
+        (means, [n for n in sizes if n > SMALL], every, p.draws),
+        (means, [total], few, p.draws),
+    ]
+    if features == PDDM:
+        score = {SCORE: partial(by_score, similarity=run.similarity())}
+        asked.append((score, [n for n in sizes if n <= p.scored], every, p.draws))
+    if features in (PLAIN, PDDM) and seed == new.study.seeds[0]:
+        settings = dict(epochs=p.linear_epochs, least_steps=p.linear_steps)
+        trained = {KNN: transfer.neighbours, LINEAR: partial(transfer.linear, **settings)}
+        asked.append((trained, sorted({*sizes[::3], total}), every, 1))
     curves = partial(
         transfer.curves,
         f,
@@ -176,28 +195,11 @@ def measure(new: NewClasses, features: str, run: Run | None, seed: int) -> pd.Da
         device=new.study.device,
         names=new.names,
     )
-    means = {NCM: transfer.nearest_mean}
-    metric = new.metric if features == PLAIN else None
-    found = [curves(classifiers=means, per_mean=[transfer.ALL], draws=p.draws, metric=metric)]
-    if few:
-        found.append(
-            curves(classifiers=means, sizes=[total], per_mean=few, draws=p.draws, metric=metric)
-        )
-    if features == PDDM and (scored := [n for n in sizes if n <= p.scored]):
-        score = {SCORE: partial(by_score, similarity=run.similarity())}
-        found.append(
-            curves(classifiers=score, sizes=scored, per_mean=[transfer.ALL], draws=p.draws)
-        )
-    if features in (PLAIN, PDDM) and first:
-        settings = dict(epochs=p.linear_epochs, least_steps=p.linear_steps)
-        trained = {KNN: transfer.neighbours, LINEAR: partial(transfer.linear, **settings)}
-        found.append(
-            curves(classifiers=trained, sizes=sizes[::3], per_mean=[transfer.ALL], draws=1)
-        )
-        if sizes[-1] not in sizes[::3]:
-            found.append(
-                curves(classifiers=trained, sizes=[total], per_mean=[transfer.ALL], draws=1)
-            )
+    found = [
+        curves(classifiers=c, sizes=own, per_mean=n, draws=draws)
+        for c, own, n, draws in asked
+        if own and n
+    ]
     return pd.concat(found, ignore_index=True)
 
 
@@ -266,6 +268,7 @@ def protocol(study: Study) -> str:
         lines.append(
             f"{new.source.title}: {new.source.train_classes:,} source classes, {len(new.names):,} "
             f"new classes ({'new species' if new.images is not new.source else 'the test classes'})"
-            f", {counts.min()} to {counts.max()} images each; {plan(study).draws} draws a seed"
+            f", {counts.min()} to {counts.max()} images each; {plan(study).draws} draws a seed "
+            f"({plan(study).small_draws} of {SMALL} classes or fewer)"
         )
     return "\n".join(lines)
