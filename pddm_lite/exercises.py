@@ -1,6 +1,7 @@
 """Exercises of the notebooks that check themselves: `check("10.1", value)`, `answer("10.1")`.
 
-Neither ever raises, so that a notebook with open exercises runs through.
+Neither ever raises, so that a notebook with open exercises runs through. The exercises of a
+notebook are in exercises_unit (10), exercises_scores (20) and exercises_mining (30).
 """
 
 from __future__ import annotations
@@ -8,94 +9,53 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
-from .pddm import PDDM
+Judge = Callable[[object], str]  # what is still wrong with a value, "" where nothing is; may raise
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """`judge` says what is still wrong with a value, "" where nothing is; it may raise."""
-
-    judge: Callable[[object], str]
+    judge: Judge
     answer: str
 
 
-def check(name: str, value: object) -> None:
-    """Print "right" or "not yet" and a hint. None is an exercise not tried."""
-    if name not in EXERCISES:
-        print(f"{name}: not yet: there is no such exercise; there are {', '.join(EXERCISES)}.")
-        return
-    if value is None:
-        print(f"{name}: not yet: put your answer in place of None and run this cell.")
-        return
-    try:
-        wrong = EXERCISES[name].judge(value)
-    except Exception:  # whatever a student may type: it is no answer of the kind asked for
-        wrong = "this is not the kind of value that is asked for."
-    print(f"{name}: not yet: {wrong}" if wrong else f"{name}: right.")
+EXERCISES: dict[str, Exercise] = {}  # those of the modules imported
 
 
-def answer(name: str) -> None:
-    """Print the answer and why it is so."""
-    known = f"there is no exercise {name}; there are {', '.join(EXERCISES)}."
-    print(EXERCISES[name].answer if name in EXERCISES else known)
+def exercise(number: str, answer: str) -> Callable[[Judge], Judge]:
+    """Decorator of the judge of exercise `number`; `answer` says what is right, and why."""
+
+    def enter(judge: Judge) -> Judge:
+        EXERCISES[number] = Exercise(judge, answer)
+        return judge
+
+    return enter
 
 
-def _number(right: float, hint: str, tolerance: float = 1e-6) -> Callable[[object], str]:
+def equals(right: float, hint: str) -> Judge:
+    """A judge for which one number is right."""
+
     def judge(value: object) -> str:
-        return "" if abs(float(value) - right) <= tolerance * max(1.0, abs(right)) else hint
+        return "" if abs(float(value) - right) <= 1e-6 * max(1.0, abs(right)) else hint
 
     return judge
 
 
-def _count(value: object) -> str:
-    layers = [layer.weight for layer in PDDM(128).children() if hasattr(layer, "weight")]
-    weights = sum(w.numel() for w in layers)
-    right = weights + sum(len(w) for w in layers)
-    if float(value) == weights:
-        return "these are the weights; the biases are missing."
-    if float(value) == right - 128 * 128:
-        return "W_c takes u' and v' together: 2d numbers."
-    return "" if float(value) == right else "a layer of a inputs and b outputs has a b + b of them."
+def check(number: str, value: object) -> None:
+    """Print "right", or "not yet" and a hint. None is an exercise not tried."""
+    if number not in EXERCISES:
+        print(f"{number}: not yet: there is no such exercise; there are {', '.join(EXERCISES)}.")
+        return
+    if value is None:
+        print(f"{number}: not yet: put your answer in place of None and run this cell.")
+        return
+    try:
+        wrong = EXERCISES[number].judge(value)
+    except Exception:  # whatever a student may type: it is no answer of the kind asked for
+        wrong = "this is not the kind of value that is asked for."
+    print(f"{number}: not yet: {wrong}" if wrong else f"{number}: right.")
 
 
-FIRST = np.array([[0.6, 0.8, 0.0], [-0.6, 0.8, 0.0]])  # the pair of exercise 10.2
-
-
-def _same_difference(value: object) -> str:
-    pair = np.asarray(value, dtype=float)
-    if pair.shape != (2, 3):
-        return "two features of three numbers each are asked for."
-    if not np.allclose(np.linalg.norm(pair, axis=1), 1, atol=1e-3):
-        return "both features must have length 1."
-    if not np.allclose(np.abs(pair[0] - pair[1]), np.abs(FIRST[0] - FIRST[1]), atol=1e-3):
-        return "u is not the same as that of the first pair."
-    if np.allclose(pair.mean(0), FIRST.mean(0), atol=1e-3):
-        return "v is the same, too: no metric of u and v can tell this pair from the first."
-    return ""
-
-
-EXERCISES = {
-    "10.1": Exercise(
-        _count,
-        "W_u: d d + d, W_v: d d + d, W_c: 2 d d + d, W_s: d + 1, together 4 d d + 4 d + 1 = 66,049 "
-        "at d = 128. LMDM has no W_v and half of W_c: 33,153.",
-    ),
-    "10.2": Exercise(
-        _same_difference,
-        "For example (0.6, 0, 0.8) and (-0.6, 0, 0.8): v turns about the axis of the difference "
-        "from (0, 0.8, 0) to (0, 0, 0.8) and keeps its length. (0.6, -0.8, 0) and (-0.6, -0.8, 0) "
-        "will do as well. Euclidean, Mahalanobis and LMDM score it as the first pair.",
-    ),
-    "10.3": Exercise(
-        _number(0.7, "f_i and f_j have length 1: work out |f_i - f_j|² + |f_i + f_j|²."),
-        "0.7. |f_i - f_j|² + |f_i + f_j|² = 2 |f_i|² + 2 |f_j|² = 4, so |u|² + 4 |v|² = 4: the "
-        "length of v is that of u over again. Even v says how far apart the two are.",
-    ),
-    "10.4": Exercise(
-        _number(1.0, "without b_u, what does W_u (2 u) have to do with W_u u, and what does r do?"),
-        "1: u' stays as it is. Without b_u, σ(W_u 2u) = 2 σ(W_u u), and r divides the 2 away: only "
-        "the direction of u is left. The bias, which does not double, lets the distance through.",
-    ),
-}
+def answer(number: str) -> None:
+    """Print the answer and why it is so."""
+    known = f"there is no exercise {number}; there are {', '.join(EXERCISES)}."
+    print(EXERCISES[number].answer if number in EXERCISES else known)

@@ -1,4 +1,4 @@
-"""The exercises of notebook 30_hard_mining: what is asked with, and `check`, which tells.
+"""The exercises of notebook 30_hard_mining.
 
 Answers are computed by the package's own miners wherever there is something to mine.
 """
@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from . import toy
+from .exercises import answer, check, exercise
 from .mining import hard_quadruplets
 from .pddm import Euclidean, Similarity
-
-RIGHT = "right"
-NOT_YET = "not yet"
 
 # Exercise 30.1: scores of all pairs of a batch of 6 images, two of each of three classes.
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
@@ -43,57 +41,59 @@ class _Table(Similarity):
         return self.S[i, j]
 
 
-def _quadruplet(value) -> str:
+@exercise(
+    "30.1",
+    "[2, 3, 1, 4] or, the pair turned round, [3, 2, 4, 1]: of the pairs of one class (2, 3) scores "
+    "lowest; of the other classes' images 1 is the most similar to 2, and 4 to 3.",
+)
+def _quadruplet(value: object) -> str:
     q = hard_quadruplets(SCORES, LABELS, _Table(SCORES), number=1)
     (i, j, k, l), given = (int(x) for x in q[:4]), [int(x) for x in value]
     if given in ([i, j, k, l], [j, i, l, k]):
-        return f"{RIGHT}: ({i}, {j}) is the least similar positive pair"
+        return ""
     if sorted(given[:2]) != sorted((i, j)):
-        return f"{NOT_YET}: (i, j) is of one class, and of those pairs the least similar"
-    return f"{NOT_YET}: (i, j) is right; k is the most similar to i of another class, l to j"
+        return "(i, j) is of one class, and of those pairs the least similar."
+    return "(i, j) is right; k is the most similar to i of another class, l to j."
 
 
-def _cost(value) -> str:
+@exercise(
+    "30.2",
+    "104: 8 x 6 = 48 positive pairs and 2 x (32 - 4) = 56 negative ones, of 1,024 in the batch.",
+)
+def _cost(value: object) -> str:
     classes, images = BATCH
     m = classes * images
     positive, negative = m * (images - 1) // 2, 2 * (m - images)
-    if int(value) == positive + negative:
-        return f"{RIGHT}: {positive} positive pairs and {negative} negative ones, of {m * m}"
-    if int(value) in (positive, negative):
-        return f"{NOT_YET}: that is one of two parts"
-    return f"{NOT_YET}: all positive pairs, and for i and for j each image of another class"
+    if float(value) in (positive, negative):
+        return "that is one of two parts."
+    right = float(value) == positive + negative
+    return "" if right else "all positive pairs, and for i and for j each image of another class."
 
 
-def _stray(value) -> str:
+@exercise(
+    "30.3",
+    "For example [1.2, 0.5]: far beyond class 3, since class 1 is wide by nature and Euclidean "
+    "mining takes the pair of one class that is farthest apart, whatever its class's spread.",
+)
+def _stray(value: object) -> str:
     x, y = value
     p, classes = toy.points((x, y))
     picked = int(classes[int(toy.mined(p, classes, Euclidean()).i)])
-    if picked == 4:
-        return f"{RIGHT}: with the stray point there, Euclidean mining picks a pair of class 4"
-    return f"{NOT_YET}: Euclidean mining still picks a pair of class {picked}"
+    return "" if picked == 4 else f"Euclidean mining still picks a pair of class {picked}."
 
 
-def _ruler(value) -> str:
-    local = sorted(PAIRS, key=lambda name: PAIRS[name][0] / PAIRS[name][1])
-    plain = sorted(PAIRS, key=lambda name: PAIRS[name][0])
+@exercise(
+    "30.4",
+    "A: its distance is 0.75 of the spread of its classes, that of B is twice its classes' spread. "
+    "The plain ruler takes B.",
+)
+def _ruler(value: object) -> str:
+    local = min(PAIRS, key=lambda name: PAIRS[name][0] / PAIRS[name][1])
+    plain = min(PAIRS, key=lambda name: PAIRS[name][0])
     given = str(value).strip().upper()
-    if given == local[0]:
-        return (
-            f"{RIGHT}: {local[0]} is nearest in units of the spread; by distance it is {plain[0]}"
-        )
-    if given == plain[0]:
-        return f"{NOT_YET}: {given} is nearest by the plain ruler; divide by the spread"
-    return f"{NOT_YET}: a negative pair is hard where it is near, by the local ruler"
+    if given == plain:
+        return f"{given} is nearest by the plain ruler; divide by the spread."
+    return "" if given == local else "a negative pair is hard where it is near, by the local ruler."
 
 
-_CHECKS = {"30.1": _quadruplet, "30.2": _cost, "30.3": _stray, "30.4": _ruler}
-
-
-def check(number: str, value) -> str:
-    """What to say to the answer `value`: "right: why" or "not yet: a hint". Never raises."""
-    if number not in _CHECKS:
-        return f"{NOT_YET}: there is no exercise {number}; there are {', '.join(_CHECKS)}"
-    try:
-        return _CHECKS[number](value)
-    except Exception:  # whatever a student may have typed
-        return f"{NOT_YET}: {value!r} has not the form that the exercise asks for"
+__all__ = ["LABELS", "PAIRS", "SCORES", "answer", "check"]

@@ -111,10 +111,12 @@ def score_distributions(
     titles: Mapping[str, str],
     split: str = "test",
     methods: Sequence[str] = FIG_1B,
+    sigmoid: bool = False,
 ) -> tuple[Figure, pd.DataFrame]:
     """Fig. 1b: scores of positive and negative pairs; a row a data set, a column a method.
 
-    Curves are the first seed's; overlap, AUC and equal-error rate are means over the seeds.
+    Curves are the first seed's; overlap, AUC and equal-error rate are means over the seeds. With
+    `sigmoid` distances are drawn as the paper draws the Euclidean one, mapped to [0, 1].
     """
     methods = [m for m in methods if any(n == m for _, n, _ in runs)]
     data, frames = list(dict.fromkeys(d for d, _, _ in runs)), []
@@ -128,33 +130,59 @@ def score_distributions(
             seed, run = next(iter(own.items()))
             h = run.histograms
             h = h[(h["split"] == split) & (h["ranking"] == ranking)].reset_index(drop=True)
+            kind = METHODS[m].similarity if ranking == "score" else "euclidean"
+            name = SCORES.get(kind, "score S (no unit)")
+            if sigmoid and kind in SCORES:
+                h, name = squashed(h), f"σ({name.lstrip('−')})"
             values = pd.DataFrame([r.metrics[split][ranking] for r in own.values()])
             means = values[["overlap", "auc", "eer"]].mean()
             frames.append(h.assign(data=d, method=m, seed=seed, **means))
-            edges = np.r_[h["left"], h["right"].iloc[-1]]
-            p, n = 100 * h["positive"], 100 * h["negative"]
-            ax.stairs(n, edges, fill=True, color=NEGATIVE, alpha=0.3)
-            ax.stairs(p, edges, fill=True, color=POSITIVE, alpha=0.35)
-            ax.stairs(np.minimum(p, n), edges, fill=True, color="#333333", alpha=0.75)
-            ax.stairs(n, edges, color=NEGATIVE, linewidth=1.8)
-            ax.stairs(p, edges, color=POSITIVE, linewidth=1.8)
             text = "\n".join(
                 f"{k} {spread(values[k.lower()], 3)}" for k in ("overlap", "AUC", "EER")
             )
+            _distribution(ax, h)
             ax.text(0.02, 0.95, text, transform=ax.transAxes, va="top", fontsize=11.5)
-            ax.set_ylim(0, 1.5 * max(p.max(), n.max()))  # room for the words
-            kind = METHODS[m].similarity if ranking == "score" else "euclidean"
-            ax.set_xlabel(SCORES.get(kind, "score S (no unit)"))
-            ax.xaxis.set_major_locator(MaxNLocator(3))
-            ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+            ax.set_xlabel(name)
             if d == data[0]:
                 ax.set_title(m)
             ax.spines["top"].set(visible=True, color=COLOURS[m], linewidth=5)
         row[0].set_ylabel(f"{beside(titles[d])}\n{split} pairs (% a bin)")
-    kinds = (POSITIVE, "pairs of one class"), (NEGATIVE, "pairs of two classes")
-    kinds += (("#555555", f"shared by both (curves: seed {seed}; numbers: all seeds)"),)
-    _legend(fig, [Patch(color=c, label=k) for c, k in kinds])
+    _pair_legend(fig, f"shared by both (curves: seed {seed}; numbers: all seeds)")
     return fig, pd.concat(frames, ignore_index=True)
+
+
+def _distribution(ax, h: pd.DataFrame, room: float = 1.5) -> None:
+    """A histogram (evaluation.scores.histogram); `room` is the axis' height over the highest bin's,
+    for words above."""
+    edges = np.r_[h["left"], h["right"].iloc[-1]]
+    p, n = 100 * h["positive"], 100 * h["negative"]
+    ax.stairs(n, edges, fill=True, color=NEGATIVE, alpha=0.3)
+    ax.stairs(p, edges, fill=True, color=POSITIVE, alpha=0.35)
+    ax.stairs(np.minimum(p, n), edges, fill=True, color="#333333", alpha=0.75)
+    ax.stairs(n, edges, color=NEGATIVE, linewidth=1.8)
+    ax.stairs(p, edges, color=POSITIVE, linewidth=1.8)
+    ax.set_ylim(0, room * max(p.max(), n.max()))
+    ax.xaxis.set_major_locator(MaxNLocator(3))
+    ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+
+
+def _pair_legend(fig: Figure, shared: str) -> None:
+    kinds = (POSITIVE, "pairs of one class"), (NEGATIVE, "pairs of two classes")
+    _legend(fig, [Patch(color=c, label=k) for c, k in (*kinds, ("#555555", shared))])
+
+
+def squashed(h: pd.DataFrame) -> pd.DataFrame:
+    """A histogram of scores x mapped to S = 1 / (1 + exp(-(x - m) / s)), as bins of equal width.
+
+    m and s are mean and standard deviation of positives and negatives, both counted alike. The map
+    is monotone: overlap, AUC and equal-error rate stay as they are.
+    """
+    x, share = (h["left"] + h["right"]) / 2, (h["positive"] + h["negative"]) / 2
+    m = np.average(x, weights=share)
+    s = np.sqrt(np.average((x - m) ** 2, weights=share))
+    h = h.assign(**{k: 1 / (1 + np.exp(-(h[k] - m) / s)) for k in ("left", "right")})
+    width = h["right"] - h["left"]
+    return h.assign(**{k: h[k] * width.mean() / width for k in ("positive", "negative")})
 
 
 @style()

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .mining import positive_pairs, semihard_triplets
+from .pddm import Euclidean, r
 
 
 def distance(f_i: Tensor, f_j: Tensor, squared: bool = True) -> Tensor:
@@ -117,3 +118,26 @@ def lifted(f: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor:
     i, j = positive_pairs(labels)
     J = torch.logaddexp(row[i], row[j]) + D[i, j]
     return torch.relu(J).square().mean() / 2
+
+
+class Classifier(Euclidean):
+    """A linear classifier over the training classes, for the softmax loss (Zhai, Wu 2019, Eq. 2).
+
+    What ranks is the Euclidean metric on the features that it is trained on; the classifier itself
+    knows no test class and is of no use there.
+
+    Args:
+        d: length of a feature.
+        classes: number of training classes; labels are 0 .. classes - 1.
+    """
+
+    s = 16.0  # logits lie in [-s, s], enough for thousands of classes
+
+    def __init__(self, d: int, classes: int):
+        super().__init__()
+        # only directions count: rows that start short turn fast, 10 times as fast as nn.Linear's
+        self.W = nn.Parameter(0.05 * r(torch.randn(classes, d)))
+
+    def loss(self, f: Tensor, labels: Tensor) -> Tensor:
+        """The mean of -log softmax(s r(W) f) at the image's own class; f on the unit sphere."""
+        return F.cross_entropy(self.s * f @ r(self.W).T, labels)

@@ -18,7 +18,7 @@ from .pddm import SIMILARITIES, Similarity
 class Method:
     """One row of a table: what is minimised, what mines, and what ranks at test time."""
 
-    loss: str  # "contrastive", "triplet", "lifted" or "quadruplet" (E_m + lambda E_e)
+    loss: str  # "softmax", "contrastive", "triplet", "lifted", or "quadruplet": E_m + lambda E_e
     similarity: str  # what mines; a learned one is also what E_m teaches. A key of SIMILARITIES
     rank: str  # at test time: "distance" (Euclidean, on the features) or "score" (the similarity)
     source: str
@@ -32,6 +32,7 @@ class Method:
 
 
 METHODS = {
+    "Softmax": Method("softmax", "euclidean", "distance", "Zhai, Wu 2019, normalised softmax"),
     "Contrastive": Method("contrastive", "euclidean", "distance", "Hadsell et al. 2006"),
     "Triplet": Method("triplet", "euclidean", "distance", "Schroff et al. 2015, semi-hard"),
     "LiftedStruct": Method("lifted", "euclidean", "distance", "Song et al. 2016", free=15.0),
@@ -51,8 +52,13 @@ def method(name: str) -> Method:
     return METHODS[name]
 
 
-def build_similarity(e) -> Similarity:
-    """The similarity an experiment trains, with fresh weights from torch's global generator."""
+def build_similarity(e, classes: int = 0) -> Similarity:
+    """The similarity an experiment trains, with fresh weights from torch's global generator.
+
+    classes: number of training classes; only the softmax loss needs it, for its classifier.
+    """
+    if method(e.method).loss == "softmax":
+        return losses.Classifier(e.dim, classes)
     kind = method(e.method).similarity
     if kind in ("pddm", "lmdm"):
         return SIMILARITIES[kind](e.dim, dropout=e.dropout, zero_bias=e.zero_bias)
@@ -73,7 +79,7 @@ def plateau(e) -> float:
 
     The quadruplet's hinges then stand at their margins: 2 alpha + 2 lambda beta (2 at the paper's
     values, 1 for Euclidean mining). LiftedStruct's depends on the batch, and other losses than the
-    hinge have none: nan.
+    hinge, softmax among them, have none: nan.
     """
     m = method(e.method)
     if m.loss == "quadruplet":
@@ -90,6 +96,9 @@ def objective(f: Tensor, labels: Tensor, similarity: Similarity, e) -> Objective
     """The loss of one batch under experiment `e` (see experiments.Experiment for the settings)."""
     m = method(e.method)
     zero = f.new_zeros(())
+    if m.loss == "softmax":
+        loss = similarity.loss(f, labels)
+        return Objective(loss, zero, loss, float("nan"))
     if m.loss == "contrastive":
         loss = losses.contrastive(f, labels, e.contrastive_margin)
         return Objective(loss, zero, loss, float("nan"))

@@ -51,8 +51,7 @@ def pack(study: Study, path: Path, most: int) -> tuple[list[Path], int, int]:
         UserError: none of the runs is in the store, or the files cannot be written.
     """
     store = Store(Path(study.results) / "runs")
-    data = {name: study.load(name) for name in study.data}
-    ids = sorted({training.run_id(e, data[e.data]) for e in study.experiments()})
+    ids = sorted({training.run_id(e, study.load(e.data)) for e in study.experiments()})
     there = [i for i in ids if store.has(i)]
     if not there:
         raise UserError(f"none of the study's {len(ids)} runs is in {store.folder}: make them by "

@@ -1,7 +1,7 @@
 """Committed evidence: copy a finished study to results/reference/, its tables to the README.
 
     python -m pddm_lite.reference add [the options of run_all.py]   copy that study's results
-    python -m pddm_lite.reference readme [--check]        rewrite the tables of README, DIFFERENCES
+    python -m pddm_lite.reference readme [--check]    rewrite the tables of the files in GENERATED
 
 Pictures of real data sets are never copied: they are not ours to give away.
 """
@@ -29,7 +29,14 @@ from .study import EMBEDDED, Study
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
 # figures that show pictures of the data have names that begin so
-PHOTOGRAPHS = ("00_samples", "30_quadruplets", "40_pictures", "60_neighbours")
+PHOTOGRAPHS = (
+    "00_samples",
+    "30_quadruplets",
+    "40_pictures",
+    "60_neighbours",
+    "95_samples",
+    "95_neighbours",
+)
 
 
 def raw_values(runs: dict) -> pd.DataFrame:
@@ -135,16 +142,24 @@ def studies() -> list[tuple[Path, dict]]:
 
 
 def results() -> str:
-    """The README's part: all verdicts in one table, then each reference study's tables."""
-    by_data = _verdicts()
-    parts = ["Verdicts, with effect and 95 % interval over paired seeds:\n"]
-    if cost.DATA in by_data:  # a claim on no data set has no place in a table of a column each
-        apart = by_data.pop(cost.DATA)
-        claim = by_data.columns[0]
-        alone = pd.DataFrame({claim: by_data[claim], f"on {cost.DATA}": apart})[apart != ""]
-        parts += [markdown(by_data[apart == ""]), f"And on {cost.DATA}:\n", markdown(alone)]
-    else:
-        parts.append(markdown(by_data))
+    """The README's part: verdicts and Recall@1 of the studies of three seeds or more."""
+    more = (
+        "Every table, also of ablations and of single fine-tuned runs, with the command that made"
+    )
+    return "\n".join(
+        [
+            *_decided(fewest=3),
+            "Test Recall@1 in percent, mean ± standard deviation over seeds; the paper's columns "
+            "are other data and another network:\n",
+            markdown(_recall_1()),
+            f"{more} it: [results/reference](results/reference/README.md).\n",
+        ]
+    )
+
+
+def everything() -> str:
+    """results/reference/README.md's part: all verdicts, then each reference study's tables."""
+    parts = _decided(fewest=1)
     for folder, made in studies():
         parts.append(
             f"#### {made['title']}: {folder.name}\n\n{made['protocol']}.\n\n`{made['command']}`\n"
@@ -155,11 +170,44 @@ def results() -> str:
     return "\n".join(parts)
 
 
-def _verdicts() -> pd.DataFrame:
+def _decided(fewest: int) -> list[str]:
+    """The table of verdicts on `fewest` seeds or more, and a table of those on no data set."""
+    by_data = _verdicts(fewest)
+    parts = ["Verdicts, with effect and 95 % interval over paired seeds:\n"]
+    if cost.DATA not in by_data:
+        return [*parts, markdown(by_data)]
+    apart = by_data.pop(cost.DATA)  # such a claim has no place in a table of a column each
+    claim = by_data.columns[0]
+    alone = pd.DataFrame({claim: by_data[claim], f"on {cost.DATA}": apart})[apart != ""]
+    return [*parts, markdown(by_data[apart == ""]), f"And on {cost.DATA}:\n", markdown(alone)]
+
+
+def _recall_1() -> pd.DataFrame:
+    """A row a method, a column a data set of the whole studies; the paper's own columns last."""
+    columns, printed = {}, {}
+    for folder, made in studies():
+        if len(made["seeds"]) < 3 or not (folder / "report.html").exists():
+            continue
+        for name, title in made["titles"].items():
+            path = folder / "tables" / f"recall_{name.replace(':', '-')}.csv"
+            own = pd.read_csv(path, keep_default_na=False, dtype=str).set_index("method")
+            start = own.loc[own.index == "PDDM+Quadruplet", "untrained R@1"]
+            columns[title] = pd.concat(
+                [start.set_axis(["untrained head"] * len(start)), own["R@1"]]
+            )
+            for column in own.columns[own.columns.str.startswith("paper R@1 (")]:
+                half = column.removeprefix("paper R@1 (").removesuffix(")")
+                printed[f"the paper, {half}"] = own[column]
+    return pd.DataFrame(columns | printed).fillna("").reset_index(names="method")
+
+
+def _verdicts(fewest: int) -> pd.DataFrame:
     """A row a claim, a column a data set: verdict and effect, of the study with most seeds."""
     cells: dict[str, dict[str, str]] = {}
     seeds: dict[tuple[str, str], int] = {}
     for folder, made in studies():
+        if len(made["seeds"]) < fewest:
+            continue
         path = folder / "tables" / "verdicts.csv"
         if not path.exists():
             continue
@@ -224,6 +272,7 @@ def times() -> str:
 # file -> name of the markers -> what stands between them
 GENERATED = {
     "README.md": {"results": results, "times": times},
+    "results/reference/README.md": {"results": everything},
     "DIFFERENCES.md": {"recipe": recipe},
 }
 

@@ -82,8 +82,9 @@ class Study:
             recipe: "default" or "letter", the paper's own.
             settings: changes of single settings for all runs, as in "alpha=0.2".
             variants: changes of the recipe to compare with it: names (experiments.CHANGES), groups
-                ("core" for the number of quadruplets and the paper's letter, "recipe",
-                "ablations", "sizes", "all"), or none.
+                ("core" for the number of quadruplets, the paper's letter and the heterogeneity of
+                the embedded birds; "heterogeneity" alone, "recipe", "ablations", "sizes", "all"),
+                or none. A change of the birds' world is left out on all other data.
             results: folder of the store and of everything made; results/ of the clone by default,
                 or of the working directory where the package is not in a clone.
             name: of the study's own folder in there; by default made of profile, data, mode, recipe
@@ -183,19 +184,12 @@ class Study:
         """Data set name -> what figures call it."""
         return {name: self.load(name).title for name in self.data}
 
-    def experiment(self, data: str, method_name: str, seed: int, **changes) -> Experiment:
+    def experiment(self, data: str, method_name: str, seed: int, /, **changes) -> Experiment:
         """One experiment of the study; `changes` are settings on top of recipe and profile."""
-        return experiments.make(
-            self.recipe,
-            self.profile,
-            data=data,
-            method=method_name,
-            seed=seed,
-            backbone=self.backbone,
-            weights=self.weights,
-            mode=self.mode,
-            **{**dict(map(experiments.parse_setting, self.settings)), **changes},
-        )
+        own = dict(data=data, method=method_name, seed=seed, backbone=self.backbone)
+        own |= dict(weights=self.weights, mode=self.mode)
+        own |= dict(map(experiments.parse_setting, self.settings))
+        return experiments.make(self.recipe, self.profile, **{**own, **changes})
 
     def experiments(self) -> list[Experiment]:
         """The whole grid, without the rows that only rank another row's runs differently."""
@@ -209,17 +203,22 @@ class Study:
             for d in self.data
             for s in self.seeds
             for m, changes in grid
+            if experiments.apply_to(d, changes)
         ]
 
-    def run(self, data: str, method_name: str, seed: int, **changes) -> Run:
+    def run(self, data: str, method_name: str, seed: int, /, **changes) -> Run:
         """One run, from the store or fitted with a progress bar."""
         e = self.experiment(data, method_name, seed, **changes)
-        return training.fit_or_load(e, self.load(data), self.results, self.device)
+        return training.fit_or_load(e, self.load(e.data), self.results, self.device)
 
     def runs(self, methods: Iterable[str] = (), **changes) -> dict[tuple[str, str, int], Run]:
-        """(data, method, seed) -> run, for the study's methods or those named among them."""
+        """(data, method, seed) -> run, for the study's methods or those named among them.
+
+        Data sets to which the changes cannot be made are left out.
+        """
         chosen = [m for m in (methods or self.methods) if m in self.methods]
-        keys = [(d, m, s) for d in self.data for m in chosen for s in self.seeds]
+        data = [d for d in self.data if experiments.apply_to(d, changes)]
+        keys = [(d, m, s) for d in data for m in chosen for s in self.seeds]
         return {key: self.run(*key, **changes) for key in keys}
 
     def variant_runs(self, among: Iterable[str] = VARIANTS) -> dict[tuple[str, str, str, int], Run]:

@@ -14,29 +14,31 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from . import backbones, distributed
+from . import backbones, checkpoints, distributed
 from .collapse import CollapseWatch
 from .data import base as data_base
 from .data.sampler import class_balanced
 from .embedding import Embedding
 from .errors import UserError
-from .evaluation.clustering import cluster_quality, map_at_r
-from .evaluation.retrieval import KS, recall_at_k
-from .evaluation.scores import histogram, pair_scores, separation
+from .evaluation.measures import clusters, evaluate_fully, evenly
+from .evaluation.retrieval import recall_at_k
 from .experiments import Experiment
 from .inputs import Frozen, Images, inputs
+from .memory import out_of_memory
 from .methods import build_similarity, method, objective, plateau
-from .pddm import Euclidean, Similarity
+from .optimisation import average, graphed, optimiser, train_mode
+from .pddm import Similarity
 from .progress import progress
-from .store import Store, environment, source_hash, write_atomic
+from .runs import Run
+from .store import Store, environment, source_hash
 
 # what a run's numbers depend on; figures and claims may change without a refit
 SOURCES = tuple(
     f"pddm_lite.{m}"
     for m in (
-        "pddm mining losses methods embedding collapse inputs distributed training backbones "
-        "smallnet data.base data.sampler data.features evaluation.retrieval evaluation.scores "
-        "evaluation.clustering"
+        "pddm mining losses methods embedding collapse inputs distributed training optimisation "
+        "checkpoints backbones smallnet data.base data.sampler data.features "
+        "evaluation.retrieval evaluation.scores evaluation.clustering evaluation.measures"
     ).split()
 )
 CHECKPOINT_SECONDS = 60.0  # at least so long between two checkpoints of a run
@@ -76,83 +78,6 @@ def check_finite(step: int, batch: dict[str, Tensor], modules: dict[str, nn.Modu
 
 
 # ------------------------------------------------------------------------------------- fit
-
-
-def optimiser(e: Experiment, model: Embedding, similarity: Similarity) -> torch.optim.Optimizer:
-    """SGD or AdamW with a learning rate for the head, the unit and the network.
-
-    gamma is weight decay on weights and not on biases or norms: the unit's biases carry the length
-    of u and must not be decayed away.
-    """
-    groups = []
-    for module, rate in (
-        (model.head, 1.0),
-        (similarity, e.metric_lr),
-        (model.backbone, e.backbone_lr),
-    ):
-        params = [p for p in module.parameters() if p.requires_grad] if module is not None else []
-        for decayed in (True, False):
-            chosen = [p for p in params if (p.ndim > 1) == decayed]
-            if chosen:
-                decay = e.weight_decay if decayed else 0.0
-                groups.append({"params": chosen, "lr": e.lr * rate, "weight_decay": decay})
-    if e.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=e.momentum)
-    return torch.optim.AdamW(groups)
-
-
-@torch.no_grad()
-def _average(slow: tuple[nn.Module, ...], fast: tuple[nn.Module, ...], decay: float) -> None:
-    a, b = ([p for m in modules for p in m.parameters()] for modules in (slow, fast))
-    torch._foreach_lerp_(a, b, 1 - decay)
-    for m, n in zip(slow, fast, strict=True):
-        for x, y in zip(m.buffers(), n.buffers(), strict=True):
-            x.copy_(y)
-
-
-def _train_mode(model: Embedding, batch_norm: str) -> None:
-    model.train()
-    if batch_norm == "frozen":  # batch norm keeps the statistics of its pretraining
-        for m in model.modules():
-            if isinstance(m, nn.modules.batchnorm._BatchNorm):
-                m.eval()
-
-
-def _graphed(model: Embedding, source: Images, e: Experiment) -> nn.Module:
-    """The backbone with forward and backward captured as CUDA graphs: one launch each."""
-    _train_mode(model, e.batch_norm)
-    sample = source.batch(np.zeros(e.batch_size, dtype=int), train=False)
-    with torch.autocast("cuda", torch.bfloat16, enabled=e.bf16, cache_enabled=False):
-        return torch.cuda.make_graphed_callables(model.backbone, (sample,))
-
-
-def out_of_memory(e: Experiment, model: Embedding, source, idx: np.ndarray) -> str:
-    """What to say when the GPU's memory is full: the batch and the crop that would fit."""
-    classes = e.classes
-    while classes >= 4:
-        classes //= 2
-        model.zero_grad(set_to_none=True)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        try:
-            model(source.batch(idx[: classes * e.images], train=True)).sum().backward()
-            break
-        except torch.OutOfMemoryError:
-            continue
-    else:
-        return (
-            "the GPU's memory is full, and would be with 2 classes a batch; use a smaller network"
-        )
-    m = classes * e.images
-    text = f"the GPU's memory is full at m = {e.batch_size}"
-    fits = f"m = {m} fits (--set batch_size={m} --set classes={classes})"
-    if isinstance(source, Images):
-        crop = source.crop
-        # activations grow with m x crop^2; networks halve their input five times
-        smaller = max(32, int(crop * math.sqrt(classes / e.classes)) // 32 * 32) + crop % 32
-        text += f", crop {crop} px"
-        fits += f", or a crop of {smaller} px (--set crop={smaller}), or --set bf16=true"
-    return f"{text}; {fits}."
 
 
 @dataclass
@@ -207,7 +132,7 @@ def fit(
     labels = torch.from_numpy(data.labels).to(device)
     free = method(e.method).free
     model = Embedding(source.features, e.dim, copy.deepcopy(backbone), free, e.bf16).to(device)
-    similarity = build_similarity(e).to(device)
+    similarity = build_similarity(e, data.train_classes).to(device)
     if e.head_init == "pca":
         nn.Linear(source.features, e.dim)  # draws: committed runs' random negatives came after it
         model.start_from_pca(_batched(model.eval().raw, source, parts.fit))
@@ -220,7 +145,7 @@ def fit(
     rows, times, best, best_value = [], [], None, -1.0
     seconds, waited, saved_at, recent = 0.0, 0.0, time.monotonic(), []
     if e.cuda_graph and device.type == "cuda" and backbone is not None:
-        model.backbone = _graphed(model, source, e)
+        model.backbone = graphed(model, source, e)
 
     def evaluate(step: int) -> None:
         nonlocal best, best_value
@@ -267,13 +192,8 @@ def fit(
     training |= dict(zip(("slow_model", "slow_similarity"), averaged or (), strict=False))
     first = 1
     if checkpoint is not None and checkpoint.exists():
-        held = torch.load(checkpoint, map_location=device, weights_only=True)
-        for name, part in training.items():
-            part.load_state_dict(held[name])
-        rows, times, best, best_value, seconds, waited = held["seen"]
-        vars(watch).update(held["watch"])
-        torch.set_rng_state(held["rng"].cpu())
-        torch.cuda.set_rng_state_all([state.cpu() for state in held["cuda_rng"]])
+        seen = checkpoints.load(checkpoint, training, watch, device)
+        rows, times, best, best_value, seconds, waited = seen
         first = rows[-1]["step"] + 1
         for _ in range(1, first):  # the batches that were used
             next(batches)
@@ -291,7 +211,7 @@ def fit(
     for step in steps:
         began = time.perf_counter()
         idx = parts.fit[next(batches)]
-        _train_mode(model, e.batch_norm)
+        train_mode(model, e.batch_norm)
         similarity.train()
         full = False
         try:
@@ -313,7 +233,7 @@ def fit(
         if averaged:
             # a short memory at first: the start must not linger
             decay = min(e.average, (1 + step) / (10 + step))
-            _average(averaged, (model, similarity), decay)
+            average(averaged, (model, similarity), decay)
         recent.append(torch.stack((o.loss, o.E_m, o.E_e)).detach())
         seconds += time.perf_counter() - began
         if step % e.eval_every == 0 or step == e.steps:
@@ -322,11 +242,8 @@ def fit(
             steps.set_postfix_str(f"loss {last['loss']:.3f} R@1 {last['test_recall_1']:.1f}")
             due = time.monotonic() - saved_at > CHECKPOINT_SECONDS and step < e.steps
             if checkpoint is not None and due and e.ranks == 1:
-                state = {name: part.state_dict() for name, part in training.items()}
-                state["seen"] = (rows, times, best, best_value, seconds, waited)
-                state |= {"watch": vars(watch), "rng": torch.get_rng_state()}
-                state["cuda_rng"] = torch.cuda.get_rng_state_all()
-                write_atomic(checkpoint, lambda file, state=state: torch.save(state, file))
+                seen = (rows, times, best, best_value, seconds, waited)
+                checkpoints.save(checkpoint, training, watch, seen)
                 saved_at = time.monotonic()
     m, s = averaged or (model, similarity)
     chosen_step, model_state, similarity_state = best
@@ -347,73 +264,7 @@ def _short(model, similarity, source, labels, idx, name, with_score) -> dict[str
     return out
 
 
-def evaluate_fully(f: Tensor, labels: Tensor, similarity: Similarity) -> tuple[dict, dict]:
-    """Recall@K, AUC, equal-error rate and overlap by distance and by score, and their histograms.
-
-    Returns two dicts keyed by "distance" and, for a learned similarity, "score": of measures and
-    of histogram tables. Distance is shown as S = -D.
-    """
-    measures, tables = {}, {}
-    ks = [k for k in KS if k < len(labels)]
-    # pairs of 10,000 images are 50 million: enough for a distribution, and all that fits
-    some = torch.from_numpy(_sample(np.arange(len(labels)), 10_000)).to(f.device)
-    by = {"distance": Euclidean()} | ({"score": similarity} if similarity.learned else {})
-    for name, ranking in by.items():
-        if name == "distance":
-            recall = recall_at_k(labels, features=f, ks=ks)
-            # plain distances for the picture; any monotone transform leaves the measures alone
-            S = -(-ranking.all_pairs(f[some])).sqrt()
-        else:
-            S = ranking.all_pairs(f)
-            recall = recall_at_k(labels, scores=S, ks=ks)
-            S = S if len(some) == len(S) else S[some][:, some]
-        positive, negative = pair_scores(S, labels[some])
-        measures[name] = {f"recall_{k}": v for k, v in recall.items()}
-        measures[name] |= separation(positive, negative)
-        tables[name] = histogram(positive, negative)
-    return measures, tables
-
-
 # -------------------------------------------------------------------------------- the store
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run in the store; reads its files when asked."""
-
-    experiment: Experiment
-    id: str
-    store: Store
-
-    @property
-    def metrics(self) -> dict:
-        """{"test" and "train": {"distance" and "score": measures}, "chosen_step", "collapse"}."""
-        return self.store.json(self.id, "metrics.json")
-
-    @property
-    def history(self) -> pd.DataFrame:
-        """A row an evaluation: losses, the collapse watch's signs, Recall@1, seconds."""
-        return self.store.csv(self.id, "history.csv").merge(self.store.csv(self.id, "timing.csv"))
-
-    @property
-    def histograms(self) -> pd.DataFrame:
-        return self.store.csv(self.id, "histograms.csv")
-
-    @property
-    def embeddings(self) -> dict[str, np.ndarray]:
-        """f [n, d] float32 of the test images and their labels [n] and indices [n]."""
-        a = self.store.arrays(self.id, "embeddings.npz")
-        return a | {"f": a["f"].astype(np.float32)}
-
-    @property
-    def manifest(self) -> dict:
-        return self.store.json(self.id, "manifest.json")
-
-    def similarity(self) -> Similarity:
-        """The trained similarity, in eval mode."""
-        s = build_similarity(self.experiment)
-        s.load_state_dict(self.store.state(self.id, "metric.pt"))
-        return s.eval()
 
 
 def run_id(e: Experiment, data: data_base.ImageSet) -> str:
@@ -457,7 +308,7 @@ def fit_or_load(
         return run
     metrics: dict = {"chosen_step": fitted.chosen_step, "collapse": fitted.collapse}
     tables = []
-    for name, idx in (("test", data.test), ("train", _sample(data.train))):
+    for name, idx in (("test", data.test), ("train", evenly(data.train))):
         f = embed(fitted.model, source, idx)
         labels = torch.from_numpy(data.labels[idx]).to(f.device)
         measures, histograms = evaluate_fully(f, labels, fitted.similarity)
@@ -467,6 +318,7 @@ def fit_or_load(
             f = f.half()  # as it is stored, so that anyone can compute these again
             measures["distance"] |= clusters(f.float(), labels)
             arrays = {"f": f.cpu().numpy(), "labels": data.labels[idx], "index": idx}
+    net = fitted.model.backbone  # trained in mode finetune, else None
     store.save(
         identity,
         {
@@ -476,9 +328,10 @@ def fit_or_load(
             "histograms.csv": pd.concat(tables),
             "metrics.json": metrics,
             "embeddings.npz": arrays,
-            "head.pt": {k: v.cpu() for k, v in fitted.model.head.state_dict().items()},
-            "metric.pt": {k: v.cpu() for k, v in fitted.similarity.state_dict().items()},
-        },
+            "head.pt": _state(fitted.model.head),
+            "metric.pt": _state(fitted.similarity),
+        }
+        | ({"backbone.pt": _state(net)} if net is not None else {}),
         {
             "data": data.name,
             "data_title": data.title,
@@ -495,14 +348,8 @@ def fit_or_load(
     return run
 
 
-def clusters(f: Tensor, labels: Tensor) -> dict[str, float]:
-    """NMI and F1 of k-means (0 to 1) and MAP@R by distance (percent) of features f [N, d]."""
-    return cluster_quality(f, labels) | {"map_at_r": map_at_r(labels, features=f)}
-
-
-def _sample(idx: np.ndarray, most: int = 1500) -> np.ndarray:
-    """At most `most` indices, evenly spaced."""
-    return idx[np.linspace(0, len(idx) - 1, min(most, len(idx))).astype(int)]
+def _state(module: nn.Module) -> dict[str, Tensor]:
+    return {k: v.cpu() for k, v in module.state_dict().items()}
 
 
 __all__ = ["Fitted", "Run", "TrainingError", "UserError", "fit", "fit_or_load", "run_id"]

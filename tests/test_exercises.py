@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from pddm_lite.exercises import EXERCISES, FIRST, answer, check
+from pddm_lite import exercises_mining, exercises_scores
+from pddm_lite.exercises import EXERCISES, answer, check
+from pddm_lite.exercises_unit import FIRST
+from pddm_lite.mining import positive_pairs
 from pddm_lite.pddm import LMDM, PDDM, Euclidean
 
 RIGHT = {
@@ -16,6 +19,14 @@ RIGHT = {
     ],
     "10.3": [0.7, (4 - 1.2) / 4],
     "10.4": [1, 1.0, True],
+    "20.1": [0.55, 0.6, np.float32(0.51)],
+    "20.2": [0.8, "0.8", 20 / 25],
+    "20.3": ["ACE", "e, c, a", ["A", "C", "E"], {"C", "E", "A"}],
+    "20.4": [3, 3.0],
+    "30.1": [[2, 3, 1, 4], (3, 2, 4, 1), np.array([2, 3, 1, 4])],
+    "30.2": [104],
+    "30.3": [[1.2, 0.5]],
+    "30.4": ["A", " a "],
 }
 WRONG = {
     "10.1": [(65_664, "biases"), (66_049 - 128**2, "W_c"), (128, "inputs"), (float("nan"), "")],
@@ -28,6 +39,14 @@ WRONG = {
     ],
     "10.3": [(1.2, "length 1"), (-0.7, ""), (float("inf"), "")],
     "10.4": [(2, "r do"), (0.5, "")],
+    "20.1": [(0.65, "2 positive"), (0.5, "2 negative"), (0.0, "0 positive"), (float("nan"), "")],
+    "20.2": [(0.2, "share"), (20, "share")],
+    "20.3": [("ABCDE", "order"), ("AC", "not all"), ("ACEX", "no X"), ("D", "under D")],
+    "20.4": [(0, "for both"), (4, "one")],
+    "30.1": [([0, 1, 4, 2], "of one class"), ([2, 3, 4, 1], "is right"), ([0, 0, 0, 0], "")],
+    "30.2": [(48, "two parts"), (56, "two parts"), (1024, "all positive")],
+    "30.3": [([0.46, 0.33], "of class 1"), ([1.0], "")],
+    "30.4": [("B", "plain ruler"), ("C", "local ruler")],
 }
 ODD = ["abc", [], {}, object(), 1j, [[1], [2, 3]], print, np.array([]), "", b"x", float("nan")]
 
@@ -65,6 +84,26 @@ def test_the_answer_does_not_print_by_itself(name, capsys):
 def test_unknown_answer_is_said(capsys):
     answer("99.9")
     assert "10.1" in capsys.readouterr().out
+
+
+def test_every_exercise_has_its_cases():
+    assert set(RIGHT) == set(WRONG) == set(EXERCISES)
+
+
+def test_the_batch_of_exercise_30_has_one_answer():
+    S, c = exercises_mining.SCORES, exercises_mining.LABELS
+    assert torch.equal(S, S.T)
+    i, j = positive_pairs(c)
+    assert S[i, j].sort().values.diff().min() > 0  # no tie
+    for row in range(6):
+        assert S[row][c != c[row]].sort().values.diff()[-1] > 0
+
+
+def test_a_threshold_for_each_class_of_exercise_20_gets_none_wrong():
+    tight, loose = exercises_scores.TIGHT, exercises_scores.LOOSE
+    wrong = exercises_scores.wrong_pairs
+    assert wrong(0.25, tight) == wrong(0.8, loose) == 0
+    assert wrong(0.25, tight, loose) == wrong(0.8, tight, loose) == 3
 
 
 def test_the_answers_are_true_of_the_unit():

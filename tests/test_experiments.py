@@ -4,9 +4,21 @@ import dataclasses
 
 import pytest
 
+from pddm_lite.claims import EUCLIDEAN
 from pddm_lite.errors import UserError
-from pddm_lite.experiments import CHANGES, GROUPS, PROFILES, RECIPES, Experiment, check, make
+from pddm_lite.experiments import (
+    CHANGES,
+    GROUPS,
+    HETEROGENEITY,
+    PROFILES,
+    RECIPES,
+    Experiment,
+    apply_to,
+    check,
+    make,
+)
 from pddm_lite.methods import METHODS
+from pddm_lite.study import Study
 
 
 def test_the_defaults_are_the_papers():
@@ -83,7 +95,34 @@ def test_groups_of_changes():
     assert set(CHANGES) == {n for names in GROUPS.values() for n in names}
     for methods, changes in CHANGES.values():
         for name in methods:
-            assert make(data="d", method=name, **changes) != make(data="d", method=name)
+            own = dict(data="d", method=name)
+            assert make(**own | changes) != make(**own)
+
+
+def test_another_world_is_for_the_world_that_it_changes(tmp_path):
+    turned = CHANGES["heterogeneity 0.25"][1]
+    assert apply_to("synthetic_birds", turned)
+    for name in ("synthetic_cars", "synthetic_birds@0.3", "cub200_2010", "folder:x"):
+        assert not apply_to(name, turned) and apply_to(name, {}) and apply_to(name, dict(dim=64))
+    data = ["synthetic_birds", "synthetic_cars"]
+    study = Study.of(profile="smoke", data=data, variants=["heterogeneity"], results=tmp_path,
+                     seeds=[0], device="cpu")  # fmt: skip
+    worlds = {e.data for e in study.experiments()} - set(data)
+    assert worlds == {f"synthetic_birds@{h}" for h in ("0", "0.25", "0.5", "1")}
+    extra = [e for e in study.experiments() if e.data in worlds]
+    assert len(extra) == 8 and {e.method for e in extra} == {"PDDM+Quadruplet", EUCLIDEAN}
+    other = Study.of(profile="smoke", data=data[1:], results=tmp_path, device="cpu")
+    assert {e.data for e in other.experiments()} == {"synthetic_cars"}
+
+
+def test_the_knob_is_no_variant_of_the_recipe(monkeypatch, tmp_path):
+    study = Study.of(profile="smoke", results=tmp_path, seeds=[0], device="cpu")
+    monkeypatch.setattr(Study, "run", lambda self, d, m, s, **changes: changes)
+    assert not any("data" in changes for changes in study.variant_runs().values())
+    turned = study.variant_runs(HETEROGENEITY)
+    assert {(d, c.get("data", "")) for (d, v, _, _), c in turned.items() if v} == {
+        ("synthetic_birds", f"synthetic_birds@{h}") for h in ("0", "0.25", "0.5", "1")
+    }
 
 
 # changes -> what the message must name

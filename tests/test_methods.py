@@ -15,6 +15,7 @@ from pddm_lite.pddm import SIMILARITIES
 
 DIM = 8
 LEARNED = [n for n, m in METHODS.items() if m.similarity != "euclidean"]
+TRAINED = [*LEARNED, "Softmax"]  # have weights of their own beside the head
 QUADRUPLET = [n for n, m in METHODS.items() if m.loss == "quadruplet"]
 
 
@@ -31,7 +32,7 @@ def experiment(name, **changes):
 
 def unit(e, seed=0):
     torch.manual_seed(seed)
-    return build_similarity(e)
+    return build_similarity(e, classes=5)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -46,7 +47,7 @@ def test_every_row_gives_a_finite_loss_with_gradient(name, recipe):
     o.loss.backward()
     assert torch.isfinite(f.grad).all() and f.grad.abs().max() > 1e-5
     gradients = {n: p.grad for n, p in s.named_parameters()}
-    assert bool(gradients) == (name in LEARNED)
+    assert bool(gradients) == (name in TRAINED)
     for n, g in gradients.items():
         assert torch.isfinite(g).all(), n
         if n != "W_s.bias":  # a shift of all scores changes no difference of two
@@ -75,7 +76,7 @@ MARGINS = [
 ]
 
 
-@pytest.mark.parametrize("name", [n for n in METHODS if n != "LiftedStruct"])
+@pytest.mark.parametrize("name", [n for n in METHODS if n not in ("LiftedStruct", "Softmax")])
 @pytest.mark.parametrize("changes", MARGINS, ids=str)
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_plateau_is_the_loss_of_equal_features_and_equal_scores(name, changes, number):
@@ -97,17 +98,30 @@ def test_the_plateau_is_the_loss_of_equal_features_and_equal_scores(name, change
 )
 def test_plateaus_at_the_papers_values(name, value):
     assert plateau(experiment(name, recipe="letter")) == pytest.approx(value)
-    assert math.isnan(plateau(experiment("LiftedStruct")))
+    assert all(math.isnan(plateau(experiment(name))) for name in ("LiftedStruct", "Softmax"))
 
 
 def test_the_rows_are_those_of_the_papers_table():
-    ours = {"Mahalanobis score", "Euclidean+Quadruplet"}  # rivals that Table 1 does not print
+    # rivals that Table 1 does not print
+    ours = {"Mahalanobis score", "Euclidean+Quadruplet", "Softmax"}
     assert all(set(METHODS) - set(half) == ours for half in paper.TABLE_1.values())
     for name, m in METHODS.items():
         assert (m.rank == "score") == name.endswith(" score")
         assert m.similarity in SIMILARITIES and m.headers == (1 if name == "PDDM+Triplet" else 2)
     assert METHODS["PDDM score"].training == METHODS["PDDM+Quadruplet"].training
     assert len({m.training for m in METHODS.values()}) == len(METHODS) - 1
+
+
+def test_softmax_is_trained_by_its_classifier_and_ranked_without_it():
+    e = experiment("Softmax")
+    s = unit(e)
+    f, labels = batch()
+    o = objective(f, labels, s, e)
+    logits = 16 * F.cosine_similarity(f[:, None], s.W[None], dim=2)
+    want = (logits.exp().sum(1).log() - logits[torch.arange(len(f)), labels]).mean()
+    torch.testing.assert_close(o.loss, want)
+    assert o.E_e == o.loss and not s.learned and not METHODS["Softmax"].free
+    torch.testing.assert_close(s.all_pairs(f), -torch.cdist(f, f).square(), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(

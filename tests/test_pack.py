@@ -79,6 +79,20 @@ def _umask() -> int:
     return mask
 
 
+def test_a_trained_network_comes_along(tmp_path):
+    given = {**SMOKE, "seeds": [0], "mode": "finetune", "settings": ["steps=1", "batch_size=8",
+                                                                    "classes=2"]}  # fmt: skip
+    study = Study.of(**given, results=str(tmp_path / "made"))
+    ((_, run),) = study.runs().items()
+    files, n, _ = pack.pack(study, tmp_path / "runs.zip", 2**24)
+    found = pack.unpack(files, Store(tmp_path / "there" / "runs"))
+    assert n == 1 and found.taken == [run.id] and found.here == 1
+    theirs = training.Run(run.experiment, run.id, Store(tmp_path / "there" / "runs")).model()
+    ours = run.model().state_dict()
+    assert any(k.startswith("backbone.") for k in ours)
+    assert all(torch.equal(v, ours[k]) for k, v in theirs.state_dict().items())
+
+
 def test_the_same_runs_give_the_same_bytes(study, packed, tmp_path):
     os.utime(next(Path(study.results).glob("runs/*/manifest.json")))
     (again,), *_ = pack.pack(study, tmp_path / "again.zip", 2**24)

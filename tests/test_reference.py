@@ -229,9 +229,13 @@ def test_the_check_option_tells_stale_from_fresh(tmp_path, monkeypatch):
     folder = tmp_path / "results" / "reference" / "s"
     (folder / "tables").mkdir(parents=True)
     made = {"title": "made up", "protocol": "one line", "command": "python run_all.py", "runs": [],
-            "titles": {"x": "made up"}, "summary": {}}  # fmt: skip
+            "titles": {"x": "made up"}, "summary": {}, "seeds": [0, 1, 2]}  # fmt: skip
     (folder / "provenance.json").write_text(json.dumps(made))
-    (folder / "tables" / "recall_x.csv").write_text("method,R@1\nTriplet,12.3\n")
+    (folder / "report.html").write_text("")
+    table = (
+        "method,R@1,untrained R@1,paper R@1 (CUB)\nTriplet,12.3,,7\nPDDM+Quadruplet,15.6,9.1,8\n"
+    )
+    (folder / "tables" / "recall_x.csv").write_text(table)
     monkeypatch.setattr(reference, "ROOT", tmp_path)
     monkeypatch.setattr(reference, "REFERENCE", folder.parent)
     for name, markers in reference.GENERATED.items():
@@ -239,17 +243,20 @@ def test_the_check_option_tells_stale_from_fresh(tmp_path, monkeypatch):
             f"<!-- {m}: begin (python -m pddm_lite.reference readme) -->\nold\n<!-- {m}: end -->\n"
             for m in markers
         ]
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("head\n" + "".join(parts) + "tail\n")
     assert reference.main(["readme", "--check"]) == 1
     assert reference.main(["readme"]) == 0
     assert reference.main(["readme", "--check"]) == 0
     text = (tmp_path / "README.md").read_text()
-    assert "| Triplet | 12.3 |" in text and text.startswith("head\n") and text.endswith("tail\n")
+    assert "| untrained head | 9.1 |  |" in text and "| Triplet | 12.3 | 7 |" in text
+    assert "| Triplet | 12.3 |  | 7 |" in (tmp_path / "results/reference/README.md").read_text()
+    assert text.startswith("head\n") and text.endswith("tail\n")
 
 
 def test_a_claim_on_no_data_set_has_a_table_of_its_own(tmp_path, monkeypatch):
     made = {"title": "made up", "protocol": "one line", "command": "python run_all.py",
-            "titles": {"x": "made up"}}  # fmt: skip
+            "titles": {"x": "made up"}, "seeds": [0, 1, 2]}  # fmt: skip
     columns = "claim,text,data,measure,effect,low,high,threshold,verdict,note,seeds\n"
     rows = {"x": f"C9,a beats b,x,{claims.OVERFITTING}: a - b,2,1,3,0,reproduced,note,5\n"}
     rows["both"] = rows["x"] + f"C5,linear,{cost.DATA},order: p,0.9,0.8,1,0.5,reproduced,note,4\n"
@@ -258,7 +265,7 @@ def test_a_claim_on_no_data_set_has_a_table_of_its_own(tmp_path, monkeypatch):
         (tmp_path / name / "tables").mkdir(parents=True)
         (tmp_path / name / "provenance.json").write_text(json.dumps(made))
         (tmp_path / name / "tables" / "verdicts.csv").write_text(columns + text)
-    text = reference.results()
+    text = reference.everything()
     assert (
         "| claim (claimed effect) | made up |\n| --- | --- |\n| C9: a beats b (> 0) | **rep" in text
     )

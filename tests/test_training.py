@@ -19,8 +19,9 @@ from pddm_lite.data.features import stored_pixels
 from pddm_lite.embedding import Embedding
 from pddm_lite.errors import UserError
 from pddm_lite.evaluation.retrieval import recall_at_k
-from pddm_lite.evaluation.scores import separation
+from pddm_lite.evaluation.scores import pair_scores, separation
 from pddm_lite.experiments import make
+from pddm_lite.inputs import inputs
 from pddm_lite.methods import METHODS, build_similarity, objective
 from pddm_lite.store import Store
 from pddm_lite.training import (
@@ -480,7 +481,7 @@ def test_a_run_holds_what_its_reader_promises(tmp_path, small_world):
     assert r.manifest["id"] == r.id and r.manifest["data"] == "colours"
     # the stored unit and features give the stored measures, to the precision of float16
     S = r.similarity().all_pairs(torch.from_numpy(e["f"]))
-    got = separation(*training.pair_scores(S, torch.from_numpy(e["labels"])))
+    got = separation(*pair_scores(S, torch.from_numpy(e["labels"])))
     assert got["auc"] == pytest.approx(r.metrics["test"]["score"]["auc"], abs=0.03)
 
 
@@ -527,11 +528,43 @@ def test_a_failing_run_leaves_nothing_in_the_store(tmp_path, small_world, monkey
     assert list(Store(tmp_path / "runs").ids()) == []
 
 
-def test_finetuned_runs_are_stored_too(tmp_path, small_world):
-    e = stored_experiment(mode="finetune", method="Triplet")
+@pytest.mark.parametrize("method", ["Triplet", "Softmax"])
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_finetuned_runs_are_stored_with_their_network(tmp_path, small_world, method, average):
+    e = stored_experiment(mode="finetune", method=method, average=average, lr=0.01)
     r = fit_or_load(e, small_world, tmp_path, bar=False)
     assert r.metrics["test"].keys() == {"distance"} and len(r.history) == 3
-    assert r.id != run_id(stored_experiment(method="Triplet"), small_world)
+    assert r.id != run_id(stored_experiment(method=method), small_world)
+    source, start = inputs(e, small_world, tmp_path / "features", "cpu", bar=False)
+    model, stored = r.model(), r.store.state(r.id, "backbone.pt")
+    assert not any(m.training for m in model.modules())
+    before = start.state_dict()
+    assert any(not torch.equal(v, before[k]) for k, v in stored.items())  # as trained
+    assert all(v.dtype == torch.float32 for v in stored.values() if v.is_floating_point())
+    f = embed(model, source, small_world.test)
+    assert np.array_equal(f.half().float().numpy(), r.embeddings["f"])
+    (tmp_path / "runs" / r.id / "backbone.pt").unlink()
+    with pytest.raises(UserError, match=rf"run {r.id} holds no network .*make it again"):
+        r.model()
+
+
+@pytest.mark.parametrize("method", ["PDDM+Quadruplet", "Softmax"])
+def test_the_model_of_a_frozen_run_maps_features(tmp_path, small_world, method):
+    e = stored_experiment(method=method)
+    r = fit_or_load(e, small_world, tmp_path, bar=False)
+    assert not (tmp_path / "runs" / r.id / "backbone.pt").exists()
+    source, _ = inputs(e, small_world, tmp_path / "features", "cpu", bar=False)
+    f = embed(r.model(), source, small_world.test)
+    assert np.array_equal(f.half().float().numpy(), r.embeddings["f"])
+
+
+def test_the_classifier_of_softmax_knows_the_training_classes_and_comes_back(tmp_path, small_world):
+    r = fit_or_load(stored_experiment(method="Softmax"), small_world, tmp_path, bar=False)
+    s = r.similarity()
+    assert s.W.shape == (small_world.train_classes, 6) and not s.training
+    assert r.metrics["test"].keys() == {"distance"}
+    want = r.store.state(r.id, "metric.pt")
+    assert all(torch.equal(v, want[k]) for k, v in s.state_dict().items())
 
 
 # ---------------------------------------------------------------------- breaks, memory, processes

@@ -20,20 +20,13 @@ from ..study import Study
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 TIMEOUT = 24 * 3600  # seconds a cell; a notebook may have to fit its runs
-# a notebook is stale when one of these changes, or what they import of the training
+PACKAGE = Path(__file__).parents[1]
+# a notebook is stale when one of these changes: all that is no pipeline and shows in some notebook
 SOURCES = tuple(
-    f"pddm_lite.{m}"
-    for m in (
-        "study figures figures_recipe tables claims paper experiments "
-        "position figures_unit exercises "
-        "figures_mining tables_mining toy evaluation.mined evaluation.oracle exercises_mining "
-        "cost figures_cost tables_cost "
-        "figures_retrieval evaluation.neighbours evaluation.tsne "
-        "figures_embedding tables_embedding evaluation.spread "
-        "transfers figures_transfer tables_transfer evaluation.transfer "
-        "unseen figures_unseen tables_unseen hierarchy evaluation.zero_shot "
-        "evaluation.zero_shot_rivals"
-    ).split()
+    f"pddm_lite.{'.'.join(path.relative_to(PACKAGE).with_suffix('').parts)}"
+    for folder in (PACKAGE, PACKAGE / "evaluation")
+    for path in sorted(folder.glob("*.py"))
+    if path.stem not in ("__init__", "reference", "pack", "pretrain")
 )
 
 

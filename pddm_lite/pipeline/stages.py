@@ -202,7 +202,7 @@ def unpack(files: list[Path], results: Path) -> int:
 
 def _data(study: Study) -> None:
     """Open every data set, and compute frozen features once, so that the runs find them."""
-    for name in study.data:
+    for name in dict.fromkeys(e.data for e in study.experiments()):
         began = time.time()
         data = study.load(name)
         e = study.experiment(name, study.methods[0], study.seeds[0])
@@ -263,17 +263,16 @@ def run_together(study: Study, args: argparse.Namespace) -> int:
 def _runs(study: Study, executor: Executor, force: bool) -> tuple[int, list[str]]:
     """Make the runs that are missing; returns how many there were to make, and the failures."""
     store = Store(Path(study.results) / "runs")
-    data = {name: study.load(name) for name in study.data}
     todo = study.experiments()
     if not force:
-        todo = [e for e in todo if store.problem(training.run_id(e, data[e.data]))]
+        todo = [e for e in todo if store.problem(training.run_id(e, study.load(e.data)))]
     total = len(study.experiments())
     print(f"runs        {total - len(todo)} in the store, {len(todo)} to make", flush=True)
     # the slow ones first, so that no worker is left with them at the end
     todo.sort(key=lambda e: "PDDM" not in e.method)
     return len(todo), _collect(
         executor,
-        {_label(study, e, data[e.data].title): (_fit, study, e, force) for e in todo},
+        {_label(study, e, study.load(e.data).title): (_fit, study, e, force) for e in todo},
         "runs",
     )
 
@@ -347,13 +346,12 @@ def repeat(study: Study, args: argparse.Namespace, name: str) -> str:
 def _explain(study, names, stages, parameters, args: argparse.Namespace) -> int:
     """--explain and --dry-run: what is stale and why, without doing any of it."""
     store = Store(Path(study.results) / "runs")
-    data = {name: study.load(name) for name in study.data}
     if "runs" in stages:
         why = _reasons(store)
         for e in study.experiments():
-            problem = store.problem(training.run_id(e, data[e.data]))
+            problem = store.problem(training.run_id(e, study.load(e.data)))
             if problem or args.explain or args.force:
-                state = why(e, data[e.data], problem) if problem else "in the store"
+                state = why(e, study.load(e.data), problem) if problem else "in the store"
                 print(f"run       {_label(study, e, e.data)}: {state}")
     if "notebooks" in stages:
         if other := _other(study):

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from pddm_lite import data
 from pddm_lite.data import synthetic
 from pddm_lite.data.synthetic import KINDS, world
 
@@ -240,3 +241,15 @@ def test_images_of_one_morph_lie_closer(kind):
         one += D[same & ~np.eye(12, dtype=bool)].tolist()
         two += D[~same].tolist()
     assert np.mean(one) < 0.9 * np.mean(two)
+
+
+@pytest.mark.parametrize("drawn", data.FINGERPRINTS)
+def test_fingerprints_known_beforehand_are_those_of_the_painted_worlds(drawn):
+    kind, heterogeneity, species, images = drawn
+    assert (species, images) == data.WORLDS["quick"]
+    w = world(kind, species=species, images=images, heterogeneity=heterogeneity)
+    known = data.load(f"synthetic_{kind}@{heterogeneity}")
+    assert known.fingerprint == data.fingerprint(w.images.tobytes(), w.labels.tobytes())
+    assert known.labels.tobytes() == w.labels.tobytes() and known.class_names == w.class_names
+    for i in (0, 776, 24 * 12):
+        assert np.array_equal(np.asarray(known.read(i)), w.images[i])

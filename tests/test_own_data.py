@@ -1,0 +1,170 @@
+"""One's own folder: the demo, the checks before training, the start, and the metric taken away."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pddm_lite import backbones, figures_own, own_data, own_metric
+from pddm_lite.data.synthetic import world
+from pddm_lite.errors import UserError
+from pddm_lite.study import Study
+
+
+def write_tree(root, species=40, images=5, first=6000):
+    """A folder of the embedded world's birds in two sizes and formats, one image greyscale."""
+    w = world("birds", species, images, first=first)
+    for n, (pixels, label) in enumerate(zip(w.images, w.labels, strict=True)):
+        picture = Image.fromarray(pixels)
+        picture = picture.resize((90, 70)) if n % 2 else picture
+        picture = picture.convert("L") if n == 1 else picture
+        path = root / f"{label:03d}" / f"{n % images}.{'jpg' if n % 3 == 0 else 'png'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(path)
+    return root
+
+
+def study_on(root, results, **changes):
+    return Study.of(
+        profile="smoke",
+        data=["folder"],
+        data_root=str(root),
+        backbone="smallnet",
+        weights=str(backbones.SHIPPED),
+        results=str(results),
+        device="cpu",
+        **changes,
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """(study, data, runs) on a tree of 40 classes, two seeds, at profile smoke."""
+    base = tmp_path_factory.mktemp("own")
+    own = own_data.study_of(study_on(write_tree(base / "tree"), base / "results"))
+    data, facts = own_data.look(own)
+    assert facts["images"] == 200 and facts["classes that train"] == 16
+    return own, data, own.runs()
+
+
+def test_a_study_of_other_data_takes_the_demo(tmp_path):
+    own = own_data.study_of(Study.of(profile="smoke", results=str(tmp_path), device="cpu"))
+    assert own.data == ("folder:demo_birds",) and own.folder == tmp_path / "smoke"
+    data, _ = own_data.look(own)
+    assert len(data) == own_data.SPECIES * own_data.IMAGES
+    again = own_data.demo(tmp_path / "elsewhere")
+    assert (
+        own.load(own.data[0]).fingerprint
+        == replace(own, data_root=str(again.parent)).load(own.data[0]).fingerprint
+    )
+    stamp = again.stat().st_mtime_ns
+    assert own_data.demo(tmp_path / "elsewhere").stat().st_mtime_ns == stamp
+    assert [p.name for p in again.parent.iterdir()] == ["demo_birds"]
+
+
+def test_the_demo_is_of_species_that_no_one_trains():
+    w = world("birds", 2, 2, first=own_data.FIRST)
+    assert own_data.FIRST >= 1000 and own_data.FIRST + own_data.SPECIES < 20_000
+    assert w.class_names[0].endswith(str(own_data.FIRST))
+
+
+def test_a_folder_keeps_its_settings_and_is_frozen_and_quick_at_most(tmp_path):
+    write_tree(tmp_path / "tree", 4)
+    given = study_on(tmp_path / "tree", tmp_path, settings=["classes=2", "batch_size=8"])
+    paper = replace(given, profile="paper", mode="finetune")
+    own = own_data.study_of(paper)
+    assert (own.profile, own.mode, own.settings) == ("quick", "frozen", given.settings)
+    assert own.folder == paper.folder and own_data.is_folder(own)
+
+
+def test_too_few_classes_name_the_settings_that_fit(tmp_path):
+    own = own_data.study_of(study_on(write_tree(tmp_path / "tree", 20), tmp_path))
+    with pytest.raises(UserError) as err:
+        own_data.look(own)
+    assert "\n" not in str(err.value)
+    named = re.search(r"settings = \[\"(\S+)\", \"(\S+)\"\]", str(err.value)).groups()
+    own_data.look(replace(own, settings=named))  # the remedy works
+    assert len(replace(own, settings=named, seeds=(0,)).runs()) == 3
+
+
+def test_two_classes_are_too_few_whatever_the_settings(tmp_path):
+    own = own_data.study_of(study_on(write_tree(tmp_path / "tree", 3), tmp_path))
+    with pytest.raises(UserError, match="give 4 or more"):
+        own_data.look(own)
+
+
+def test_the_start_is_step_0_of_the_runs(fitted):
+    own, data, runs = fitted
+    starts = {seed: own_data.start(own, data, seed) for seed in own.seeds}
+    tidy = own_data.compare(runs, starts, data)
+    at_start = tidy[(tidy["method"] == own_data.START) & (tidy["measure"] == "recall_1")]
+    for seed, value in zip(at_start["seed"], at_start["value"], strict=True):
+        for name in own_data.COMPARED:
+            first = runs[data.name, name, seed].history["test_recall_1"].iloc[0]
+            assert value == pytest.approx(first)
+    shown = own_data.table(tidy)
+    assert list(shown["method"]) == [own_data.START, *own_data.COMPARED]
+    gain = own_data.gains(tidy, own_data.PDDM)
+    assert shown["R@1 over the start"].iloc[2].startswith(f"{np.mean(gain):+.1f}")
+    words = own_data.sentences(tidy, data)
+    assert f"{len(data.test)} images of 20 classes" in words and "nan" not in words
+
+
+def test_the_metric_taken_away_is_the_runs(fitted, tmp_path):
+    own, data, runs = fitted
+    run = runs[data.name, own_data.PDDM, 1]
+    metric = own_metric.Metric.of(run, data, own.results)
+    assert own_metric.check(metric, run, data, most=200) < 1e-3
+    loaded = own_metric.Metric.load(metric.save(tmp_path / "m.pt"))
+    a, b = data.read(0), data.read(7)
+    assert loaded.compare(a, b) == metric.compare(a, b) == pytest.approx(metric.compare(b, a))
+    f = own_metric.features(run)
+    D, S = metric.compare(data.read(int(data.test[0])), data.read(int(data.test[9])))
+    assert D == pytest.approx((f[0] - f[9]).norm().item(), abs=2e-3)
+    assert S == pytest.approx(run.similarity()(f[:1], f[9:10]).item(), abs=2e-3)
+
+
+def test_another_runs_metric_is_noticed(fitted):
+    own, data, runs = fitted
+    metric = own_metric.Metric.of(runs[data.name, own_data.PDDM, 0], data, own.results)
+    with pytest.raises(UserError, match="differ"):
+        own_metric.check(metric, runs[data.name, own_data.PDDM, 1], data)
+
+
+def test_a_fine_tuned_run_cannot_be_taken_away(fitted):
+    own, data, runs = fitted
+    run = runs[data.name, own_data.PDDM, 0]
+    tuned = replace(run, experiment=replace(run.experiment, mode="finetune"))
+    with pytest.raises(UserError, match="mode frozen"):
+        own_metric.Metric.of(tuned, data, own.results)
+    with pytest.raises(UserError, match="no such file"):
+        own_metric.Metric.load("nowhere.pt")
+
+
+def test_place_rises_with_the_score(fitted):
+    _, data, runs = fitted
+    run = runs[data.name, own_data.PDDM, 0]
+    h = run.histograms
+    h = h[(h["split"] == "test") & (h["ranking"] == "score")]
+    middle = h["right"].iloc[40]
+    assert own_metric.place(run, h["left"].iloc[0]) == (0, 0)
+    assert own_metric.place(run, h["right"].iloc[-1]) == pytest.approx((1, 1))
+    share = h["negative"].iloc[:41].sum() / h["negative"].sum()
+    assert own_metric.place(run, middle)[1] == pytest.approx(share)
+
+
+def test_neighbours_are_the_nearest_and_never_the_query(fitted):
+    _, data, _ = fitted
+    labels = torch.from_numpy(data.labels[data.test])
+    f = torch.stack([labels.float(), torch.arange(len(labels)) * 1e-3], dim=1)
+    _, frame = figures_own.neighbours(data, {"by class": f, "of noise": f.flip(0)}, 3, 4)
+    assert len(frame) == 3 * 4 * 2 and (frame["neighbour"] != frame["query"]).all()
+    by = frame.groupby("features")
+    assert by["same"].mean()["by class"] == 1  # five images a class: all four others
+    assert (frame["same"] == (data.labels[frame["query"]] == data.labels[frame["neighbour"]])).all()
+    assert all(
+        t["distance"].is_monotonic_increasing for _, t in frame.groupby(["features", "query"])
+    )
