@@ -123,7 +123,10 @@ def astray(errors: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
             beyond = dict(transform=mean.get_yaxis_transform(), va="center", fontsize=11)
             mean.text(1.01, y, f"{found:.2f}", **beyond)
         mean.axvline(far[far["data"] == d]["chance"].mean(), color=FLOOR, ls="--", lw=1.8, zorder=0)
-        shares.xaxis.set_major_locator(MaxNLocator(12, integer=True))
+        if len(chance) <= 12:
+            shares.set_xticks(chance.index)
+        else:
+            shares.xaxis.set_major_locator(MaxNLocator(12, integer=True))
         shares.set(xlabel="distance from truth to answer (steps; 0: right)")
         shares.set_ylabel(f"{beside(titles[d])}\nimages (%)")
         mean.set_yticks(range(len(names)), names[::-1])

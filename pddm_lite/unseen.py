@@ -193,13 +193,10 @@ def recognise(
         task = Task(*there, means, features, torch.from_numpy(known))
         ways = []
         if rivals:
-            if likely is None:  # p(s|x) of all images: the known classes are those of every draw
-                pool = f[torch.from_numpy(~is_known)]
-                likely = torch.zeros(len(f), len(seen), dtype=torch.float64)
-                likely[torch.from_numpy(~is_known)] = zero_shot_rivals.seen_probabilities(
-                    task, pool
-                )
-            own = likely[torch.from_numpy(asked)]
+            if likely is None:  # p(s|x): the known classes are those of every draw
+                others = f[torch.from_numpy(~is_known)]
+                likely = zero_shot_rivals.seen_probabilities(task, others)
+            own = likely[torch.from_numpy(asked[~is_known])]
             for by, rival in zero_shot_rivals.RIVALS.items():
                 ways.append((by, TRUE, rival(task, images, own)))
         else:
