@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from . import cost, paper, transfers
+from . import cost, paper, transfers, unseen
 from .evaluation import spread
 from .experiments import CHANGES, SIZES
 from .methods import METHODS
@@ -460,18 +460,44 @@ def c14(frame: pd.DataFrame) -> list[Verdict]:
     t = transfers.at_all(frame).set_index(["data", "features", "classifier", "seed"])["accuracy"]
     rivals = {(m, transfers.NCM): m for m in (transfers.SOFTMAX, *EUCLIDEAN_MINED)}
     rivals[transfers.PLAIN, transfers.METRIC] = "learned metric [21]"
+    return _over("C14", NEW_CLASSES, t, (PDDM, transfers.NCM), rivals)
+
+
+UNSEEN = "top-5 of unseen classes, points"  # unit
+
+
+def c15(results: pd.DataFrame) -> list[Verdict]:
+    """C15 on the results of `unseen.measured`: flat top-5 by the paper's rule, paired by seed.
+
+    PDDM+Quadruplet's features against softmax features, then against each Euclidean-mined method
+    that was measured. Data sets without a hierarchy have no row.
+    """
+    asked = {"by": unseen.RULE, "hierarchy": unseen.TRUE, "k": 5}
+    t = results[(results[list(asked)] == pd.Series(asked)).all(axis=1)]
+    t = t.groupby(["data", "features", "seed"], sort=False)["flat"].mean()  # over draws
+    rivals = {(m,): m for m in (transfers.SOFTMAX, *EUCLIDEAN_MINED)}
+    return _over("C15", UNSEEN, t, (PDDM,), rivals)
+
+
+def _over(
+    claim: str, unit: str, t: pd.Series, ours: tuple, rivals: dict[tuple, str]
+) -> list[Verdict]:
+    """PDDM's lead over each rival, a data set and rival a row, paired by seed.
+
+    t: by data, what is compared (one level or more) and seed.  rivals: what is compared -> name.
+    """
     found = []
     for data in dict.fromkeys(t.index.get_level_values("data")):
-        own = _by_key(t, data, PDDM, transfers.NCM)
-        for (features, classifier), rival in rivals.items():
-            theirs = _by_key(t, data, features, classifier)
-            if not theirs and features != transfers.SOFTMAX:
+        own = _by_key(t, data, *ours)
+        for key, rival in rivals.items():
+            theirs = _by_key(t, data, *key)
+            if not theirs and rival != transfers.SOFTMAX:
                 continue  # not in this study, and not what the claim is about
             values = [own[s] - theirs[s] for s in sorted(own.keys() & theirs.keys())]
-            said, part = f"{NEW_CLASSES}: {PDDM} - {rival}", f"over {rival}"
+            said, part = f"{unit}: {PDDM} - {rival}", f"over {rival}"
             note = "" if theirs else f"{rival} was not run"
             decided = _decided(values, 0.0)
-            found.append(Verdict("C14", data, said, *decided, note, len(values), part))
+            found.append(Verdict(claim, data, said, *decided, note, len(values), part))
     return found
 
 
@@ -481,7 +507,7 @@ def _by_key(t: pd.Series, *key: str) -> dict[int, float]:
 
 
 # claim -> function of what was measured on new classes
-MEASURED_DECIDERS: dict[str, Callable[[pd.DataFrame], list[Verdict]]] = {"C14": c14}
+MEASURED_DECIDERS: dict[str, Callable[[pd.DataFrame], list[Verdict]]] = {"C14": c14, "C15": c15}
 
 
 def verdicts(
@@ -497,7 +523,8 @@ def verdicts(
     Claims on changes of the method (C11 to C13) have a row where `variant_runs` has those changes,
     C5 has its rows, of cost.DATA in place of a data set, where `costs` (cost.measured) is given.
     `measured` holds what claims of MEASURED_DECIDERS are decided on, which they then are: for C14
-    transfers.measured. `only` names the claims to decide of the others; all, if empty.
+    transfers.measured, for C15 the results of unseen.measured. `only` names the claims to decide of
+    the others; all, if empty.
     """
     rows = []
     for name in data:

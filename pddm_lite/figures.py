@@ -320,6 +320,7 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
         claims.FASTER: claims.FASTER,
         claims.SHARE: "share of the unseen classes",
         claims.NEW_CLASSES: "top-1 on new classes (points)",
+        claims.UNSEEN: "top-5 of unseen classes, zero-shot (points)",
         claims.CLUSTERS: "difference of NMI, F1 or silhouette",
     }
     unit = parts[0].map(names).fillna("steps of Euclidean mining per step of PDDM mining")

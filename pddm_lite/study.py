@@ -19,7 +19,8 @@ from .methods import METHODS, method
 from .training import Run
 
 EMBEDDED = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of Table 1
-NOT_NAMES = ("runs", "features", "reference", "cost", "transfer")  # folders that are no study's
+# folders of results/ that are no study's
+NOT_NAMES = ("runs", "features", "reference", "cost", "transfer", "zero_shot")
 COMPARED = ("PDDM+Quadruplet", "Euclidean+Quadruplet")  # what variants of the recipe change
 
 

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
 from torch import Tensor
@@ -64,6 +66,11 @@ class Task:
     def classes(self) -> tuple[str, ...]:
         """Seen, then unseen: the order of the columns of all scores."""
         return (*self.seen, *self.unseen)
+
+    @cached_property
+    def apart(self) -> Tensor:
+        """Path distances among the unseen classes: int64 [U, U], in steps."""
+        return torch.from_numpy(self.hierarchy.distances(self.unseen, self.unseen)).long()
 
 
 def hold_out(classes: Sequence[str], number: int, seed: int) -> tuple[list[str], list[str]]:
@@ -220,6 +227,32 @@ def evaluate(task: Task, scores: Scores, labels: Tensor, ks: Sequence[int] = KS)
     )
 
 
+def error_distances(task: Task, scores: Scores, labels: Tensor) -> pd.DataFrame:
+    """How far the answer lies from the truth in the hierarchy: is an error a near miss?
+
+    The answer is the best of the unseen classes; equally good ones share the image.
+
+    Args:
+        labels: as for `evaluate`.
+
+    Returns:
+        distance: steps between truth and answer, 0 where they are one, ascending.
+        share: of the images, in percent.
+        chance: the same for answers drawn at random.
+    """
+    U = len(task.unseen)
+    values = _levelled(scores.values[:, -U:], scores.ties.to(scores.values.device)[-U:]).cpu()
+    answers = (values == values.max(dim=1, keepdim=True).values).double()
+    answers /= answers.sum(dim=1, keepdim=True)
+    away = task.apart[labels.cpu()]  # [N, U]
+    there, number = away.unique(return_inverse=True)
+    found = {"distance": there.numpy()}
+    for name, weight in (("share", answers), ("chance", torch.full_like(answers, 1 / U))):
+        total = torch.bincount(number.ravel(), weight.ravel())
+        found[name] = (100 * total / len(labels)).numpy()
+    return pd.DataFrame(found)
+
+
 def _percent(share: Tensor) -> float:
     return 100 * share.double().mean().item()
 
@@ -246,12 +279,9 @@ def _precision(task: Task, values: Tensor, labels: Tensor, k: int) -> Tensor:
     that gives k of them or more; so hp@1 is flat top-1. Of
     classes with equal scores the incorrect ones are ranked first.
     """
-    steps = torch.from_numpy(task.hierarchy.distances(task.unseen, task.unseen)).to(labels.device)
+    steps = task.apart.to(labels.device)
     radius = steps.sort(dim=1).values[:, k - 1 : k]
-    hits = torch.empty(len(labels), dtype=torch.float64, device=labels.device)
-    for y in labels.unique():
-        rows, correct = labels == y, (steps <= radius)[y]
-        order = correct.long().argsort(stable=True)  # the incorrect ones, then the correct ones
-        first = values[rows][:, order].sort(dim=1, descending=True, stable=True).indices[:, :k]
-        hits[rows] = correct[order][first].double().mean(dim=1)
-    return hits
+    correct = (steps <= radius)[labels]  # [N, U]
+    order = correct.long().argsort(dim=1, stable=True)  # the incorrect ones, then the correct ones
+    ranked = values.gather(1, order).sort(dim=1, descending=True, stable=True).indices
+    return correct.gather(1, order.gather(1, ranked[:, :k])).double().mean(dim=1)

@@ -57,7 +57,7 @@ def seen_probabilities(task: Task, images: Tensor, C: float = 1.0) -> Tensor:
         C: inverse strength of the L2 penalty, on features scaled to a mean square of 1.
     """
     x, centre, scale = _standardised(task)
-    fit = LogisticRegression(C=C, max_iter=200).fit(x.numpy(), task.labels.cpu().numpy())
+    fit = LogisticRegression(C=C, max_iter=500).fit(x.numpy(), task.labels.cpu().numpy())
     p = fit.predict_proba(((images.cpu() - centre) / scale).numpy())
     return torch.from_numpy(p).double()
 

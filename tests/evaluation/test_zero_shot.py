@@ -11,6 +11,7 @@ from pddm_lite.evaluation.zero_shot import (
     Scores,
     Task,
     by_means,
+    error_distances,
     evaluate,
     hold_out,
     relatives,
@@ -210,6 +211,27 @@ def test_scores_of_unseen_classes_alone():
     t = task("lion bus", "lynx van")
     got = evaluate(t, Scores(torch.tensor([[1.0, 0.0]]), torch.arange(4)), torch.tensor([0]), (1,))
     assert got.flat == {1: 100} and got.general is None
+
+
+def test_error_distances_are_those_of_plain_loops():
+    # unseen: lynx and tiger (2 steps apart), fox (4 from both), van (4 from the cats and from fox)
+    t = task("lion wolf bus guppy", "lynx tiger fox van")
+    values = torch.tensor([[9.0, 1, 0, 0], [2, 2, 0, 0], [0, 0, 1, 3], [0, 0, 0, 5]])
+    values = torch.cat([torch.zeros(4, 4), values], dim=1)
+    ties = torch.tensor([0, 1, 2, 3, 4, 4, 5, 6])  # lynx and tiger are the same: they share
+    labels = torch.tensor([0, 0, 2, 3])
+    found = error_distances(t, Scores(values, ties), labels).set_index("distance")
+    apart = np.array([[t.hierarchy.distance(a, b) for b in t.unseen] for a in t.unseen])
+    share, chance = dict.fromkeys(found.index, 0.0), dict.fromkeys(found.index, 0.0)
+    answers = [{0: 0.5, 1: 0.5}, {0: 0.5, 1: 0.5}, {3: 1.0}, {3: 1.0}]
+    for y, answer in zip(labels.tolist(), answers, strict=True):
+        for c in range(4):
+            share[apart[y, c]] += 100 / 4 * answer.get(c, 0.0)
+            chance[apart[y, c]] += 100 / 4 / 4
+    assert found["share"].to_dict() == pytest.approx(share)
+    assert found["chance"].to_dict() == pytest.approx(chance)
+    assert found["share"][0] == pytest.approx(50) and found["share"][2] == pytest.approx(25)
+    assert found.index.is_monotonic_increasing and found.sum()[["share", "chance"]].eq(100).all()
 
 
 def test_same_numbers_rows_to_twelve_digits():

@@ -1,0 +1,179 @@
+"""Tables and generated words of zero-shot recognition, from `unseen.measured`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from . import paper
+from .claims import count
+from .evaluation.zero_shot import KS, RULES
+from .evaluation.zero_shot_rivals import DIFFERENCES, RIVALS
+from .study import Study
+from .tables import spread
+from .transfers import METHODS, PDDM, PLAIN
+from .unseen import COLUMNS, RESULTS, RULE, SHUFFLED, TRUE, NoZeroShot, draws, protocol
+
+TOP = max(KS)  # the paper's K
+FLOOR, GUESSING = "shuffled hierarchy", "guessing"
+PAPER = f"paper top-{TOP} (ImageNet 2010, 800/200)"
+
+THEIRS = {PDDM if r == "PDDM" else r: v for r, v in paper.TABLE_2["zero-shot"].items()}
+NOTHING = "no data set of this study can be asked"
+
+
+def described(study: Study) -> str:
+    """A line a data set: which classes are unseen, or why there are none."""
+    lines = []
+    for data in map(study.load, study.data):
+        try:
+            p = protocol(data, study.data_root)
+        except NoZeroShot as why:
+            lines.append(str(why))
+            continue
+        turns = draws(p, data.class_names)
+        lines.append(
+            f"{data.title}: {p.words}; {len(p.known)} known classes, {len(p.unseen)} unseen"
+            + (
+                f", {len(turns[0])} of them in each of {count(len(turns), 'draw')}."
+                if p.one_each
+                else "."
+            )
+        )
+    return "\n".join(lines)
+
+
+def over_draws(results: pd.DataFrame) -> pd.DataFrame:
+    """Results with one row for what differs in the draw alone: means over the draws."""
+    same = [*COLUMNS, "by", "hierarchy", "k"]
+    numbers = [c for c in RESULTS if c not in (*same, "draw")]
+    return results.groupby(same, sort=False)[numbers].mean().reset_index()
+
+
+def rows(results: pd.DataFrame) -> pd.DataFrame:
+    """Results over draws, by RULE and by rivals, with the row of Table 2 they belong to (`row`).
+
+    Rows are the features for RULE, and the rival's name.
+    """
+    found = over_draws(results)
+    found = found[(found["by"] == RULE) | found["by"].isin(RIVALS)]
+    return found.assign(row=found["features"].where(found["by"] == RULE, found["by"]))
+
+
+def order(found: pd.DataFrame) -> list[str]:
+    """Rows in the order of figures and tables: ours, plain features, then the rivals."""
+    return [r for r in (*METHODS[::-1], PLAIN, *reversed(RIVALS)) if r in set(found["row"])]
+
+
+def misses(errors: pd.DataFrame) -> pd.DataFrame:
+    """Mean distance in steps between truth and wrong answers, by RULE.
+
+    A row a data set, features, seed and hierarchy: distance, and that of wrong guesses (`chance`).
+    """
+    wrong = errors[(errors["by"] == RULE) & (errors["distance"] > 0)]
+    found = []
+    for key, own in wrong.groupby(["data", "features", "seed", "hierarchy"], sort=False):
+        mean = [np.average(own["distance"], weights=own[w]) for w in ("share", "chance")]
+        found.append((*key, *mean))
+    return pd.DataFrame(found, columns="data features seed hierarchy distance chance".split())
+
+
+def zero_shot_table(results: pd.DataFrame, data: str) -> pd.DataFrame:
+    """Table 2, right half, on one data set; in percent, mean ± standard deviation over seeds.
+
+    Rows: features, told apart by RULE; the rivals, with the features they start from; two floors.
+    "of all": among known and unseen classes together. "hp@K": hierarchical precision, left out
+    where the hierarchy is so small that a shuffled one has all of it. "tied": unseen classes that
+    nothing tells apart. The last column is the paper's, of its own data and network.
+    """
+    found = rows(results[results["data"] == data])
+    true, floor = (found[found["hierarchy"] == h] for h in (TRUE, SHUFFLED))
+    out = [_row(true[true["row"] == r], r) for r in order(found)]
+    out.append(_row(floor, FLOOR) | {"features": "all of these", "seeds": ""})
+    chance = found.groupby("k")["chance"].first()
+    out.append({"row": GUESSING} | {f"top-{k}": f"{chance[k]:.1f}" for k in KS})
+    table = pd.DataFrame(out).fillna("")
+    if (floor[floor["k"] == TOP]["hierarchical"] > 99.9).all():
+        table = table.drop(columns=f"hp@{TOP}")
+    return table
+
+
+def _row(own: pd.DataFrame, name: str) -> dict[str, object]:
+    row: dict[str, object] = {"row": name, "features": own["features"].iloc[0]}
+    for k in KS:
+        row[f"top-{k}"] = spread(own[own["k"] == k]["flat"], 1)
+    at = own[own["k"] == TOP]
+    row[f"top-{TOP} of all"] = spread(at["general"].dropna(), 1)
+    row[f"hp@{TOP}"] = spread(at["hierarchical"], 1)
+    row["tied"] = f"{at['tied'].mean():.0f} of {at['unseen'].mean():.0f}"
+    row["seeds"] = str(at["seed"].nunique()) if name in METHODS else ""
+    row[PAPER] = f"{THEIRS[name]:.1f}" if name in THEIRS else ""
+    return row
+
+
+def rules_table(results: pd.DataFrame, data: str, k: int = TOP) -> pd.DataFrame:
+    """Flat top-k of each features (rows) by each choice of relatives (columns), over seeds."""
+    found = over_draws(results)
+    found = found[(found["data"] == data) & (found["hierarchy"] == TRUE) & (found["k"] == k)]
+    out = []
+    for r in (*METHODS[::-1], PLAIN):
+        own = found[found["features"] == r]
+        if len(own):
+            of = {rule: spread(own[own["by"] == rule]["flat"], 1) for rule in RULES}
+            out.append({"features": r} | of)
+    return pd.DataFrame(out)
+
+
+def differences(results: pd.DataFrame) -> str:
+    """What keeps each rival's row from being the paper's number."""
+    there = [r for r in RIVALS if r in set(results["by"])]
+    return "\n".join(f"{r}: {DIFFERENCES[r]}." for r in there)
+
+
+def sentences(results: pd.DataFrame, errors: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """What the tables say, data set by data set."""
+    if results.empty:
+        return f"Nothing was recognised: {NOTHING}."
+    lines, every, far = [], over_draws(results), misses(errors)
+    for d in dict.fromkeys(results["data"]):
+        own = every[(every["data"] == d) & (every["k"] == TOP)]
+        ours = own[(own["by"] == RULE) & (own["hierarchy"] == TRUE)]
+        flat = ours.groupby("features", sort=False)["flat"].mean().sort_values(ascending=False)
+        floor = own[own["hierarchy"] == SHUFFLED]["flat"].mean()
+        lines.append(
+            f"{titles[d]}: flat top-{TOP} of {own['unseen'].iloc[0]:.0f} unseen classes by "
+            f"'{RULE}', from the highest mean to the lowest: "
+            + ", ".join(f"{r} {v:.1f} %" for r, v in flat.items())
+            + f"; guessing gives {own['chance'].iloc[0]:.1f} %, a shuffled hierarchy {floor:.1f} %."
+        )
+        true = own[(own["hierarchy"] == TRUE) & own["by"].isin(RULES)]
+        rules = true.groupby("by", sort=False)["flat"].mean()
+        best = " and ".join(rules.index[np.isclose(rules, rules.max(), atol=0.05)])
+        else_ = "" if RULE in best else f", '{RULE}' has {rules[RULE]:.1f} %"
+        lines.append(
+            f"  Over all features the best choice of relatives is {best} ({rules.max():.1f} %)"
+            f"{else_}. Among known and unseen classes together '{RULE}' has "
+            f"{true[true['by'] == RULE]['general'].mean():.1f} %."
+        )
+        rivals = own[own["by"].isin(RIVALS)].set_index("by")
+        if len(rivals):
+            top = rivals["flat"].idxmax()
+            lines.append(
+                f"  The best rival is {top} on {rivals.loc[top, 'features']} "
+                f"({rivals.loc[top, 'flat']:.1f} %)."
+            )
+        if (tied := ours["tied"].mean()) > 0:
+            lines.append(
+                f"  '{RULE}' cannot tell {tied:.0f} of {ours['unseen'].mean():.0f} unseen classes "
+                "from another unseen one: they share their place, and ties count as misses."
+            )
+        away = far[(far["data"] == d) & (far["hierarchy"] == TRUE)]
+        mean = away.groupby("features", sort=False)["distance"].mean().sort_values()
+        lines.append(
+            "  Wrong answers lie, in the mean, as far from the truth in the hierarchy: "
+            + ", ".join(f"{r} {v:.2f} steps" for r, v in mean.items())
+            + f"; wrong guesses {away['chance'].mean():.2f}."
+        )
+    return "\n".join(lines)

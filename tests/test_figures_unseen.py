@@ -1,0 +1,126 @@
+"""Figures, tables and words of zero-shot recognition, on made-up results."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pddm_lite import figures_unseen, paper, tables_unseen
+from pddm_lite.evaluation.zero_shot import RULES
+from pddm_lite.evaluation.zero_shot_rivals import DIFFERENCES, RIVALS
+from pddm_lite.transfers import METHODS, PDDM, PLAIN
+from pddm_lite.unseen import ERRORS, NO_SEED, RESULTS, RULE, SHUFFLED, TRUE
+
+TITLES = {"d": "one data set", "e": "another"}
+
+
+def measured(methods=METHODS, data=tuple(TITLES), seeds=(0, 1), rivals=tuple(RIVALS), hp=50.0):
+    """What unseen.measured returns: flat = 10 x method + seed + draw, and 30 more in top-5."""
+    results, errors = [], []
+    sorts = [(m, s) for m in methods for s in seeds] + [(PLAIN, NO_SEED)]
+    for d in data:
+        ways = [(f, s, by, TRUE) for f, s in sorts for by in RULES]
+        ways += [(f, s, RULE, SHUFFLED) for f, s in sorts]
+        ways += [(PLAIN, NO_SEED, by, TRUE) for by in rivals]
+        for n, (f, s, by, h) in enumerate(ways):
+            for draw in range(2):
+                about = (d, f, s, f"{f} {s}", draw, by, h)
+                level = 10 * [*METHODS, PLAIN].index(f) + s + draw + 0.1 * n * (f == PLAIN)
+                for k in (1, 5):
+                    flat = level + 30 * (k == 5) if h == TRUE else 2.0 * k
+                    general = np.nan if by == "AMP" else flat / 2
+                    row = (k, flat, hp if h == TRUE else 2 * hp, 2.5 * k, general, 4, 40)
+                    results.append((*about, *row))
+                for distance, share, chance in ((0, 40, 10), (2, 40, 30), (6, 20, 60)):
+                    errors.append((*about, distance, share, chance))
+    return pd.DataFrame(results, columns=RESULTS), pd.DataFrame(errors, columns=ERRORS)
+
+
+STUDIES = {
+    "whole": measured(),
+    "one method, one seed": measured((PDDM,), ("d",), (0,)),
+    "no rivals": measured(("Triplet",), ("d",), rivals=()),
+    "nothing": (pd.DataFrame(columns=RESULTS), pd.DataFrame(columns=ERRORS)),
+}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_whole_and_a_part_are_drawn(study):
+    results, errors = STUDIES[study]
+    for f, table in ((figures_unseen.right, results), (figures_unseen.astray, errors)):
+        fig, frame = f(table, TITLES)
+        fig.draw_without_rendering()
+        assert fig.axes and fig.get_suptitle() == ""
+        assert all(ax.get_xlabel() for ax in fig.axes)
+        assert len(frame) == 0 if study == "nothing" else len(frame) > 0
+
+
+def test_the_figure_shows_means_over_draws_and_the_papers_numbers_apart():
+    fig, frame = figures_unseen.right(STUDIES["whole"][0], TITLES)
+    own = frame[(frame["data"] == "d") & (frame["row"] == PDDM) & (frame["hierarchy"] == TRUE)]
+    top = own[own["k"] == 5].set_index("seed")["flat"]
+    place = 30 + 10 * METHODS.index(PDDM)
+    assert top.to_dict() == {0: place + 0.5, 1: place + 1.5}
+    words = [t.get_text() for t in fig.axes[0].texts]
+    assert f"{place + 1:.1f}" in words
+    assert "guessing 12.5, shuffled 10.0" in fig.axes[0].get_xlabel()
+    printed = next(line for line in fig.axes[2].lines if len(line.get_xdata()) > 2)
+    assert sorted(printed.get_xdata()) == sorted(paper.TABLE_2["zero-shot"].values())
+
+
+def test_errors_are_shares_over_draws_and_distances_of_wrong_answers_alone():
+    errors = STUDIES["whole"][1]
+    _, frame = figures_unseen.astray(errors, TITLES)
+    own = frame[(frame["data"] == "d") & (frame["features"] == PDDM) & (frame["seed"] == 0)]
+    assert own.set_index("distance")["share"].to_dict() == {0: 40, 2: 40, 6: 20}
+    far = tables_unseen.misses(errors)
+    # wrong: 40 at 2 steps and 20 at 6; guesses: 30 at 2 and 60 at 6
+    assert far["distance"].to_numpy() == pytest.approx((40 * 2 + 20 * 6) / 60)
+    assert far["chance"].to_numpy() == pytest.approx((30 * 2 + 60 * 6) / 90)
+
+
+def test_a_distance_that_only_some_draws_have_counts_as_none_in_the_others():
+    errors = STUDIES["one method, one seed"][1]
+    errors = errors[(errors["draw"] == 0) | (errors["distance"] < 6)]
+    _, frame = figures_unseen.astray(errors, TITLES)
+    own = frame[frame["features"] == PDDM].set_index("distance")
+    assert own["share"].to_dict() == {0: 40, 2: 40, 6: 10}
+
+
+def test_the_table_has_a_row_each_the_floors_and_the_papers_numbers():
+    table = tables_unseen.zero_shot_table(STUDIES["whole"][0], "d").set_index("row")
+    floors = [tables_unseen.FLOOR, tables_unseen.GUESSING]
+    assert list(table.index) == [*METHODS[::-1], PLAIN, *reversed(RIVALS), *floors]
+    place = 30 + 10 * METHODS.index(PDDM)
+    assert table.loc[PDDM, "top-5"] == f"{place + 1:.1f} ± 0.7"
+    assert table.loc[PDDM, tables_unseen.PAPER] == "48.2"
+    assert table.loc["AMP", tables_unseen.PAPER] == "41.0"
+    assert table.loc["AMP", "top-5 of all"] == ""
+    assert table.loc[PLAIN, "top-1"] and "±" not in table.loc[PLAIN, "top-1"]
+    assert table.loc[tables_unseen.GUESSING, ["top-1", "top-5"]].tolist() == ["2.5", "12.5"]
+    assert table.loc[PDDM, "tied"] == "4 of 40" and table.loc[PDDM, "seeds"] == "2"
+
+
+def test_hierarchical_precision_is_left_out_where_it_says_nothing():
+    full = measured(("Triplet",), ("d",))[0]
+    assert "hp@5" not in tables_unseen.zero_shot_table(full, "d")  # the shuffled one has 100 %
+    assert "hp@5" in tables_unseen.zero_shot_table(measured(("Triplet",), ("d",), hp=20.0)[0], "d")
+
+
+def test_rules_and_differences():
+    results = STUDIES["whole"][0]
+    table = tables_unseen.rules_table(results, "d").set_index("features")
+    assert list(table) == list(RULES) and set(table.index) == {*METHODS, PLAIN}
+    lines = tables_unseen.differences(results).splitlines()
+    assert len(lines) == len(DIFFERENCES) and lines[0].startswith("ConSE: vectors from")
+    assert tables_unseen.differences(STUDIES["no rivals"][0]) == ""
+
+
+def test_the_words_follow_the_numbers():
+    text = tables_unseen.sentences(*STUDIES["whole"], TITLES)
+    first = next(line for line in text.splitlines() if line.startswith("one data set"))
+    order = [first.index(m) for m in METHODS[::-1]]
+    levels = [10 * METHODS.index(m) for m in METHODS[::-1]]
+    assert sorted(range(5), key=order.__getitem__) == sorted(range(5), key=lambda n: -levels[n])
+    assert "guessing gives 12.5 %, a shuffled hierarchy 10.0 %" in first
+    assert "cannot tell 4 of 40 unseen classes" in text and "wrong guesses 4.67" in text
+    assert tables_unseen.sentences(*STUDIES["nothing"], TITLES).startswith("Nothing was recognised")
