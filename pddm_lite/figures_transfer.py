@@ -95,6 +95,18 @@ def _of(t: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
     return t[(t["features"] == key[0]) & (t["classifier"] == key[1])]
 
 
+def paired(rows: pd.DataFrame, own: tuple[str, str], base: tuple[str, str]) -> pd.DataFrame:
+    """Accuracies `own` and `base` of two sorts of (features, classifier), by classes and seed.
+
+    rows: of `transfers.measured`, of one data set, k and number of images per mean. Means are over
+    the draws that both were measured on.
+    """
+    keys = ["classes", "seed", "draw"]
+    a, b = (_of(rows, key).set_index(keys)["accuracy"] for key in (own, base))
+    both = pd.DataFrame({"own": a, "base": b.reindex(a.index)}).dropna()
+    return both.groupby(["classes", "seed"]).mean()
+
+
 def _curve(ax, own: pd.DataFrame, x: str, key: tuple[str, str], alpha: float = 0.15) -> None:
     """Mean over seeds and the band from the lowest to the highest."""
     if len(own):
@@ -121,18 +133,11 @@ def _level(ax, sizes: pd.DataFrame) -> None:
 
 def _over(ax, rows: pd.DataFrame) -> None:
     """Each row of LOOKS over the plain features, both on the same seed's draws of classes."""
-    keys = ["classes", "seed", "draw"]
-    base = _of(rows, (PLAIN, NCM)).set_index(keys)["accuracy"]
     for key in [k for k in LOOKS if k[1] not in TRAINED and k != (PLAIN, NCM)]:
-        own = _of(rows, key).set_index(keys)["accuracy"]
-        mean = pd.DataFrame({"own": own, "base": base.reindex(own.index)})
-        mean = mean.groupby(["classes", "seed"]).mean()
-        gain = (
-            (100 * (mean["own"] / mean["base"].replace(0, np.nan) - 1))
-            .rename("accuracy")
-            .reset_index()
-        )
-        _curve(ax, gain, "classes", key, 0.15 * (key in ((PDDM, NCM), (PLAIN, METRIC))))
+        mean = paired(rows, key, (PLAIN, NCM))
+        gain = (100 * (mean["own"] / mean["base"].replace(0, np.nan) - 1)).rename("accuracy")
+        bands = 0.15 * (key in ((PDDM, NCM), (PLAIN, METRIC)))
+        _curve(ax, gain.reset_index(), "classes", key, bands)
     ax.axhline(0, color=LOOKS[PLAIN, NCM][1], ls="--", lw=1.6, zorder=1)
     ax.yaxis.set_major_formatter(lambda x, _: f"{x:+g}".replace("-", "−") if x else "0")
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))

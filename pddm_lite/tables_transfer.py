@@ -9,7 +9,7 @@ import pandas as pd
 from . import transfers
 from .claims import count, interval
 from .evaluation.transfer import ALL
-from .figures_transfer import IN_TABLE_2, LOOKS, TRAINED
+from .figures_transfer import IN_TABLE_2, LOOKS, TRAINED, paired
 from .paper import TABLE_2
 from .tables import spread, with_interval
 from .transfers import METRIC, NCM, PDDM, PLAIN, SCORE
@@ -25,13 +25,13 @@ def transfer_table(frame: pd.DataFrame, data: str) -> pd.DataFrame:
     """One data set: a row a sort of features and classifier, over all new classes.
 
     Top-1 and top-5 in percent, "mean ± standard deviation" over seeds; top-1 minus that of the
-    paper's rival [21] with its 95 % interval over paired seeds. The last column is the paper's own
-    data and network, for the order of rows and not for the level; rows with nothing else are the
-    paper's others.
+    paper's rival [21] on the same draws, with its 95 % interval over seeds. The last column is the
+    paper's own data and network, for the order of rows and not for the level; rows with nothing
+    else are the paper's others.
     """
     frame = frame[frame["data"] == data]
     top = {k: transfers.at_all(frame, k) for k in (1, 5)}
-    rival = _values(top[1], (PLAIN, METRIC))
+    every = _whole(frame)
     rows = []
     for key, (name, *_) in LOOKS.items():
         values = _values(top[1], key)
@@ -41,7 +41,8 @@ def transfer_table(frame: pd.DataFrame, data: str) -> pd.DataFrame:
         row["top-1"] = spread(values, 1)
         row["top-5"] = spread(_values(top[5], key), 1)
         row["seeds"] = str(len(values))
-        gain = (values - rival).dropna()
+        both = paired(every, key, (PLAIN, METRIC)).loc[top[1]["classes"].iloc[:1]]
+        gain = both["own"] - both["base"]
         row[AGAINST] = ""
         if key != (PLAIN, METRIC) and len(gain):
             row[AGAINST] = with_interval(*interval(gain), 1, "+")
@@ -52,6 +53,11 @@ def transfer_table(frame: pd.DataFrame, data: str) -> pd.DataFrame:
     printed = [(f"paper's {name}, trained on them", TABLE_2["transfer"][name]) for name in OTHERS]
     others = pd.DataFrame([{"features": n, PAPER: f"{x:.1f}"} for n, x in printed])
     return pd.concat([table, others]).fillna("").reset_index(drop=True)
+
+
+def _whole(frame: pd.DataFrame) -> pd.DataFrame:
+    """Top-1 with all images per mean, a row a draw."""
+    return frame[(frame["per_mean"] == ALL) & (frame["k"] == 1)]
 
 
 def _values(t: pd.DataFrame, key: tuple[str, str]) -> pd.Series:
@@ -82,12 +88,12 @@ def transfer_sentences(frame: pd.DataFrame, titles: Mapping[str, str]) -> str:
                 f"  {PDDM} falls from {curve.iloc[0]:.1f} % of {curve.index[0]} classes to "
                 f"{curve.iloc[-1]:.1f} % of {curve.index[-1]:,}."
             )
-        score = own[own["classifier"] == SCORE].groupby("classes")["accuracy"].mean()
+        score = paired(_whole(frame[frame["data"] == d]), (PDDM, SCORE), (PDDM, NCM))
         if len(score):
-            n = score.index[-1]
+            n, x = score.index[-1][0], score.groupby("classes").mean().iloc[-1]
             lines.append(
-                f"  Of {n} classes, means ranked by the score give {score[n]:.1f} %, by distance "
-                f"{curve[n]:.1f} %."
+                f"  Of {n} classes, means ranked by the score give {x['own']:.1f} %, by distance "
+                f"{x['base']:.1f} %."
             )
         for features in (PLAIN, PDDM):
             found = {c: _values(top, (features, c)) for c in TRAINED}

@@ -226,21 +226,22 @@ def measured(study: Study, show: bool = True) -> pd.DataFrame:
     source = source_hash(*(f"pddm_lite.{m}" for m in MEASURED_BY.split()))
     sets = {name: NewClasses(study, name) for name in study.data}
     frames = []
-    with cost._alone(store.folder):
-        for name, features, seed in progress(list(_parts(study)), "transfer", show):
-            new = sets[name]
-            run = study.run(name, features, seed) if features in METHODS else None
-            # plain and untrained features hang on what a run is made of, and on no method
-            what = run.id if run else run_id(study.experiment(name, PDDM, seed), new.source)
-            key = fingerprint(
-                features, what, seed == study.seeds[0], new.images.fingerprint,
-                new.names, sorted(asdict(plan(study)).items()), source,
-            )  # fmt: skip
-            if not store.has(key):
-                frame = measure(new, features, run, seed)
-                store.save(key, {"transfer.csv": frame}, environment(study.device))
-            about = {"data": name, "features": features, "seed": seed, "run": run.id if run else ""}
-            frames.append(store.csv(key, "transfer.csv").assign(**about))
+    for name, features, seed in progress(list(_parts(study)), "transfer", show):
+        new = sets[name]
+        run = study.run(name, features, seed) if features in METHODS else None
+        # plain and untrained features hang on what a run is made of, and on no method
+        what = run.id if run else run_id(study.experiment(name, PDDM, seed), new.source)
+        key = fingerprint(
+            features, what, seed == study.seeds[0], new.images.fingerprint,
+            new.names, sorted(asdict(plan(study)).items()), source,
+        )  # fmt: skip
+        if not store.has(key):
+            with cost._alone(store.folder):
+                if not store.has(key):  # another process may have measured meanwhile
+                    frame = measure(new, features, run, seed)
+                    store.save(key, {"transfer.csv": frame}, environment(study.device))
+        about = {"data": name, "features": features, "seed": seed, "run": run.id if run else ""}
+        frames.append(store.csv(key, "transfer.csv").assign(**about))
     return pd.concat(frames, ignore_index=True)[COLUMNS]
 
 
