@@ -27,6 +27,7 @@ from .errors import UserError
 from .evaluation import zero_shot, zero_shot_rivals
 from .evaluation.ncm import ClassMeans
 from .evaluation.zero_shot import RULES, Task
+from .experiments import Experiment
 from .hierarchy import Hierarchy
 from .progress import progress
 from .store import Store, environment, source_hash
@@ -249,23 +250,31 @@ def of(study: Study, data: str, features: str, seed: int, rivals: bool) -> list[
     identity = run_id(e, images)  # of PLAIN, too: its network and data are among what it names
     key = fingerprint(features, identity, *p.content(), rivals, code)
     if not store.has(key):
-        idx = np.flatnonzero(np.isin(images.labels, [*p.known, *p.unseen]))
-        if plain:
-            f = plain_features(e, images, images, study.results, study.device)[
-                torch.from_numpy(idx)
-            ]
-        else:
-            run = study.run(data, features, seed)
-            f = embed_images(run, images, idx, study.results, study.device).cpu()
-        found = recognise(images, p, idx, f, rivals)
-        about = {"data": images.name, "features": features, "run": "" if plain else identity}
-        files = dict(zip(FILES, found, strict=True))
-        store.save(key, files, {**about, "rivals": rivals, **environment(study.device)})
+        with cost._alone(store.folder):
+            if not store.has(key):  # another process may have measured meanwhile
+                f, idx = _features(study, data, features, seed, e, p)
+                found = recognise(images, p, idx, f, rivals)
+                about = {"data": images.name, "features": features, "rivals": rivals}
+                files = dict(zip(FILES, found, strict=True))
+                store.save(key, files, {**about, **environment(study.device)})
     found = [store.csv(key, name) for name in FILES]
     for table in found:
         for at, value in enumerate((data, features, seed, "" if plain else identity)):
             table.insert(at, COLUMNS[at], value)
     return found
+
+
+def _features(
+    study: Study, data: str, features: str, seed: int, e: Experiment, p: Protocol
+) -> tuple[Tensor, np.ndarray]:
+    """Features [n, d] of the images of known and unseen classes, and their numbers [n]."""
+    images, results, device = study.load(data), study.results, study.device
+    idx = np.flatnonzero(np.isin(images.labels, [*p.known, *p.unseen]))
+    if features == PLAIN:
+        x = plain_features(e, images, images, results, device).cpu()
+        return x[torch.from_numpy(idx)], idx
+    run = study.run(data, features, seed)
+    return embed_images(run, images, idx, results, device).cpu(), idx
 
 
 def measured(study: Study, bar: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -277,8 +286,7 @@ def measured(study: Study, bar: bool = True) -> tuple[pd.DataFrame, pd.DataFrame
     Raises:
         UserError: as `protocol` does; a run whose features cannot be made again.
     """
-    with cost._alone(Path(study.results) / "zero_shot"):  # two notebooks may ask at once
-        found = [of(study, *task) for task in progress(work(study), "zero-shot", bar)]
+    found = [of(study, *task) for task in progress(work(study), "zero-shot", bar)]
     if not found:
         return pd.DataFrame(columns=RESULTS), pd.DataFrame(columns=ERRORS)
     results, errors = (pd.concat(tables, ignore_index=True) for tables in zip(*found, strict=True))
