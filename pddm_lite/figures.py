@@ -147,7 +147,9 @@ def score_distributions(
                 ax.set_title(m)
             ax.spines["top"].set(visible=True, color=COLOURS[m], linewidth=5)
         row[0].set_ylabel(f"{beside(titles[d])}\n{split} pairs (% a bin)")
-    _pair_legend(fig, f"shared by both (curves: seed {seed}; numbers: all seeds)")
+    several = len({s for _, m, s in runs if m in methods}) > 1
+    seeds = f"curves: seed {seed}; numbers: all seeds" if several else f"seed {seed}"
+    _pair_legend(fig, f"shared by both ({seeds})")
     return fig, pd.concat(frames, ignore_index=True)
 
 
@@ -280,7 +282,9 @@ def recall(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]
         printed.set_xlabel(f"paper, {half}:\nRecall@1 (%)" if half else "not in the paper")
         ours.set_xlabel(f"{beside(titles[d])}:\ntest Recall@1 (%)")
         curve.set(
-            xscale="log", xlabel="K", ylabel="Recall@K over the mean\nof all methods (points)"
+            xscale="log",
+            xlabel="K (colours as at the left)",
+            ylabel="Recall@K over the mean\nof all methods (points)",
         )
         curve.set_xticks(paper.KS, [str(k) for k in paper.KS])
         curve.minorticks_off()

@@ -195,6 +195,7 @@ def test_the_paper_stands_apart_and_only_beside_its_own_half():
     assert set(frame[frame["source"] != "run"]["data"]) == {"synthetic_birds"}
     labels = [ax.get_xlabel() for ax in fig.axes]
     assert sum("paper" in x for x in labels) == 2 and "not in the paper" in labels
+    assert labels.count("K (colours as at the left)") == 2
 
 
 def test_numbers_in_the_panels_are_means_over_the_seeds():
@@ -203,6 +204,17 @@ def test_numbers_in_the_panels_are_means_over_the_seeds():
     expected = np.mean([run.metrics["test"]["score"]["overlap"] for run in some.values()])
     assert frame["overlap"].unique() == pytest.approx([expected])
     assert frame["positive"].sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "seeds, says",
+    [((1,), "(seed 1)"), ((0, 2), "(curves: seed 0; numbers: all seeds)")],
+    ids=["one seed", "two seeds"],
+)
+def test_the_legend_of_scores_says_whose_numbers_they_are(seeds, says):
+    fig, _ = figures.score_distributions(runs(("Triplet", "PDDM score"), seeds), TITLES)
+    (legend,) = fig.legends
+    assert legend.get_texts()[-1].get_text() == f"shared by both {says}"
 
 
 def test_convergence_marks_the_level_of_claim_c4():

@@ -155,13 +155,11 @@ def sentences(found: Mapping[str, Found], titles: Mapping[str, str]) -> str:
                 f"{s['right_only_score']:.0f} % are right, and {s['right_only_distance']:.0f} % of "
                 "those that the distance puts in their place"
             )
-        low, high = own.shown["S"].min(), own.shown["S"].max()
         lines.append(
             f"{titles[d]} (seed {own.run.experiment.seed}, step {own.run.metrics['chosen_step']}): "
             f"of {s['queries']} queries drawn at random, {s['right_score']:.1f} of the {n} nearest "
             f"by PDDM's score are right on average, and {s['right_distance']:.1f} of the {n} "
             f"nearest by distance. On average {differ}. The queries shown have "
-            f"{', '.join(map(str, shown))} right, at scores from {low:.3g} to {high:.3g}, "
-            f"{high - low:.2g} apart."
+            f"{', '.join(map(str, shown))} right."
         )
     return "\n".join(lines) or "PDDM score is not among this study's methods: nothing retrieved."

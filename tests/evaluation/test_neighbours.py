@@ -127,4 +127,6 @@ def test_the_words_say_so_and_say_when_there_is_nothing():
     text = neighbours.sentences({"d": found}, {"d": "made up"})
     assert text.startswith("made up (seed 3, step 40): of 60 queries")
     assert f"{neighbours.summary(found)['only']:.1f} of the 8 by score are not among" in text
+    shown = found.shown.groupby("query", sort=False)["right"].sum()
+    assert text.endswith(f"The queries shown have {', '.join(map(str, shown))} right.")
     assert "not among this study's methods" in neighbours.sentences({}, {})
