@@ -194,7 +194,7 @@ def spread_gap(runs: Runs, titles: Mapping[str, str], names: Names) -> tuple[Fig
     for row, d in zip(axes, data, strict=True):
         for ax, m in zip(row, columns, strict=False):
             found = spread.of(shown[d][m], spread.classes)
-            words = f"{100 * found['looser'].mean():.0f} % above (seed {first_seed(runs, d, m)})"
+            words = f"{100 * found['looser'].mean():.0f} % above\n(seed {first_seed(runs, d, m)})"
             _classes(ax, found, chosen[d], COLOURS[m], words)
             ax.set_xlabel("gap to the nearest class\n(rms distance)")
             if d == data[0]:

@@ -121,7 +121,7 @@ def test_classes_above_the_diagonal_are_marked():
     marked = [x for x in fig.axes[0].lines if x.get_color() == figures.COLOURS[EUCLIDEAN]]
     assert sum(len(x.get_xdata()) for x in marked) == looser.sum() > 0
     words = [t.get_text() for t in fig.axes[0].texts]
-    assert f"{100 * looser.mean():.0f} % above (seed 0)" in words
+    assert f"{100 * looser.mean():.0f} % above\n(seed 0)" in words
     shares = frame[frame["kind"] == "share"]
     assert shares["seed"].tolist() == [0, 1] and shares["looser"].iloc[0] == looser.mean()
 

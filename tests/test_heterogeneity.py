@@ -174,7 +174,7 @@ def test_pairs_of_classes_need_thresholds_on_both_sides_of_the_common_one():
     fig, frame = figures_scores.two_classes({EUCLIDEAN: some}, pairs, list("abcd"))
     errors = (100 * frame[["error_common", "error_own"]]).to_numpy()
     for ax, (one, own) in zip(fig.axes, errors, strict=True):
-        assert ax.get_title(loc="left") == f"one threshold {one:.0f} %, own {own:.0f} % wrong"
+        assert ax.get_title(loc="left") == f"one threshold {one:.0f} %,\nown {own:.0f} % wrong"
     assert frame["own"].min() < common < frame["own"].max()
     assert (frame["error_own"] <= frame["error_common"]).all()
 
