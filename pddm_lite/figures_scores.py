@@ -229,11 +229,11 @@ def two_classes(
 
     samples: method -> its sample of scores; names: of all classes, by label. The black line is the
     one threshold that does best over all classes of the sample, the dashed one is the best for
-    these two.
+    these two. Titles: heterogeneity.mistakes of both, in percent.
     """
     if not samples or not pairs:
         return _nothing("neither metric was run"), pd.DataFrame()
-    fig, axes = _grid(len(samples), len(pairs), 1.2 + 2.5 * len(samples), sharex="row")
+    fig, axes = _grid(len(samples), len(pairs), 1.2 + 2.7 * len(samples), sharex="row")
     rows = []
     for row, (m, some) in zip(axes, samples.items(), strict=True):
         common = het.thresholds(some)["common"].iloc[0]
@@ -249,8 +249,8 @@ def two_classes(
                 ax.plot(x, y + jitter, "o", color=colour, ms=3.5, alpha=0.5, mew=0)
             ax.axvline(common, color="black", lw=2)
             ax.axvline(own, color="black", lw=2, ls=(0, (2, 2)))
-            ax.set_title(f"errors {100 * error[-1]:.0f} %, own {100 * error.min():.0f} %",
-                         weight="normal", fontsize=12)  # fmt: skip
+            wrong = f"one threshold {100 * error[-1]:.0f} %,\nown {100 * error.min():.0f} % wrong"
+            ax.set_title(wrong, weight="normal", fontsize=12)
             ax.set_yticks(range(3), ["across", *(_short(names[c]) for c in (b, a))])
             ax.set(xlabel=AXES[het.PAIR[m]], ylim=(-0.6, 2.6))
             ax.xaxis.set_major_locator(MaxNLocator(3))

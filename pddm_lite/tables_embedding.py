@@ -8,7 +8,7 @@ import pandas as pd
 
 from .claims import Runs
 from .evaluation import spread as spreads
-from .figures_embedding import Names, distances, firsts, pairs
+from .figures_embedding import Names, distances, first_seed, firsts, pairs
 from .methods import METHODS
 from .tables import spread
 
@@ -43,21 +43,27 @@ def sentences(survey: pd.DataFrame, runs: Runs, titles: Mapping[str, str], names
         a, b = chosen[d]
         A, B = (names[d][c].replace("_", " ") for c in (a, b))
         for m, run in own.items():
-            stored = run.embeddings
+            stored, seed = run.embeddings, first_seed(runs, d, m)
             found = distances(stored["f"], stored["labels"], a, b)
             within, across, tight = ((x**2).mean() ** 0.5 for x in found.values())
             word = "exceeds" if within > across else "does not exceed"
+            far = 100 * spreads.of(run, spreads.farthest)
+            some = len(stored["labels"]) > spreads.PAIRED  # then not all classes are asked
+            which = f" (of those drawn, at most {spreads.PAIRED:,} images)" if some else ""
             lines.append(
-                f"{titles[d]}, {m}: the distance within {A} (rms {within:.3f}) {word} that to {B} "
-                f"({across:.3f}); within {B} it is {tight:.3f}."
+                f"Seed {seed}, {titles[d]}, {m}: the distance within {A} (rms {within:.3f}) {word} "
+                f"that to {B} ({across:.3f}); within {B} it is {tight:.3f}. In {far:.0f} % of "
+                f"classes{which} the two farthest images lie farther apart than the class's "
+                "nearest pair with another class."
             )
-            mine = survey[(survey["data"] == d) & (survey["method"] == m)].mean(numeric_only=True)
-            far = spreads.of(run, spreads.farthest)
+            found = survey[(survey["data"] == d) & (survey["method"] == m)]
+            mine, n = found.mean(numeric_only=True), len(found)
+            over = f"Mean of {n} seeds" if n > 1 else f"Seed {seed}"
             lines.append(
-                f"  Spread exceeds the gap in {100 * mine['looser']:.0f} % of the unseen classes, "
+                f"  {over}: spread exceeds the gap in {100 * mine['looser']:.0f} % of the unseen "
+                "classes, "
                 f"were all equally loose in {100 * mine['looser_by_chance']:.0f} %; the loosest "
                 f"quarter spreads {mine['quarters']:.2f} times as far as the tightest, were all "
-                f"equally loose {mine['quarters_by_chance']:.2f} times. By single pairs, the "
-                f"farthest of a class against its nearest with another, {100 * far:.0f} %."
+                f"equally loose {mine['quarters_by_chance']:.2f} times."
             )
     return "\n".join(lines) or "No method with quadruplets was run: nothing was enlarged."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pandas as pd
@@ -11,6 +12,7 @@ from .claims import count, interval
 from .evaluation.transfer import ALL
 from .figures_transfer import IN_TABLE_2, LOOKS, TRAINED, paired
 from .paper import TABLE_2
+from .study import Study
 from .tables import spread, with_interval
 from .transfers import METRIC, NCM, PDDM, PLAIN, SCORE
 
@@ -19,6 +21,11 @@ PAPER = "paper top-1 (ImageNet-10K)"
 # rows of Table 2 that are not run here: each is trained on the 10,000 classes themselves, so that
 # of ours the linear classifier is nearest to them
 OTHERS = ("[5]", "[26]", "[23]", "[18]")
+
+
+def described(study: Study) -> str:
+    """`transfers.protocol`, with "6 images each" where all classes have as many."""
+    return re.sub(r"\b(\d+) to \1 images", r"\1 images", transfers.protocol(study))
 
 
 def transfer_table(frame: pd.DataFrame, data: str) -> pd.DataFrame:

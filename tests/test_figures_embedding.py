@@ -121,7 +121,7 @@ def test_classes_above_the_diagonal_are_marked():
     marked = [x for x in fig.axes[0].lines if x.get_color() == figures.COLOURS[EUCLIDEAN]]
     assert sum(len(x.get_xdata()) for x in marked) == looser.sum() > 0
     words = [t.get_text() for t in fig.axes[0].texts]
-    assert f"{100 * looser.mean():.0f} % above" in words
+    assert f"{100 * looser.mean():.0f} % above\n(seed 0)" in words
     shares = frame[frame["kind"] == "share"]
     assert shares["seed"].tolist() == [0, 1] and shares["looser"].iloc[0] == looser.mean()
 
@@ -145,4 +145,13 @@ def test_table_and_words_say_the_numbers():
     found = spread.classes(**some["d", EUCLIDEAN, 0].embeddings).set_index("class").loc[7]
     assert f"within d class 7 (rms {found['spread']:.3f}) exceeds that to d class 9" in words[0]
     assert f"({found['gap']:.3f})" in words[0]
+    assert words[0].startswith(f"Seed 0, one data set, {EUCLIDEAN}: the distance within")
+    far = spread.farthest(**some["d", EUCLIDEAN, 0].embeddings)
+    assert f"In {100 * far:.0f} % of classes the two farthest images lie farther apart" in words[0]
+    own = survey[(survey["data"] == "d") & (survey["method"] == EUCLIDEAN)]
+    share = 100 * own["looser"].mean()
+    assert words[1].startswith(f"  Mean of 2 seeds: spread exceeds the gap in {share:.0f} %")
+    one = {k: r for k, r in some.items() if k[2] == 1}
+    words = tables_embedding.sentences(spread.survey(one), one, TITLES, NAMES).splitlines()
+    assert words[0].startswith("Seed 1, ") and words[1].startswith("  Seed 1: spread exceeds")
     assert "nothing was enlarged" in tables_embedding.sentences(survey, {}, TITLES, NAMES)

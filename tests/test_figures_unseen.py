@@ -11,20 +11,24 @@ from pddm_lite.transfers import METHODS, PDDM, PLAIN
 from pddm_lite.unseen import ERRORS, NO_SEED, RESULTS, RULE, SHUFFLED, TRUE
 
 TITLES = {"d": "one data set", "e": "another"}
+PLAIN_ONES = (PLAIN, NO_SEED)
 
 
-def measured(methods=METHODS, data=tuple(TITLES), seeds=(0, 1), rivals=tuple(RIVALS), hp=50.0):
+def measured(
+    methods=METHODS, data=tuple(TITLES), seeds=(0, 1), rivals=tuple(RIVALS), hp=50.0, of=PLAIN_ONES
+):
     """What unseen.measured returns: flat = 10 x method + seed + draw, and 30 more in top-5."""
     results, errors = [], []
     sorts = [(m, s) for m in methods for s in seeds] + [(PLAIN, NO_SEED)]
     for d in data:
         ways = [(f, s, by, TRUE) for f, s in sorts for by in RULES]
         ways += [(f, s, RULE, SHUFFLED) for f, s in sorts]
-        ways += [(PLAIN, NO_SEED, by, TRUE) for by in rivals]
+        ways += [(*of, by, TRUE) for by in rivals]
         for n, (f, s, by, h) in enumerate(ways):
             for draw in range(2):
                 about = (d, f, s, f"{f} {s}", draw, by, h)
-                level = 10 * [*METHODS, PLAIN].index(f) + s + draw + 0.1 * n * (f == PLAIN)
+                apart = 0.1 * n * (f == PLAIN or by in RIVALS)
+                level = 10 * [*METHODS, PLAIN].index(f) + s + draw + apart
                 for k in (1, 5):
                     flat = level + 30 * (k == 5) if h == TRUE else 2.0 * k
                     general = np.nan if by == "AMP" else flat / 2
@@ -98,6 +102,9 @@ def test_the_table_has_a_row_each_the_floors_and_the_papers_numbers():
     assert table.loc[PLAIN, "top-1"] and "±" not in table.loc[PLAIN, "top-1"]
     assert table.loc[tables_unseen.GUESSING, ["top-1", "top-5"]].tolist() == ["2.5", "12.5"]
     assert table.loc[PDDM, "tied"] == "4 of 40" and table.loc[PDDM, "seeds"] == "2"
+    assert table.loc[PLAIN, "seeds"] == table.loc["AMP", "seeds"] == ""  # plain features have none
+    table = tables_unseen.zero_shot_table(measured(of=("Softmax", 0))[0], "d").set_index("row")
+    assert table.loc["AMP", ["features", "seeds"]].tolist() == ["Softmax", "1"]
 
 
 def test_hierarchical_precision_is_left_out_where_it_says_nothing():
@@ -123,4 +130,31 @@ def test_the_words_follow_the_numbers():
     assert sorted(range(5), key=order.__getitem__) == sorted(range(5), key=lambda n: -levels[n])
     assert "guessing gives 12.5 %, a shuffled hierarchy 10.0 %" in first
     assert "cannot tell 4 of 40 unseen classes" in text and "wrong guesses 4.67" in text
+    assert "Mean distance of wrong answers from the truth in the hierarchy: " in text
+    assert "near the ceiling" not in text
     assert tables_unseen.sentences(*STUDIES["nothing"], TITLES).startswith("Nothing was recognised")
+
+
+def test_the_rule_alone_is_no_rival_and_the_best_one_stands_beside_its_own_features():
+    results, errors = measured(of=("Softmax", 0))
+    at = results["by"] == tables_unseen.RULE_ALONE
+    results.loc[at, "flat"] = 99.0  # would be the best
+    own = results[(results["k"] == 5) & (results["data"] == "d") & (results["seed"] == 0)]
+    flat = own[own["features"] == "Softmax"].groupby(["by", "hierarchy"])["flat"].mean()
+    want = (
+        f"The best rival is AMP on Softmax, {flat['AMP', TRUE]:.1f} % (first seed only; Softmax "
+        f"with 'ancestors' on that seed: {flat[RULE, TRUE]:.1f} %)."
+    )
+    assert want in tables_unseen.sentences(results, errors, TITLES)
+    plain = tables_unseen.sentences(*STUDIES["whole"], TITLES)
+    assert "(plain features with 'ancestors': " in plain and "first seed" not in plain
+
+
+def test_near_the_ceiling_of_top_5_the_words_turn_to_top_1():
+    results, errors = measured(data=("d",))
+    top = (results["k"] == 5) & (results["hierarchy"] == TRUE)
+    results.loc[top, "flat"] = 96 + results.loc[top, "flat"] / 100
+    text = tables_unseen.sentences(results, errors, TITLES)
+    (line,) = [x for x in text.splitlines() if "near the ceiling of top-5" in x]
+    assert "; so look at top-1: plain features " in line
+    assert line.index(METHODS[-1]) < line.index(METHODS[0])  # flat is 10 x method

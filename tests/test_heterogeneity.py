@@ -171,7 +171,10 @@ def test_pairs_of_classes_need_thresholds_on_both_sides_of_the_common_one():
     common = heterogeneity.thresholds(some)["common"].iloc[0]
     pairs = figures_scores.spread_classes(some)
     assert len(set(pairs)) == len(pairs) >= 2 and (2, 3) in pairs
-    _, frame = figures_scores.two_classes({EUCLIDEAN: some}, pairs, list("abcd"))
+    fig, frame = figures_scores.two_classes({EUCLIDEAN: some}, pairs, list("abcd"))
+    errors = (100 * frame[["error_common", "error_own"]]).to_numpy()
+    for ax, (one, own) in zip(fig.axes, errors, strict=True):
+        assert ax.get_title(loc="left") == f"one threshold {one:.0f} %,\nown {own:.0f} % wrong"
     assert frame["own"].min() < common < frame["own"].max()
     assert (frame["error_own"] <= frame["error_common"]).all()
 

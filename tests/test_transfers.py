@@ -187,6 +187,12 @@ def test_the_table_beside_the_papers():
     assert t.loc["plain features", tables_transfer.PAPER] == ""
 
 
+def test_as_many_images_in_every_class_are_one_number(study, monkeypatch):
+    assert ", 6 images each; " in tables_transfer.described(study)
+    monkeypatch.setattr(transfers, "protocol", lambda study: "new classes, 6 to 60 images each")
+    assert tables_transfer.described(study) == "new classes, 6 to 60 images each"
+
+
 def test_the_words_are_the_numbers():
     text = tables_transfer.transfer_sentences(made_up(wobble=0.2), TITLES)
     assert "made up: of all 40 new classes, 3.0 images per mean, NCM finds 14.6 %" in text
