@@ -6,7 +6,7 @@ Each returns the figure and the table that it shows, as those of figures.py do.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -141,8 +141,9 @@ def toy_arrows(frame: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     marks += [
         Line2D([], [], color=POSITIVE, linestyle="-", label="mined positive pair (i, j)"),
         Line2D([], [], color=NEGATIVE, linestyle="--", label="mined negatives (i, k), (j, l)"),
+        Line2D([], [], mfc="none", mec="black", marker="o", ms=13, lw=0, label="mined: i, j, k, l"),
     ]
-    _legend(fig, marks, 3)
+    _legend(fig, marks, 4)
     return fig, frame
 
 
@@ -166,21 +167,32 @@ def _push(ax, own: pd.DataFrame, longest: float = 0.3) -> None:
     """Arrows, the longest of them `longest`; and the mined quadruplet, where there is one."""
     own = own.reset_index(drop=True)
     at = {letter: own.loc[own["role"].str.contains(letter)] for letter in "ijkl"}
+    step = own[["dx", "dy"]].to_numpy()
+    length = np.hypot(*step.T)
+    step = step * (longest / max(length.max(), 1e-12))
     if len(at["i"]):
-        middle = pd.concat(at.values())[["x", "y"]].mean().to_numpy()
         halo = [withStroke(linewidth=2, foreground="white")]
         for a, b in PAIRS:
             p, q = at[a].iloc[0], at[b].iloc[0]
             look = (POSITIVE, "-") if a + b == "ij" else (NEGATIVE, "--")
             ax.plot([p["x"], q["x"]], [p["y"], q["y"]], look[1], color=look[0], lw=1.8, zorder=1)
-        for letter, point in at.items():
-            place = point[["x", "y"]].iloc[0].to_numpy(float)
-            away = place - middle
-            x, y = place + 0.12 * away / np.hypot(*away)  # outside of the quadruplet
-            ax.text(x, y, letter, ha="center", va="center", style="italic", path_effects=halo)
-    step = own[["dx", "dy"]].to_numpy()
-    length = np.hypot(*step.T)
-    step = step * (longest / max(length.max(), 1e-12))
+        for point in at.values():
+            ax.plot(point["x"], point["y"], "o", mfc="none", mec="black", ms=13, mew=1.3, zorder=3)
+        places = own[["x", "y"]].to_numpy()
+        lines = [(places[n], places[n] + step[n]) for n in range(len(own))]
+        lines += [tuple(at[x][["x", "y"]].iloc[0].to_numpy(float) for x in pair) for pair in PAIRS]
+        for letter, spot in _beside(at, places, lines, (*ax.get_xlim(), *ax.get_ylim())).items():
+            ax.annotate(
+                letter,
+                at[letter][["x", "y"]].iloc[0].to_numpy(float),
+                spot,
+                ha="center",
+                va="center",
+                style="italic",
+                path_effects=halo,
+                zorder=5,
+                arrowprops=dict(arrowstyle="-", color="black", lw=0.8, shrinkA=1, shrinkB=6.5),
+            )
     for (x, y), (dx, dy), size in zip(
         own[["x", "y"]].to_numpy(), step, length / max(length.max(), 1e-12), strict=True
     ):
@@ -194,6 +206,40 @@ def _push(ax, own: pd.DataFrame, longest: float = 0.3) -> None:
                 ),
                 zorder=4,
             )
+
+
+def _beside(
+    at: Mapping[str, pd.DataFrame], places: np.ndarray, lines: list, frame: Sequence[float]
+) -> dict[str, np.ndarray]:
+    """Where a letter can stand by its ring: the nearest spot clear of points, lines and letters."""
+    spots: dict[str, np.ndarray] = {}
+    left, right, low, high = frame
+    for letter, point in at.items():
+        best = -np.inf
+        for reach in (0.13, 0.18, 0.23, 0.28):
+            for turn in np.arange(0, 2 * np.pi, np.pi / 12):
+                spot = point[["x", "y"]].iloc[0].to_numpy(float)
+                spot = spot + reach * np.array([np.cos(turn), np.sin(turn)])
+                if not (
+                    left + 0.05 < spot[0] < right - 0.05 and low + 0.05 < spot[1] < high - 0.05
+                ):
+                    continue
+                room = min(
+                    np.hypot(*(places - spot).T).min() - 0.1,
+                    min(_off(spot, a, b) for a, b in lines) - 0.06,
+                    min((np.hypot(*(s - spot)) for s in spots.values()), default=1) - 0.1,
+                )
+                if min(room, 0) > best + 1e-9:
+                    best, spots_letter = min(room, 0), spot
+        spots[letter] = spots_letter
+    return spots
+
+
+def _off(spot: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
+    """Distance of a spot from the line between a and b."""
+    way = b - a
+    t = np.clip((spot - a) @ way / max(way @ way, 1e-12), 0, 1)
+    return float(np.hypot(*(a + t * way - spot)))
 
 
 @style()

@@ -122,7 +122,7 @@ def toy(place: float = 0.4) -> tuple[Figure, pd.DataFrame]:
     centres = np.stack([points[labels == c].mean(0) for c in np.unique(labels)])
     x, y = np.meshgrid(np.linspace(-0.25, 2.25, 251), np.linspace(-0.3, 1.4, 171))
     grid = torch.tensor(np.stack([x.ravel(), y.ravel()], axis=1), dtype=torch.float)
-    fig, axes = _grid(1, 3, 3.4, sharey=True)
+    fig, axes = _grid(1, 3, 3.9, sharey=True)
     fig.set_layout_engine("compressed")  # knows that the panels keep their shape
     rows = []
     for ax, (name, (similarity, colour)) in zip(axes[0], metrics.items(), strict=True):
@@ -137,9 +137,10 @@ def toy(place: float = 0.4) -> tuple[Figure, pd.DataFrame]:
             inside = x[S >= threshold]
             width = float(np.ptp(inside)) if len(inside) else 0.0
             rows.append((name, *centre, threshold, width, let_in))
-        ax.set(title=name, xlabel=f"lets in {100 * let_in:.1f} % of negative pairs")
+        lets = f"lets in 95 % of positive pairs,\n{100 * let_in:.1f} % of negative pairs"
+        ax.set(title=f"{name}\n{lets}", xlabel="feature 1")
         ax.set(xlim=(-0.25, 2.25), ylim=(-0.3, 1.4), aspect="equal", xticks=[], yticks=[])
-    axes[0, 0].set_ylabel("95 % of positive\npairs found")
+    axes[0, 0].set_ylabel("feature 2")
     columns = ["metric", "x", "y", "threshold", "width", "let_in"]
     return fig, pd.DataFrame(rows, columns=columns)
 

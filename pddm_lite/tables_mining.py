@@ -84,6 +84,13 @@ def toy_sentences(effort: pd.DataFrame, starts: Sequence[int]) -> str:
         else "No loss that moves it sends it away from its class: the toy has no red arrow as the "
         "paper's sketch has; the losses differ in how much of their push goes elsewhere."
     )
+    moved = turn.dropna().sort_values()
+    if len(moved) > 1:
+        lines[-1] += (
+            f" The directions differ: nearest to straight home is {moved.index[0]} "
+            f"({moved.iloc[0]:.0f}° off), farthest from it {moved.index[-1]} "
+            f"({moved.iloc[-1]:.0f}°)."
+        )
     *_, euclidean, _ = LOSSES
     busy = effort.set_index("loss").loc[euclidean].filter(like="class ").astype(float)
     lines.append(f"{euclidean}: {busy.max():.0%} of the push goes to {busy.idxmax()}.")
@@ -107,10 +114,12 @@ def rates_table(rates: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
 
 
 def oracle_sentences(rates: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """PDDM's picks against the Euclidean distance's, paired over seeds, by ruler and kind."""
+    """Whether picks are genuinely hard, a line a data set; then PDDM's picks against the Euclidean
+    distance's, paired over seeds, by ruler and kind."""
     if rates.empty:
         return "The oracle was not asked: no embedded data, or none of the four miners."
-    lines = []
+    lines = [_answer(title, rates[rates["data"] == d]) for d, title in titles.items()]
+    lines = [line for line in lines if line]
     for (d, ruler, kind), t in rates.groupby(["data", "ruler", "kind"], sort=False):
         own = t[t["features"] == "own"].groupby("miner")["picked"].mean()
         most = f" to {own.max():.1%} ({own.idxmax()})" if len(own) > 1 else ""
@@ -130,3 +139,66 @@ def oracle_sentences(rates: pd.DataFrame, titles: Mapping[str, str]) -> str:
             text += f" PDDM minus Euclidean in points: {'; '.join(differences)}."
         lines.append(text)
     return "\n".join(lines)
+
+
+def _answer(title: str, rates: pd.DataFrame) -> str:
+    """Are the picks of one data set genuinely hard? By the local ruler, the paper's idea of it."""
+    local = rates[rates["ruler"] == "local"]
+    if local.empty:
+        return ""
+    shares, reached, against = [], [], []
+    for kind, t in local.groupby("kind", sort=False):
+        own = t[t["features"] == "own"].groupby("miner")["picked"].mean()
+        best = t["best"].mean()
+        shares.append(f"{own.max():.1%} of {kind} picks (possible: {best:.1%})")
+        if t.groupby(["features", "miner"])["picked"].mean().max() >= best - 1e-9:
+            reached.append(kind)
+        answers = []
+        for of, x in t.groupby("features", sort=False):
+            by = x.pivot(index="seed", columns="miner", values="picked")
+            if {PDDM, EUCLIDEAN} <= set(by):
+                effect, low, high = interval(100 * (by[PDDM] - by[EUCLIDEAN]))
+                said = "yes" if low > 0 else "no, less often" if high < 0 else "not shown"
+                where = "each on its own features" if of == "own" else f"both on those of {of}"
+                answers.append(f"{said} {where} ({with_interval(effect, low, high, 1, '+')})")
+        if answers:
+            against.append(f"{kind} pairs, {'; '.join(answers)}")
+    text = (
+        f"{title}: are the picks genuinely hard? By the local ruler, the best miner's on its own "
+    )
+    text += f"features: {', '.join(shares)}. "
+    text += (
+        f"The best possible is reached for {' and '.join(reached)} pairs."
+        if reached
+        else "No miner reaches the best possible."
+    )
+    if against:
+        text += (
+            " PDDM's picks more often than Euclidean ones (difference in points, yes or no where "
+        )
+        text += f"its interval excludes 0)? {'. '.join(x[0].upper() + x[1:] for x in against)}."
+    return text
+
+
+def gap_sentences(numbers: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """E_e under PDDM mining less that under Euclidean mining, and why it rises where it does.
+
+    numbers: first_E_e and last_E_e, a row a (data, method). A line a data set that has both.
+    """
+    lines = []
+    for d, own in numbers.groupby("data", sort=False):
+        own = own.droplevel("data")
+        if {PDDM, EUCLIDEAN} <= set(own.index):
+            pddm, euclidean = own.loc[PDDM], own.loc[EUCLIDEAN]
+            first, last = (pddm[x] - euclidean[x] for x in ("first_E_e", "last_E_e"))
+            line = (
+                f"{titles[d]}, mean Eₑ, PDDM mining minus Euclidean mining: {first:+.2f} at first, "
+                f"on the same features; {last:+.2f} at last."
+            )
+            if pddm["last_E_e"] > pddm["first_E_e"] and first < 0:
+                line += (
+                    " Under PDDM mining Eₑ rises: at first the untrained unit picks easy "
+                    "quadruplets, so its Eₑ starts low."
+                )
+            lines.append(line + "\n")
+    return "".join(lines)

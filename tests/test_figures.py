@@ -219,7 +219,10 @@ def test_the_legend_of_scores_says_whose_numbers_they_are(seeds, says):
 
 def test_convergence_marks_the_level_of_claim_c4():
     some = runs(methods=figures.FIG_4, data=("folder:own",), seeds=(0, 1, 2))
-    _, frame = figures.convergence(some, TITLES)
+    fig, frame = figures.convergence(some, TITLES)
+    for m, line in zip(figures.FIG_4, fig.axes[2].lines, strict=True):
+        seconds = [t["seconds"].to_numpy() for _, t in frame[frame["method"] == m].groupby("seed")]
+        assert line.get_xdata() == pytest.approx(min(seconds, key=max))
     reached = frame.groupby(["seed", "method"])["reached"].first().unstack()
     ratio = np.log2(reached["Euclidean+Quadruplet"] / reached["PDDM+Quadruplet"]).mean()
     assert 2**ratio == pytest.approx(claims.c4(some, "folder:own").effect)

@@ -135,6 +135,12 @@ def test_words_and_summary_hold_every_data_set_and_the_untrained_unit():
     assert words.count("2 seeds") == 2 and words.count("random weights") == 2
     alone = position.sentences(table[table["method"] == position.UNTRAINED], TITLES)
     assert alone.count("untrained PDDM (2 seeds)") == 2  # where no unit was trained
+    for text, m in ((words, "PDDM+Quadruplet"), (alone, "untrained PDDM")):
+        short = text.splitlines()[0]
+        assert short.startswith("In short, ") and short.count(f"{m} makes ") == 2
+    own = table[table["method"] == "PDDM+Quadruplet"].assign(gap=1.0)
+    for moved, said in ((0.1, "little"), (0.3, "much")):
+        assert position.sentences(own.assign(moved=moved), TITLES).count(f"makes {said} of") == 2
     assert position.sentences(table[:0], TITLES) == "No unit was looked at."
 
 
