@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.markers import CARETLEFT, CARETRIGHT
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageOps
@@ -319,14 +320,14 @@ def recall(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]
 def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]:
     """Each claim's effect and 95 % interval beside what was claimed, a panel a unit.
 
-    An interval that meets the frame goes on beyond it.
+    An interval that goes on beyond the axis ends there in an arrow.
     """
     parts = table["measure"].str.partition(": ")
     names = {
         "overlap": "difference of overlaps",
         claims.POINTS: "Recall@1 (points)",
         claims.OVERFITTING: "difference of overfitting (train − test AUC of the score)",
-        claims.ORDER: "order of the cost in m (1: as claimed, 0: the other order)",
+        claims.ORDER: "2 − p or p − 1 of cost ~ mᵖ (1: as claimed, 0: the other order)",
         claims.FASTER: claims.FASTER,
         claims.SHARE: "share of the unseen classes",
         claims.NEW_CLASSES: "top-1 on new classes (points)",
@@ -340,6 +341,7 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
     fig, axes = _grid(
         len(panels), 1, 1 + 0.27 * sum(heights) + 0.6 * len(panels), height_ratios=heights
     )
+    cut = False
     for ax, (u, t) in zip(axes[:, 0], panels.items(), strict=True):
         below = t[t["two_sided"]].assign(threshold=lambda x: -x["threshold"])
         log = u.startswith(("steps", claims.FASTER))
@@ -359,6 +361,13 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
                 ax.plot(
                     np.clip([v.low, v.high], left, right), [y, y], color=colour, lw=4, alpha=0.5
                 )
+                for end, beyond, arrow in (
+                    (left, v.low < left, CARETLEFT),
+                    (right, v.high > right, CARETRIGHT),
+                ):
+                    if beyond:
+                        cut = True
+                        ax.plot(end, y, marker=arrow, color=colour, ms=13, clip_on=False, zorder=4)
                 ax.plot(v.effect, y, "o", color=colour, ms=10)
                 for x in (v.threshold, -v.threshold)[: 1 + v.two_sided]:
                     ax.plot([x, x], [y - 0.45, y + 0.45], color="black", linewidth=2.5)
@@ -383,6 +392,9 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
             label="claimed: right of this; of two such: between them",
         ),
     ]
+    if cut:
+        arrow = dict(marker=CARETRIGHT, color="#555555", ms=13, lw=0)
+        marks.append(Line2D([], [], **arrow, label="the interval goes on"))
     _legend(fig, marks, 2)
     return fig, table
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import claims, paper
+from . import claims, cost, paper
 from .claims import Runs, VariantRuns, count
 from .methods import METHODS
 from .store import write_text
@@ -99,25 +99,57 @@ def with_interval(effect: float, low: float, high: float, digits: int, sign: str
 
 
 def verdict_table(verdicts: pd.DataFrame, title: Callable[[str], str | None] = str) -> pd.DataFrame:
-    """Claims as a reader wants them: claim, data set, effect with interval, threshold, verdict."""
+    """Claims as a reader wants them: claim, data set, effect with interval, threshold, verdict.
+
+    Of C5's orders the exponent p is shown, of which the effect is 2 - p or p - 1.
+    """
     t = verdicts
-    kinds = {"points": 1, "steps": 2, claims.ORDER: 2, claims.FASTER: 2}
-    digits = [next((n for k, n in kinds.items() if k in m), 3) for m in t["measure"]]
-    effect = [with_interval(*x) for x in zip(t["effect"], t["low"], t["high"], digits, strict=True)]
-    two_sided = t.get("two_sided", pd.Series(False, t.index))  # older tables have none
-    sides = zip(t["threshold"], two_sided, strict=True)
+    effects, claimed, what_of = [], [], []
+    for n, x in enumerate(t.itertuples()):
+        numbers, sign, what = (x.effect, x.low, x.high, x.threshold), ">", x.measure
+        if what.startswith(claims.ORDER):
+            falls = what.endswith(claims.FALLING)
+            what = what.removesuffix(claims.FALLING).removesuffix(claims.RISING).strip()
+            what = f"exponent p of cost ~ m^p (1: linear, 2: quadratic){what[len(claims.ORDER) :]}"
+            if falls:
+                numbers = (2 - x.effect, 2 - x.high, 2 - x.low, 2 - x.threshold)
+            else:
+                numbers = tuple(1 + v for v in numbers)
+            sign = "<" if falls else ">"
+        # older tables have no such column
+        two = bool(t["two_sided"].iloc[n]) if "two_sided" in t else False
+        effects.append(with_interval(*numbers[:3], _digits(x.measure, numbers, two)))
+        claimed.append(f"within ± {numbers[3]:g}" if two else f"{sign} {numbers[3]:g}")
+        what_of.append(what)
     return pd.DataFrame(
         {
             "claim": t["claim"] + ": " + t["text"],
             "data": [title(name) or name for name in t["data"]],  # C5 is on no data set
             "verdict": t["verdict"],
-            "effect [95 % interval]": effect,
-            "claimed": [f"within ± {x:g}" if two else f"> {x:g}" for x, two in sides],
-            "measured": t["measure"],
+            "effect [95 % interval]": effects,
+            "claimed": claimed,
+            "measured": what_of,
             "seeds": t["seeds"],
             "note": t["note"],
-        }
+        },
+        index=t.index,
     )
+
+
+def _digits(measure: str, numbers: tuple[float, ...], two_sided: bool) -> int:
+    """Decimals of an effect: its unit's, or up to two more where a bound rounds to the threshold.
+
+    numbers: effect, low, high, threshold.
+    """
+    kinds = {"points": 1, "steps": 2, claims.ORDER: 2, claims.FASTER: 2}
+    digits = least = next((n for k, n in kinds.items() if k in measure), 3)
+    *_, low, high, threshold = numbers
+    pairs = [(b, x) for b in (low, high) for x in (threshold, -threshold)[: 1 + two_sided]]
+    while digits < least + 2 and any(
+        b != x and round(b, digits) == round(x, digits) for b, x in pairs
+    ):
+        digits += 1
+    return digits
 
 
 def protocol(study: Study, runs: Runs) -> str:
@@ -158,6 +190,49 @@ def sentences(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
             f"({count(row['seeds'], 'seed')}{note})."
         )
     return "\n".join(lines)
+
+
+# what a study lacks that has no row of a claim
+LACKS = {
+    "C5": "the cost of a batch was not measured",
+    **dict.fromkeys(("C11", "C12", "C13"), "--variants ablations asks them"),
+    "C14": "nothing to measure it on",
+    "C15": "nothing to measure it on: it needs a hierarchy over the classes",
+}
+
+
+def verdict_lists(verdicts: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """Verdicts counted a data set, and which claims were reproduced and which were not.
+
+    The last line names what the study has no row for: claims, and claims on single data sets.
+    """
+    lines = []
+    for d, t in verdicts.groupby("data", sort=False):
+        counts = ", ".join(f"{n} {verdict}" for verdict, n in t["verdict"].value_counts().items())
+        lines.append(f"{titles.get(d, d)}: of {count(len(t), 'comparison')}, {counts}.")
+        for verdict in (claims.REPRODUCED, claims.NOT_REPRODUCED):
+            lines.append(f"  {verdict}: {_named(t[t['verdict'] == verdict]) or 'none'}.")
+    data = [d for d in dict.fromkeys(verdicts["data"]) if d in titles]
+    missing: dict[str, list[str]] = {}
+    for claim in paper.CLAIMS:
+        own = set(verdicts["data"][verdicts["claim"] == claim])
+        without = [titles[d] for d in data if own and not own & {cost.DATA} and d not in own]
+        if not own or without:
+            where = f" on {' and '.join(without)}" if without else ""
+            missing.setdefault(LACKS.get(claim, ""), []).append(claim + where)
+    said = [", ".join(names) + f" ({why})" * bool(why) for why, names in missing.items()]
+    if said:
+        lines.append(f"Not asked in this study: {'; '.join(said)}.")
+    return "\n".join(lines)
+
+
+def _named(verdicts: pd.DataFrame) -> str:
+    """ "C3 (share of classes), C7": claims, with the parts of those that have any."""
+    parts: dict[str, list[str]] = {}
+    for x in verdicts.itertuples():
+        part = x.text.removeprefix(paper.CLAIMS[x.claim]).removeprefix(", ")
+        parts.setdefault(x.claim, []).append(part)
+    return ", ".join(claim + f" ({'; '.join(own)})" * any(own) for claim, own in parts.items())
 
 
 # ------------------------------------------------------------------- variants of the recipe

@@ -189,6 +189,21 @@ def test_a_claim_that_two_things_are_alike_lies_between_two_marks():
     assert ax.get_xlim()[0] < -claims.SIMILAR < claims.SIMILAR < ax.get_xlim()[1]
 
 
+def test_an_interval_beyond_the_axis_ends_in_an_arrow():
+    table = claims.verdicts(runs(data=("folder:own",)), ["folder:own"], only=["C6", "C7"])
+    for low, arrows in ((-2.0, []), (-90.0, [figures.CARETLEFT])):
+        table[["effect", "low", "high", "threshold"]] = [1.0, low, 3.0, 0.0]
+        fig, _ = figures.verdict(table[:1], TITLES)
+        (ax,) = fig.axes
+        carets = (figures.CARETLEFT, figures.CARETRIGHT)
+        drawn = [line for line in ax.lines if line.get_marker() in carets]
+        assert [line.get_marker() for line in drawn] == arrows
+        assert all(line.get_xdata()[0] == ax.get_xlim()[0] for line in drawn)
+        words = [t.get_text() for legend in fig.legends for t in legend.get_texts()]
+        assert ("the interval goes on" in words) == bool(drawn)
+    assert drawn
+
+
 def test_the_paper_stands_apart_and_only_beside_its_own_half():
     fig, frame = figures.recall(runs(), TITLES)
     assert set(frame["source"]) == {"run", "paper, CUB-200-2011"}

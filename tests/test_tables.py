@@ -125,10 +125,13 @@ def test_a_claim_on_no_data_set_keeps_its_own_name():
     shown = tables.verdict_table(table, TITLES.get)
     assert set(shown["data"]) == {"birds", cost.DATA}
     own = shown[shown["data"] == cost.DATA]
-    assert own["effect [95 % interval]"].iloc[3] == "1.00 [1.00, 1.00]"
-    assert "C5 on random features: REPRODUCED. order of the cost in m: " in tables.sentences(
-        table, TITLES
-    )
+    assert own["effect [95 % interval]"].iloc[3] == "2.00 [2.00, 2.00]"
+    # the effects are 2 - p of PDDM and p - 1 of LiftedStruct: shown are p and what is claimed of it
+    assert own["effect [95 % interval]"].iloc[2] == "1.00 [1.00, 1.00]"
+    assert own["claimed"].tolist()[2:4] == ["< 1.5", "> 1.5"]
+    text = tables.sentences(table, TITLES)
+    assert "C5 on random features: REPRODUCED. exponent p of cost ~ m^p (1: linear, " in text
+    assert "p - 1" not in text and "2 - p" not in text
 
 
 def test_claims_that_two_things_are_alike_have_two_thresholds():
@@ -136,6 +139,49 @@ def test_claims_that_two_things_are_alike_have_two_thresholds():
     assert set(tables.verdict_table(verdicts)["claimed"]) == {"within ± 0.05", "> 0"}
     older = verdicts.drop(columns="two_sided")  # as in reference tables made before C2
     assert set(tables.verdict_table(older)["claimed"]) == {"> 0.05", "> 0"}
+
+
+@pytest.mark.parametrize(
+    "measure, numbers, threshold, two_sided, text",
+    [
+        (claims.POINTS, (0.44, 0.04, 0.84), 0.0, False, "0.44 [0.04, 0.84]"),
+        (claims.POINTS, (0.44, -0.004, 0.84), 0.0, False, "0.440 [-0.004, 0.840]"),
+        (claims.POINTS, (0.44, 0.0001, 0.84), 0.0, False, "0.440 [0.000, 0.840]"),  # no more
+        (claims.POINTS, (0.44, 0.0, 0.84), 0.0, False, "0.4 [0.0, 0.8]"),  # upon it
+        (claims.POINTS, (3.0, 2.0, 8.02), 8.0, False, "3.00 [2.00, 8.02]"),
+        ("overlap", (0.0, -0.0497, 0.0201), 0.05, True, "0.0000 [-0.0497, 0.0201]"),
+        ("overlap", (0.0, -0.0497, 0.0201), 0.05, False, "0.000 [-0.050, 0.020]"),
+        (f"{claims.ORDER}: PDDM's pairs (2 - p)", (0.6, 0.503, 0.7), 0.5, False,
+         "1.400 [1.300, 1.497]"),
+    ],
+)  # fmt: skip
+def test_a_bound_that_rounds_to_the_threshold_has_more_decimals(
+    measure, numbers, threshold, two_sided, text
+):
+    row = dict(zip(("effect", "low", "high"), numbers, strict=True), threshold=threshold)
+    row |= dict(claim="C", text="t", data="d", verdict="v", note="", seeds=3)
+    table = pd.DataFrame([{**row, "measure": measure, "two_sided": two_sided}])
+    assert tables.verdict_table(table)["effect [95 % interval]"].item() == text
+
+
+def test_lists_of_verdicts_name_claims_and_what_was_not_asked():
+    some = {(d, m, s): r for d in TITLES for (_, m, s), r in runs(d).items()}
+    some |= {(BIRDS, "PDDM+Triplet", s): fake_run(45.0 + 2 * s) for s in range(3)}
+    verdicts = claims.verdicts(some, list(TITLES), variant_runs())
+    lines = tables.verdict_lists(verdicts, TITLES).splitlines()
+    own = verdicts[verdicts["data"] == BIRDS]
+    assert lines[0].startswith(f"birds: of {len(own)} comparisons, ")
+    assert lines[1] == "  reproduced: C9."
+    assert lines[2] == "  not reproduced: C1 (both on PDDM's own features)."
+    assert lines[3].startswith("own: of ") and len(lines) == 7
+    assert lines[-1] == (
+        "Not asked in this study: C5 (the cost of a batch was not measured); "
+        "C11, C12, C13 (--variants ablations asks them); C14 (nothing to measure it on); "
+        "C15 (nothing to measure it on: it needs a hierarchy over the classes)."
+    )
+    c15 = verdicts[:1].assign(claim="C15", text="C15, over Softmax")
+    text = tables.verdict_lists(pd.concat([verdicts, c15]), TITLES)
+    assert "C15 on own (nothing to measure it on: " in text
 
 
 @pytest.mark.parametrize(
