@@ -13,9 +13,11 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 from . import cost, tables
 from .claims import count
@@ -23,7 +25,7 @@ from .errors import UserError
 from .pipeline import cli, report
 from .pipeline.notebooks import notebooks
 from .pipeline.report import TABLES
-from .store import environment, write_text
+from .store import environment, write_atomic, write_text
 from .study import EMBEDDED, Study
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +72,7 @@ def add(study: Study, command: str) -> Path:
     real = any(d.partition("@")[0] not in EMBEDDED for d in study.data)
     shutil.rmtree(target, ignore_errors=True)
     for folder, suffixes in (
-        ("tables", (".csv", ".md")),
+        ("tables", (".csv",)),
         ("figures", (".png", ".csv", ".json")),
         ("notebooks", (".ipynb",)),
     ):
@@ -93,6 +95,13 @@ def add(study: Study, command: str) -> Path:
             write_text(path, without_pictures(path.read_text(encoding="utf-8"), own, instead))
     if len(list((source / "notebooks").glob("*.ipynb"))) == len(notebooks()):
         report.write(study, [], target)  # of a part, the parts are enough
+    names = {path.read_bytes(): path.name for path in (target / "figures").glob("*.png")}
+    for path in (target / "notebooks").glob("*.ipynb"):
+        write_text(path, beside_figures(path.read_text(encoding="utf-8"), names))
+    for path in (target / "figures").glob("*.png"):
+        fewer_colours(path)
+    if target != REFERENCE / "quick":
+        share(target, REFERENCE / "quick")
     runs = study.runs()
     first = next(iter(runs.values())).manifest
     keys = "python torch numpy platform cpu cores gpu commit changed made".split()
@@ -115,6 +124,46 @@ def add(study: Study, command: str) -> Path:
     text = raw_values(runs).to_csv(index=False, lineterminator="\n")
     write_text(target / "tables" / "raw_values.csv", text)
     return target
+
+
+def beside_figures(notebook: str, names: Mapping[bytes, str]) -> str:
+    """The text of an executed notebook in ../notebooks that shows its figures from ../figures.
+
+    `names` are PNG bytes -> file name; other pictures stay. Each figure is kept once, and not
+    again as text in a notebook.
+    """
+    nb = json.loads(notebook)
+    for cell in nb["cells"]:
+        for output in cell.get("outputs", []):
+            png = base64.b64decode("".join(output.get("data", {}).get("image/png", "")))
+            if png in names:
+                link = f"![{names[png]}](../figures/{names[png]})"
+                words = {"text/markdown": link, "text/plain": f"figures/{names[png]}"}
+                output |= {"data": words, "metadata": {}}
+    return json.dumps(nb, indent=1, ensure_ascii=False) + "\n"
+
+
+def fewer_colours(path: Path) -> None:
+    """Keep 48 colours of a PNG: a fifth smaller, and no difference that a reader sees."""
+    small = Image.open(path).convert("RGB")  # k-means: without it a method's colour may change
+    small = small.quantize(48, Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
+    write_atomic(path, lambda f: small.save(f, "PNG", optimize=True, dpi=(160, 160)))
+
+
+def share(target: Path, first: Path) -> None:
+    """Show figures that a study has in common with the `first` one from there, and keep them once.
+
+    So with drawings of the unit, the toys, the cost of a batch, the demonstration of own data.
+    """
+    for path in (target / "figures").glob("*.png"):
+        twin = first / "figures" / path.name
+        if not twin.exists() or twin.read_bytes() != path.read_bytes():
+            continue
+        path.unlink()
+        for text in (*(target / "notebooks").glob("*.ipynb"), *target.glob("report.html")):
+            old, new = text.read_text(encoding="utf-8"), f"../{first.name}/figures/{path.name}"
+            changed = old.replace(f"(../figures/{path.name})", f"(../{new})")
+            write_text(text, changed.replace(f'src="figures/{path.name}"', f'src="{new}"'))
 
 
 def without_pictures(notebook: str, kept: set[bytes], instead: str) -> str:
