@@ -213,7 +213,7 @@ def everything() -> str:
         parts.append(
             f"#### {made['title']}: {folder.name}\n\n{made['protocol']}.\n\n`{made['command']}`\n"
         )
-        for kind in ("recall", "clusters", "ablations"):
+        for kind in ("recall", "clusters", "transfer", "zero_shot", "ablations"):
             if found := _tables(folder, kind):
                 parts += [f"{TABLES[kind]}:\n", *found]
     return "\n".join(parts)

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from torch import distributed as dist
+
 from .. import data as data_sets
 from .. import distributed, pack
 from ..backbones import NETWORKS
@@ -177,3 +179,6 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept, the same command goes on", file=sys.stderr)
         return 130
+    finally:
+        if dist.is_initialized():  # its threads may abort a process that ends without this
+            dist.destroy_process_group()

@@ -45,6 +45,8 @@ details details summary { font-weight: 400; opacity: .7; font-size: .85rem; }
 TABLES = {  # tables/KIND_DATA.csv -> heading
     "recall": "Table 1, Recall@K in percent",
     "clusters": "Clusters of the features, and MAP@R in percent",
+    "transfer": "Table 2, transfer: nearest class mean on new classes, in percent",
+    "zero_shot": "Table 2, zero-shot through the hierarchy, in percent",
     "ablations": "Ablations: everything else alike",
     "quadruplets": "PDDM mining minus Euclidean mining, trained alike",
     "recipe": "One change of the recipe at a time",
