@@ -154,6 +154,7 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> tuple[str,
     began = time.time()
     out = study.folder / "notebooks" / f"{name}.ipynb"
     manifest = out.with_suffix(".json")
+    drawn_before = _drawn(study, manifest)
     manifest.unlink(missing_ok=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     key = _key(study, name, parameters)
@@ -204,7 +205,18 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> tuple[str,
         **environment(study.device),
     }
     write_text(manifest, json.dumps(record, indent=1))
+    for path in drawn_before - _drawn(study, manifest):  # or the report would show what is no more
+        path.unlink(missing_ok=True)
     return "executed", seconds
+
+
+def _drawn(study: Study, manifest: Path) -> set[Path]:
+    """Figures and tables that the last execution of a notebook wrote; none before the first."""
+    try:
+        files = [Path(study.results) / f for f in json.loads(manifest.read_text())["files"]]
+    except (OSError, ValueError, KeyError):
+        return set()
+    return {f for f in files if f.parent in (study.folder / "figures", study.folder / "tables")}
 
 
 def _forget_places(path: Path) -> None:

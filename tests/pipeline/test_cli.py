@@ -343,6 +343,18 @@ def test_a_failing_notebook_shows_a_card_and_the_rest_goes_on(tmp_path, monkeypa
     assert "10_good: executed" in out and "1 failed" in out
     for word in ("20_bad, cell", "first = 1", "ZeroDivisionError", "run_all.py --only 20_bad"):
         assert word in err
+
+    # a figure that a notebook draws no more goes when it is executed again; what it measured stays
+    (manifest,) = results.glob("*/notebooks/10_good.json")
+    old = [manifest.parents[1] / "figures" / "10_old.png", results / "cost" / "x" / "cost.csv"]
+    record = json.loads(manifest.read_text())
+    for path in old:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+        record["files"].append(str(path.relative_to(results)))
+    manifest.write_text(json.dumps(record))
+    assert cli.main(small(results, "--stage", "notebooks", "--only", "10_good")) == 0
+    assert [path.exists() for path in old] == [False, True]
     executed = results / "smoke-synthetic_birds" / "notebooks"
     assert (executed / "10_good.json").exists() and not (executed / "20_bad.json").exists()
     # the good one is fresh now, the bad one is tried again
