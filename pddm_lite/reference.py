@@ -39,6 +39,7 @@ PHOTOGRAPHS = (
     "95_samples",
     "95_neighbours",
 )
+MARKS = {"reproduced": "✓", "not reproduced": "✗", "not enough evidence": "?"}
 
 
 def raw_values(runs: dict) -> pd.DataFrame:
@@ -106,6 +107,7 @@ def add(study: Study, command: str) -> Path:
     first = next(iter(runs.values())).manifest
     keys = "python torch numpy platform cpu cores gpu commit changed made".split()
     how = ", fine-tuned" if study.mode == "finetune" else ""
+    how = ", trained end to end from random weights" if how and study.weights == "none" else how
     how += f" ({', '.join(study.settings)})" if study.settings else ""
     titles = {name: title + how for name, title in study.titles().items()}
     provenance = {
@@ -191,19 +193,49 @@ def studies() -> list[tuple[Path, dict]]:
 
 
 def results() -> str:
-    """The README's part: verdicts and Recall@1 of the studies of three seeds or more."""
+    """The README's part: verdicts, Recall@1 and Table 2 of the studies of three seeds or more."""
     more = (
-        "Every table, also of ablations and of single fine-tuned runs, with the command that made"
+        "Intervals, every table, also of ablations and of single fine-tuned runs, with the command "
+        "that made"
     )
-    return "\n".join(
-        [
-            *_decided(fewest=3),
-            "Test Recall@1 in percent, mean ± standard deviation over seeds; the paper's columns "
-            "are other data and another network:\n",
-            markdown(_recall_1()),
-            f"{more} it: [results/reference](results/reference/README.md).\n",
-        ]
-    )
+    beside = "the paper's columns are other data and another network:\n"
+    parts = [
+        *_decided(fewest=3, short=True),
+        f"Test Recall@1 in percent, mean ± standard deviation over seeds; {beside}",
+        markdown(_recall_1()),
+    ]
+    for kind, what in (
+        ("transfer", "Table 2, left: top-1 in percent of the nearest class mean on new classes"),
+        ("zero_shot", "Table 2, right: flat top-5 in percent on classes without an image"),
+    ):
+        parts += [f"{what}; {beside}", markdown(_table_2(kind))]
+    parts.append(f"{more} it: [results/reference](results/reference/README.md).\n")
+    return "\n".join(parts)
+
+
+def _table_2(kind: str) -> pd.DataFrame:
+    """A row a sort of features (and a rival), a column a data set, in Table 2's two halves.
+
+    kind: "transfer" or "zero_shot". Rows that hang on one seed, ceilings that retraining gives and
+    floors that no method makes are left to the whole table of the study.
+    """
+    name, value = ("features", "top-1") if kind == "transfer" else ("row", "top-5")
+    columns, printed = {}, {}
+    for folder, made in studies():
+        for path in sorted(folder.glob(f"tables/{kind}_*.csv")) if len(made["seeds"]) > 2 else ():
+            own = pd.read_csv(path, keep_default_na=False, dtype=str)
+            new = own["classes"].iloc[0] if kind == "transfer" else None
+            own = own[~own[name].str.contains(": |paper's")].set_index(name)
+            title = made["titles"][_data_of(path, kind, made["titles"])]
+            columns[title + (f", {new} new classes" if new else "")] = own[value]
+            for column in own.columns[own.columns.str.startswith("paper ")]:
+                printed[column.replace("paper", "the paper,")] = own[column][own[column] != ""]
+    return pd.DataFrame(columns | printed).fillna("").reset_index(names=name)
+
+
+def _data_of(path: Path, kind: str, names: Mapping[str, str]) -> str:
+    """The data set whose table of a kind a file is."""
+    return next(n for n in names if path.stem == f"{kind}_{n.replace(':', '-')}")
 
 
 def everything() -> str:
@@ -219,10 +251,15 @@ def everything() -> str:
     return "\n".join(parts)
 
 
-def _decided(fewest: int) -> list[str]:
+def _decided(fewest: int, short: bool = False) -> list[str]:
     """The table of verdicts on `fewest` seeds or more, and a table of those on no data set."""
-    by_data = _verdicts(fewest)
-    parts = ["Verdicts, with effect and 95 % interval over paired seeds:\n"]
+    by_data = _verdicts(fewest, short)
+    said = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
+    parts = [
+        f"Verdicts ({said}), with the effect:\n"
+        if short
+        else "Verdicts, with effect and 95 % interval over paired seeds:\n"
+    ]
     if cost.DATA not in by_data:
         return [*parts, markdown(by_data)]
     apart = by_data.pop(cost.DATA)  # such a claim has no place in a table of a column each
@@ -250,8 +287,11 @@ def _recall_1() -> pd.DataFrame:
     return pd.DataFrame(columns | printed).fillna("").reset_index(names="method")
 
 
-def _verdicts(fewest: int) -> pd.DataFrame:
-    """A row a claim, a column a data set: verdict and effect, of the study with most seeds."""
+def _verdicts(fewest: int, short: bool) -> pd.DataFrame:
+    """A row a claim, a column a data set: verdict and effect, of the study with most seeds.
+
+    short: a mark in place of the verdict's words, and no interval.
+    """
     cells: dict[str, dict[str, str]] = {}
     seeds: dict[tuple[str, str], int] = {}
     for folder, made in studies():
@@ -266,9 +306,20 @@ def _verdicts(fewest: int) -> pd.DataFrame:
             claim = f"{row['claim']} ({row['claimed']})"
             if row["seeds"] > seeds.get((claim, row["data"]), 0):
                 seeds[claim, row["data"]] = row["seeds"]
-                text = f"**{row['verdict']}**, {row['effect [95 % interval]']}, "
-                cells.setdefault(claim, {})[row["data"]] = text + count(row["seeds"], "seed")
+                effect = row["effect [95 % interval]"]
+                text = f"**{row['verdict']}**, {effect}, {count(row['seeds'], 'seed')}"
+                if short:
+                    text = f"{MARKS[row['verdict']]} {effect.partition(' [')[0]}"
+                cells.setdefault(claim, {})[row["data"]] = text
     table = pd.DataFrame.from_dict(cells, orient="index").fillna("")
+    table = table.loc[sorted(table.index, key=lambda c: int(c[1:].partition(":")[0]))]
+    if short:  # of a claim of several parts the words once
+        words = [c.rpartition(", ")[0] for c in table.index]
+        again = [i > 0 and w == words[i - 1] for i, w in enumerate(words)]
+        table.index = [
+            f"{c.partition(':')[0]}, {c.rpartition(', ')[2]}" if a else c
+            for c, a in zip(table.index, again, strict=True)
+        ]
     return table.reset_index(names="claim (claimed effect)")
 
 

@@ -297,3 +297,23 @@ def test_a_claim_on_no_data_set_has_a_table_of_its_own(tmp_path, monkeypatch):
     )
     assert "| on random features |\n| --- | --- |\n| C5: linear (> 0.5) | **reproduced**, " in text
     assert "4 seeds" in text and text.count("C5") == text.count("C9") == 1
+
+
+def test_the_short_table_of_verdicts_has_marks_and_says_a_claim_once(tmp_path, monkeypatch):
+    made = {"title": "made up", "titles": {"x": "made up"}, "seeds": [0, 1, 2]}
+    columns = "claim,text,data,measure,effect,low,high,threshold,verdict,note,seeds\n"
+    rows = (
+        'C10,"late, a",x,Recall@1: a - b,2,1,3,0,reproduced,note,3\n'
+        'C9,"a beats b, over c",x,Recall@1: a - b,2,1,3,0,not reproduced,note,3\n'
+        'C9,"a beats b, over d",x,Recall@1: a - b,2,-1,3,0,not enough evidence,note,3\n'
+    )
+    monkeypatch.setattr(reference, "REFERENCE", tmp_path)
+    (tmp_path / "a" / "tables").mkdir(parents=True)
+    (tmp_path / "a" / "provenance.json").write_text(json.dumps(made))
+    (tmp_path / "a" / "tables" / "verdicts.csv").write_text(columns + rows)
+    text = "\n".join(reference._decided(fewest=3, short=True))
+    claims_of = [line.split(" | ") for line in text.splitlines() if line.startswith("| C")]
+    assert [c[0][2:].split(" (")[0] for c in claims_of] == ["C9: a beats b, over c", "C9, over d",
+                                                            "C10: late, a"]  # fmt: skip
+    assert [c[1][0] for c in claims_of] == ["✗", "?", "✓"]
+    assert "[1.0" not in text and "✗ not reproduced" in text
