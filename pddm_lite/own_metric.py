@@ -135,19 +135,18 @@ class Metric:
         e, own = Experiment(**about["experiment"]), backbones.Input(**about["input"])
         frozen = about.get("frozen")
         name = (weights or e.weights) if frozen else "none"
-        with torch.random.fork_rng(devices=()):
-            torch.manual_seed(0)  # as in training, if there are no weights
-            net = backbones.load(e.backbone, name, crop=own.crop).net
-        if frozen and saving.digest(net.state_dict()) != frozen:
-            raise UserError(f"{path}: made with other weights of {e.backbone} than {name}.")
-        embedding = Embedding(
-            about["features"], e.dim, None if frozen else net, method(e.method).free, e.bf16
-        )
         parts = {
             part: {k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)}
             for part in ("embedding.", "unit.")
         }
-        unit = build_similarity(e, classes=len(parts["unit."].get("W", ())))
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(0)  # as in training, for a network without weights
+            net = backbones.load(e.backbone, name, crop=own.crop).net
+            head = about["features"], e.dim
+            embedding = Embedding(*head, None if frozen else net, method(e.method).free, e.bf16)
+            unit = build_similarity(e, classes=len(parts["unit."].get("W", ())))
+        if frozen and saving.digest(net.state_dict()) != frozen:
+            raise UserError(f"{path}: made with other weights of {e.backbone} than {name}.")
         what = f"{about['kind']} of length {e.dim} on {e.backbone}"
         saving.fill(embedding, parts["embedding."], path, what)
         saving.fill(unit, parts["unit."], path, what)
