@@ -36,8 +36,9 @@ except ImportError:
 class SimilarityDistance(BaseDistance):
     """A Similarity as pytorch-metric-learning's distance (is_inverted: larger is more similar).
 
-    Where gradient is asked for, every pair carries it: m x m x d numbers a batch, as all losses of
-    that library do (PDDMLoss is linear in m). Elsewhere scores are exact, tiled, without dropout.
+    Where gradient is asked for, every pair of the batch carries it, m x m x d numbers, as that
+    library's losses ask for the whole matrix (PDDMLoss does not). Elsewhere scores are exact, tiled
+    and without dropout.
 
     Args:
         similarity: PDDM, LMDM or another; its parameters become the loss's.
@@ -144,37 +145,48 @@ class QuadrupletMiner(BaseMiner):
 
 
 class ScoreKNN(CustomKNN):
-    """Nearest neighbours by score: CustomKNN that keeps no graph and no whole matrix.
+    """Nearest neighbours by score: CustomKNN that keeps no graph and holds `most` scores at most.
 
-    CustomKNN asks a learned distance with gradient and so holds every batch's graph; this one asks
-    without, `batch_size` queries at a time.
+    CustomKNN asks a learned distance with gradient and so keeps the graph of every pair; this one
+    asks without. Up to `most` scores come from one matrix, each pair scored once where the queries
+    are the references; more come some queries at a time. 2^26 scores are 256 MB.
     """
 
-    def __init__(self, distance: BaseDistance, batch_size: int = 256):
-        super().__init__(distance, batch_size)
+    def __init__(self, distance: BaseDistance, most: int = 2**26):
+        super().__init__(distance)
+        self.most = most
 
     @torch.no_grad()
     def __call__(self, query, k, reference, ref_includes_query=False):
-        return super().__call__(query, k, reference, ref_includes_query)
+        if ref_includes_query and torch.equal(query, reference):
+            reference = query
+        rows = max(self.most // len(reference), 1)
+        knn = CustomKNN(self.distance, rows if rows < len(query) else None)
+        return knn(query, k, reference, ref_includes_query)
 
 
 class ScoreAccuracy(AccuracyCalculator):
     """AccuracyCalculator by a distance's neighbours, whatever the labels are.
 
     AccuracyCalculator casts labels to float32, where numbers above 2^24 collide; here classes are
-    numbered from 0 first. k is the largest class's size unless said, enough for every measure.
+    numbered from 0 first.
 
     Args:
         distance: a SimilarityDistance, or any distance of pytorch-metric-learning.
-        kwargs: as AccuracyCalculator takes; NMI and AMI, off unless in `include`, need faiss.
+        include: measures; by default those that need no more neighbours than the largest class has
+            images, which is then k. Others rank everything: k is None, as usual there.
+        kwargs: as AccuracyCalculator takes. Its NMI and AMI need faiss.
     """
 
-    def __init__(self, distance: BaseDistance, **kwargs):
-        if not kwargs.get("include"):
-            kwargs.setdefault("exclude", ("NMI", "AMI"))
+    BY_CLASS_SIZE = ("precision_at_1", "r_precision", "mean_average_precision_at_r")
+
+    def __init__(self, distance: BaseDistance, include: tuple = BY_CLASS_SIZE, **kwargs):
+        few = include and set(include) <= set(self.BY_CLASS_SIZE)
+        kwargs.setdefault("k", "max_bin_count" if few else None)
+        kwargs.setdefault("knn_func", ScoreKNN(distance))
         if parameters := list(distance.parameters()):  # its default would be any GPU that is there
             kwargs.setdefault("device", parameters[0].device)
-        super().__init__(**{"k": "max_bin_count", "knn_func": ScoreKNN(distance)} | kwargs)
+        super().__init__(include, **kwargs)
         self.renumber = not kwargs.get("label_comparison_fn")  # which may want the numbers
 
     def get_accuracy(

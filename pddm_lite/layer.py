@@ -29,8 +29,10 @@ ROWS = tuple(name for name, m in METHODS.items() if m.loss == "quadruplet")
 class PDDMLoss(nn.Module):
     """E = E_m + lambda E_e (Eq. 3, 4) of a batch's hard quadruplets; holds the unit, which learns.
 
-    The same numbers as the kit's own training (methods.objective). Linear in the batch's size m but
-    for quadruplets=0, and usable as `metric_loss` in pytorch-metric-learning's trainers.
+    The same numbers as the kit's own training (methods.objective). Work is linear in the batch's
+    size m at quadruplets=1; at 0, the default recipe's, all pairs are scored, without gradient.
+    Goes into pytorch-metric-learning's trainers as `metric_loss`. Under DistributedDataParallel
+    wrap it too: it has parameters.
 
     Args:
         d: length of the embeddings.
@@ -101,8 +103,8 @@ class PairDistance(PairScore):
         model = PairDistance(unit, net)
         PairwiseReranker(top_n=10, pairwise_model=model, num_workers=0, batch_size=64)
 
-    Its distances are positive and may be scaled by a ratio: -log sigmoid(S) is positive for every
-    S and falls as S rises.
+    Its distances are positive and may be scaled by a ratio: -log sigmoid(S) falls as S rises and
+    is positive (up to S = 700, far above any unit's).
     """
 
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:

@@ -249,9 +249,14 @@ def test_the_nearest_by_score_are_found_without_a_graph(interop, pml, unit, x):
     distance = interop.SimilarityDistance(unit)
     theirs, _ = pml.utils.inference.CustomKNN(distance)(x, 3, x, True)
     assert theirs.requires_grad
-    S, found = interop.ScoreKNN(distance, batch_size=5)(x, 3, x, ref_includes_query=True)
-    assert not S.requires_grad
     wanted = plain(unit, x, x).detach().fill_diagonal_(-torch.inf).topk(3)
+    for most in (1, 5 * len(x), 2**26):  # a query, five, or all at a time
+        S, found = interop.ScoreKNN(distance, most)(x, 3, x.clone(), ref_includes_query=True)
+        assert not S.requires_grad
+        torch.testing.assert_close(S, wanted.values)
+        assert torch.equal(found, wanted.indices)
+    S, found = interop.ScoreKNN(distance, 20)(x[:5], 2, x[5:])
+    wanted = plain(unit, x[:5], x[5:]).detach().topk(2)
     torch.testing.assert_close(S, wanted.values)
     assert torch.equal(found, wanted.indices)
 
@@ -260,13 +265,23 @@ def precision(S, query_labels, labels):
     return (labels[S.argmax(1)] == query_labels).float().mean().item()
 
 
-def test_accuracies_by_score(interop, unit, x):
-    calculator = interop.ScoreAccuracy(interop.SimilarityDistance(unit))
+def test_accuracies_by_score(interop, pml, unit, x):
+    distance = interop.SimilarityDistance(unit)
+    calculator = interop.ScoreAccuracy(distance)
     values = calculator.get_accuracy(x, LABELS)
     S = plain(unit, x, x).detach()
     own = S.clone().fill_diagonal_(-torch.inf)
     assert values["precision_at_1"] == pytest.approx(precision(own, LABELS, LABELS))
-    assert {"NMI", "AMI"}.isdisjoint(values) and 0 < values["mean_average_precision_at_r"] < 1
+    assert set(values) == set(calculator.BY_CLASS_SIZE) and max(values.values()) < 1
+    ranked = ("mean_reciprocal_rank", "mean_average_precision", "precision_at_1")
+    theirs = pml.utils.accuracy_calculator.AccuracyCalculator(
+        include=ranked + calculator.BY_CLASS_SIZE,
+        knn_func=pml.utils.inference.CustomKNN(distance),
+    ).get_accuracy(x, LABELS)
+    assert {k: theirs[k] for k in values} == pytest.approx(values)
+    everything = interop.ScoreAccuracy(distance, include=ranked)
+    values = everything.get_accuracy(x, LABELS)
+    assert {k: theirs[k] for k in ranked} == pytest.approx(values)
     q = torch.arange(len(x)) % 4 == 0  # one of each class asks the rest
     few = calculator.get_accuracy(x[q], LABELS[q], x[~q], LABELS[~q])
     wanted = precision(S[q][:, ~q], LABELS[q], LABELS[~q])

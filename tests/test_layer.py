@@ -1,10 +1,13 @@
 """The layer in a loop of one's own: the kit's numbers, torch alone, exported and taken along."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from pddm_lite import backbones, layer
@@ -85,6 +88,25 @@ def test_five_lines_train_a_network_of_ones_own():
     )
 
 
+def test_what_the_readme_says_runs(tmp_path, monkeypatch):
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    plain, pml = re.findall(
+        r"```python\n(.*?)```", readme.split("## Use the layer")[1].split("\n## ")[0], re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
+    x, y = torch.randn(16, 32), torch.arange(4).repeat_interleave(4)
+    names = dict(net=nn.Linear(32, 128), x=x, y=y, a=x[:5], b=x[5:10])
+    exec(plain, names)
+    assert names["loss"].requires_grad
+    with torch.no_grad():
+        S = names["score"](names["a"], names["b"])
+    torch.testing.assert_close(names["S"], S, rtol=0, atol=1e-6)
+    pytest.importorskip("pytorch_metric_learning")
+    names["f"] = names["net"](x)
+    exec(pml, names)
+    assert names["loss"].requires_grad
+
+
 def test_it_needs_torch_alone():
     barred = "torchvision PIL pandas sklearn matplotlib seaborn tqdm safetensors"
     code = f"""
@@ -130,6 +152,7 @@ def test_every_row_with_quadruplets_gives_a_loss(batch, method):
 
 
 def test_a_pairs_distance_is_positive_and_falls_with_its_score():
+    torch.manual_seed(0)
     unit = PDDM(D, dropout=0.0).eval()
     a, b = torch.randn(500, D), torch.randn(500, D)
     S, far = PairScore(unit)(a, b), PairDistance(unit)
@@ -137,11 +160,13 @@ def test_a_pairs_distance_is_positive_and_falls_with_its_score():
     P = far.predict(a, b)
     assert (P > 0).all() and torch.equal(P.argsort(), (-S).argsort()) and not P.requires_grad
     with torch.no_grad():  # scores far from 0, and ones that float32 could not part around ln 2
-        unit.W_s.weight.mul_(1e4)
-        assert (far.predict(a, b) > 0).all()
-        unit.W_s.weight.mul_(1e-12)
+        unit.W_s.weight.mul_(600 / S.abs().max())
         unit.W_s.bias.zero_()
         S = PairScore(unit)(a, b)
+        assert (S.abs() > 200).any() and (far.predict(a, b) > 0).all()
+        unit.W_s.weight.mul_(1e-10)
+        S = PairScore(unit)(a, b)
+        assert len(torch.unique(F.softplus(-S))) < 0.9 * len(torch.unique(S))
         assert len(torch.unique(far.predict(a, b))) > 0.9 * len(torch.unique(S))
 
 
