@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from torch import Tensor
 from . import backbones, claims, tables
 from .claims import Runs, count
 from .data import ImageSet, split
+from .data.sampler import class_balanced
 from .data.synthetic import world
 from .embedding import Embedding
 from .errors import UserError
@@ -132,6 +135,21 @@ def look(study: Study) -> tuple[ImageSet, pd.Series]:
         f"{data.class_names[-1]}",
     }
     return data, pd.Series(facts, name=data.title)
+
+
+def batches(study: Study, data: ImageSet, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """What a loop of one's own reads: (x [m, features], y [m]), as many batches as the runs take.
+
+    Features of training images, as the network was pretrained, in batches of some images of each of
+    some classes; y are numbers of classes. On the study's device.
+    """
+    e = study.experiment(data.name, PDDM, seed)
+    source, _ = inputs(e, data, Path(study.results) / "features", study.device, bar=False)
+    fit = split(data, e.holdout, seed).fit
+    drawn = class_balanced(data.labels[fit], e.classes, e.images, seed)
+    for at in islice(drawn, e.steps):
+        idx = fit[at]
+        yield source.batch(idx, train=True), torch.from_numpy(data.labels[idx]).to(source.device)
 
 
 # ----------------------------------------------------------------------- beside the untrained

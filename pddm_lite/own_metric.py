@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from . import backbones
+from . import backbones, embedder, layer, saving
 from .data import ImageSet
 from .data.features import RESAMPLE, centre_crop, frozen_features, normalise
 from .data.folder import to_rgb
@@ -21,18 +21,34 @@ from .errors import UserError
 from .experiments import Experiment
 from .methods import build_similarity, method
 from .pddm import Similarity
-from .store import write_atomic
 from .training import Run
+
+
+class Network(nn.Module):
+    """Crops [B, 3, crop, crop], normalised as the backbone expects, to f [B, d].
+
+    Args:
+        backbone: to features; None where the embedding has it, fine-tuned.
+        length: mean length of the training images' features: the unit of all (inputs.py).
+    """
+
+    def __init__(self, backbone: nn.Module | None, length: float, embedding: Embedding):
+        super().__init__()
+        self.backbone, self.length, self.embedding = backbone, length, embedding
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.backbone is not None:
+            x = self.backbone(x).half().float()  # rounded as the cache of features is
+        return self.embedding(x / self.length)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A network, frozen, with the head and the unit that were trained on its features."""
+    """A network with the head and the unit that were trained on it, in eval mode, on the CPU."""
 
     experiment: Experiment
-    network: backbones.Backbone
-    length: float  # mean length of the training images' features: the unit of all (inputs.py)
-    embedding: Embedding
+    input: backbones.Input
+    network: Network
     unit: Similarity
 
     @classmethod
@@ -40,35 +56,29 @@ class Metric:
         """The metric of a run on `data`, whose weights lie in `results`/runs/<id>/.
 
         Raises:
-            UserError: a fine-tuned run, as the store keeps its head and unit but not its network.
+            UserError: a fine-tuned run of an older version, that kept no network.
         """
         e = run.experiment
-        if e.mode != "frozen":
-            raise UserError("the store keeps no fine-tuned network; train with mode frozen.")
-        network = backbones.load(e.backbone, e.weights, stored=data.side, crop=e.crop)
-        x = torch.from_numpy(frozen_features(data, network, Path(results) / "features", bar=False))
-        length = x[torch.from_numpy(data.train)].norm(dim=1).mean().item()
-        head = run.store.state(run.id, "head.pt")
-        unit = run.store.state(run.id, "metric.pt")
-        return cls._built(e, network, length, head, unit)
-
-    @classmethod
-    def _built(cls, e: Experiment, network: backbones.Backbone, length: float, head, unit):
-        embedding = Embedding(network.features, e.dim, free=method(e.method).free)
-        embedding.head.load_state_dict(head)
-        similarity = build_similarity(e)
-        similarity.load_state_dict(unit)
-        return cls(e, network, length, embedding.eval(), similarity.eval())
+        backbone = embedder.network(e, data)
+        if e.mode == "finetune":
+            network = Network(None, 1.0, run.model())
+        else:
+            folder = Path(results) / "features"
+            x = torch.from_numpy(frozen_features(data, backbone, folder, bar=False))
+            length = x[torch.from_numpy(data.train)].norm(dim=1).mean().item()
+            network = Network(backbone.net, length, run.model())
+        return cls(e, backbone.input, network.eval(), run.similarity())
 
     @torch.no_grad()
     def embed(self, pictures: Sequence[Image.Image]) -> Tensor:
         """f [n, d] of n pictures of any size and mode."""
-        wanted = self.network.input
-        size, how = (wanted.resize, wanted.resize), RESAMPLE[wanted.interpolation]
+        return self.network(self.crops(pictures))
+
+    def crops(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """The network's input [n, 3, crop, crop] of n pictures."""
+        size, how = (self.input.resize, self.input.resize), RESAMPLE[self.input.interpolation]
         x = np.stack([np.asarray(to_rgb(p).resize(size, how)) for p in pictures])
-        x = normalise(centre_crop(torch.from_numpy(x), wanted.crop), wanted)
-        x = self.network.net(x).half().float()  # rounded as the cache of features is
-        return self.embedding(x / self.length)
+        return normalise(centre_crop(torch.from_numpy(x), self.input.crop), self.input)
 
     @torch.no_grad()
     def compare(self, a: Image.Image, b: Image.Image) -> tuple[float, float]:
@@ -76,32 +86,74 @@ class Metric:
         f = self.embed([a, b])
         return (f[0] - f[1]).norm().item(), self.unit(f[:1], f[1:]).item()
 
-    def save(self, path: Path) -> Path:
-        """One file of all but the backbone's weights: these are read from where they came from."""
+    def export(self) -> tuple[torch.export.ExportedProgram, torch.export.ExportedProgram]:
+        """(crops [B, 3, crop, crop] -> f [B, d], two such batches -> S [B]), for any B.
+
+        Programs of torch alone, which run without this kit; see layer.export.
+        """
+        x = torch.zeros(2, 3, self.input.crop, self.input.crop)
+        pairs = layer.PairScore(self.unit, self.network, normalize=False)
+        return layer.export(self.network, x), layer.export(pairs, x, x)
+
+    def save(self, path: str | Path) -> Path:
+        """One safetensors file: head, unit, settings, and the network where it was trained too.
+
+        A frozen network's weights are not in it: they are read from where they came from, and must
+        be the same.
+        """
         e, weights = self.experiment, Path(self.experiment.weights).expanduser()
         e = replace(e, weights=str(weights.resolve())) if weights.is_file() else e
-        kept = {"experiment": asdict(e), "length": self.length}
-        kept |= {"input": asdict(self.network.input), "head": self.embedding.head.state_dict()}
-        kept["unit"] = self.unit.state_dict()
-        buffer = io.BytesIO()
-        torch.save(kept, buffer)
-        write_atomic(path, lambda f: f.write(buffer.getvalue()))
-        return path
+        tensors = {f"embedding.{k}": v for k, v in self.network.embedding.state_dict().items()}
+        tensors |= {f"unit.{k}": v for k, v in self.unit.state_dict().items()}
+        about = {
+            "kind": method(e.method).similarity,
+            "d": e.dim,
+            "dropout": e.dropout,
+            "backbone": e.backbone,
+            "features": self.network.embedding.head.in_features,
+            "length": self.network.length,
+            "input": asdict(self.input),
+            "experiment": asdict(e),
+        }
+        if self.network.backbone is not None:
+            about["frozen"] = saving.digest(self.network.backbone.state_dict())
+        return saving.write(path, "metric", tensors, about)
 
     @classmethod
     def load(cls, path: str | Path, weights: str = "") -> Metric:
-        """The metric of a saved file; `weights` if the backbone's have moved.
+        """The metric of a saved file: the same scores; `weights` if a frozen network's have moved.
 
         Raises:
-            UserError: no such file; weights that are missing or of another network.
+            UserError: a file that is missing, torn, edited or of something else; weights that are
+                missing, changed, or of another network.
         """
-        if not Path(path).is_file():
-            raise UserError(f"{path}: no such file; Metric.save makes one.")
-        kept = torch.load(path, map_location="cpu", weights_only=True)
-        e = Experiment(**kept["experiment"])
-        network = backbones.load(e.backbone, weights or e.weights)
-        network = replace(network, input=backbones.Input(**kept["input"]))
-        return cls._built(e, network, kept["length"], kept["head"], kept["unit"])
+        tensors, about = saving.read(path, "metric")
+        known = {f.name for f in dataclasses.fields(Experiment)}
+        if set(about["experiment"]) != known:
+            odd = sorted(set(about["experiment"]) ^ known)[0]
+            raise UserError(f"{path}: of another version of pddm-lite (setting {odd}).")
+        e, own = Experiment(**about["experiment"]), backbones.Input(**about["input"])
+        frozen = about.get("frozen")
+        name = (weights or e.weights) if frozen else "none"
+        parts = {
+            part: {k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)}
+            for part in ("embedding.", "unit.")
+        }
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(0)  # as in training, for a network without weights
+            net = backbones.load(e.backbone, name, crop=own.crop).net
+            head = about["features"], e.dim
+            embedding = Embedding(*head, None if frozen else net, method(e.method).free, e.bf16)
+            unit = build_similarity(e, classes=len(parts["unit."].get("W", ())))
+        if frozen and saving.digest(net.state_dict()) != frozen:
+            raise UserError(f"{path}: made with other weights of {e.backbone} than {name}.")
+        what = f"{about['kind']} of length {e.dim} on {e.backbone}"
+        saving.fill(embedding, parts["embedding."], path, what)
+        saving.fill(unit, parts["unit."], path, what)
+        if not frozen:
+            net.to(memory_format=torch.channels_last)  # as in training, so that the bits agree
+        network = Network(net if frozen else None, about["length"], embedding)
+        return cls(e, own, network.eval(), unit.eval())
 
 
 def features(run: Run) -> Tensor:

@@ -113,35 +113,18 @@ def test_the_start_is_step_0_of_the_runs(fitted):
     assert f"{len(data.test)} images of 20 classes" in words and "nan" not in words
 
 
-def test_the_metric_taken_away_is_the_runs(fitted, tmp_path):
+def test_a_loop_of_ones_own_reads_what_the_runs_train_on(fitted):
     own, data, runs = fitted
-    run = runs[data.name, own_data.PDDM, 1]
-    metric = own_metric.Metric.of(run, data, own.results)
-    assert own_metric.check(metric, run, data, most=200) < 1e-3
-    loaded = own_metric.Metric.load(metric.save(tmp_path / "m.pt"))
-    a, b = data.read(0), data.read(7)
-    assert loaded.compare(a, b) == metric.compare(a, b) == pytest.approx(metric.compare(b, a))
-    f = own_metric.features(run)
-    D, S = metric.compare(data.read(int(data.test[0])), data.read(int(data.test[9])))
-    assert D == pytest.approx((f[0] - f[9]).norm().item(), abs=2e-3)
-    assert S == pytest.approx(run.similarity()(f[:1], f[9:10]).item(), abs=2e-3)
-
-
-def test_another_runs_metric_is_noticed(fitted):
-    own, data, runs = fitted
-    metric = own_metric.Metric.of(runs[data.name, own_data.PDDM, 0], data, own.results)
-    with pytest.raises(UserError, match="differ"):
-        own_metric.check(metric, runs[data.name, own_data.PDDM, 1], data)
-
-
-def test_a_fine_tuned_run_cannot_be_taken_away(fitted):
-    own, data, runs = fitted
-    run = runs[data.name, own_data.PDDM, 0]
-    tuned = replace(run, experiment=replace(run.experiment, mode="finetune"))
-    with pytest.raises(UserError, match="mode frozen"):
-        own_metric.Metric.of(tuned, data, own.results)
-    with pytest.raises(UserError, match="no such file"):
-        own_metric.Metric.load("nowhere.pt")
+    e = runs[data.name, own_data.PDDM, 0].experiment
+    seen = list(own_data.batches(own, data, 0))
+    assert len(seen) == e.steps
+    for x, y in seen:
+        assert x.shape == (e.batch_size, 256) and int(y.max()) < data.train_classes
+        assert (torch.bincount(y)[torch.unique(y)] == e.images).all()
+    fit = own_data.split(data, e.holdout, 0).fit
+    assert set(data.labels[fit]) == {int(c) for _, y in seen for c in y}
+    again = next(own_data.batches(own, data, 0))
+    assert all(torch.equal(a, b) for a, b in zip(again, seen[0], strict=True))
 
 
 def test_place_rises_with_the_score(fitted):

@@ -12,9 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pddm_lite import backbones, own_data, own_metric
+from pddm_lite import backbones, own_data, own_metric, saving
 from pddm_lite.data.synthetic import world
 from pddm_lite.evaluation.retrieval import recall_at_k
+from pddm_lite.pddm import PDDM
 from pddm_lite.pipeline import notebooks
 from pddm_lite.store import Store
 
@@ -130,13 +131,23 @@ def test_its_words_agree_with_its_table(executed):
 
 def test_the_metric_it_leaves_scores_files_without_store_or_data(executed):
     said, folder = executed
-    metric = own_metric.Metric.load(folder / "own_metric.pt")
+    metric = own_metric.Metric.load(folder / "own_metric.safetensors")
     test = sorted((folder.parents[1] / "images" / "cars" / f"kind {CLASSES // 2:02d}").iterdir())
     with Image.open(test[0]) as a, Image.open(test[1]) as b:
         D, S = metric.compare(a, b)
     said_D, said_S = re.search(r"distance (\S+), score (\S+):", said["away"]).groups()
     assert (float(said_D), float(said_S)) == pytest.approx((D, S), abs=1e-3)
     assert float(re.search(r"test images: (\S+)", said["away"])[1]) < 1e-3
+
+
+def test_its_own_loop_trains_a_unit_that_can_be_loaded(executed):
+    said, folder = executed
+    unit = saving.load_unit(folder / "own_unit.safetensors")
+    assert isinstance(unit, PDDM) and unit.dropout.p == 0
+    number, first, last = re.search(
+        r"^(\d+) batches.* first five (\S+), of the last (\S+)$", said["unit"], re.MULTILINE
+    ).groups()
+    assert int(number) == 19 and 0 < float(last) < 6 and 0 < float(first) < 6
 
 
 def test_its_figures_are_there_and_name_their_runs(executed):
