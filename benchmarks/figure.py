@@ -1,0 +1,128 @@
+"""One figure of the benchmarks' tables: time against size, both axes logarithmic."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from pddm_lite.figures import COLOURS, _grid, style
+
+# way -> (colour, dashes, marker): a colour is a family of losses; ours are whole lines
+OURS = {name: (COLOURS[name], "-", "o") for name in COLOURS}
+FAMILY = {
+    "LiftedStructureLoss": (COLOURS["LiftedStruct"], "--", "s"),
+    "TripletMarginMiner + TripletMarginLoss": (COLOURS["Triplet"], "--", "s"),
+    "BatchHardMiner + TripletMarginLoss": (COLOURS["Triplet"], ":", "^"),
+    "MultiSimilarityLoss": ("#117733", "--", "s"),
+}
+QUADRUPLETS = {"1": ("one quadruplet", "o"), "16": ("16 quadruplets", "s"), "all": ("every", "^")}
+BATCH = "batch size m (4 images a class)"
+OTHERS = ("#e2500f", "#0072c6", "#4b5f78", "#999933", "#882255", "#3aa99a", "#4b0092")
+
+
+def _ticks(ax: Axes, xs, xlabel: str, ylabel: str) -> None:
+    xs = sorted(set(xs))
+    ax.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
+    ax.set_xticks(xs, [f"{x:,}" for x in xs])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g}"))
+    ax.grid()
+
+
+def _line(ax: Axes, xs, ys, look, label: str) -> None:
+    colour, dashes, marker = look
+    ax.plot(xs, ys, dashes, color=colour, marker=marker, ms=6.5, mfc="white", mew=2, label=label)
+
+
+def _below(ax: Axes, columns: int = 1, **kw) -> None:
+    ax.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.17), ncols=columns, **kw)
+
+
+def _losses(ax: Axes, table: pd.DataFrame, clock: str) -> None:
+    for (side, way), own in table.dropna(subset="ms").groupby(["side", "way"], sort=False):
+        look = FAMILY.get(way) or OURS[way]
+        _line(ax, own["m"], own["ms"], look, way if side == "ours" else f"PML: {way}")
+    _ticks(
+        ax, table["m"], "batch size m (4 images a class)", f"{clock} of mine, loss, backward (ms)"
+    )
+    ax.set_title("Our losses and pytorch-metric-learning's (PML)")
+    _below(ax)
+
+
+def _step(ax: Axes, table: pd.DataFrame, clock: str) -> None:
+    d = table["d"].iloc[0]
+    for way, colour, dashes, name in (
+        ("sparse_ms", COLOURS["PDDM+Quadruplet"], "-", "ours"),
+        ("full_ms", "#555555", "--", "full m × m matrix"),
+    ):
+        for q, own in table.dropna(subset=way).groupby(
+            table["quadruplets"].astype(str), sort=False
+        ):
+            kind, marker = QUADRUPLETS.get(q, (f"{q} quadruplets", "D"))
+            kind = "a quadruplet for every positive pair" if q == "all" else kind
+            if way == "sparse_ms" or q == "1":  # the full matrix costs the same for any number
+                label = f"{name}, {kind}" if way == "sparse_ms" else f"{name}, any number"
+                _line(ax, own["m"], own[way], (colour, dashes, marker), label)
+    one = table[table["quadruplets"].astype(str) == "1"].dropna(subset="full_ms")
+    if len(one):
+        last = one.iloc[-1]
+        ax.annotate(
+            f"{last['times_faster']:,.0f}×",
+            (last["m"], np.sqrt(last["full_ms"] * last["sparse_ms"])),
+            (8, 0),
+            textcoords="offset points",
+            va="center",
+        )
+        ax.vlines(last["m"], last["sparse_ms"], last["full_ms"], color="#aaaaaa", lw=1.2, zorder=1)
+    _ticks(ax, table["m"], BATCH, f"{clock} of a step (ms)")
+    ax.set_title(f"A step of PDDM without the network, d = {d}")
+    _below(ax)
+
+
+def _lines(table: pd.DataFrame):
+    """(name, N, milliseconds) of a table of N, way, ms, or of N and columns NAME_ms or NAME_s."""
+    if {"way", "ms"} <= set(table):
+        for way, own in table.dropna(subset="ms").groupby("way", sort=False):
+            yield way, own["N"], own["ms"]
+        return
+    for column in table:
+        name, _, unit = str(column).rpartition("_")
+        if unit in ("ms", "s") and name:
+            own = table.dropna(subset=column)
+            yield name.replace("_", " "), own["N"], own[column] * {"ms": 1, "s": 1000}[unit]
+
+
+def _by_n(title: str):
+    def draw(ax: Axes, table: pd.DataFrame, clock: str) -> None:
+        for (name, n, ms), colour in zip(_lines(table), OTHERS, strict=False):
+            _line(ax, n, ms / 1e3, (colour, "-", "o"), name)
+        _ticks(ax, table["N"], "number of items N", f"{clock} (s)")
+        ax.set_title(title)
+        _below(ax)
+
+    return draw
+
+
+PANELS = {
+    "losses": _losses,
+    "step": _step,
+    "allpairs": _by_n("All pairs scored by PDDM"),
+    "retrieval": _by_n("Recall@K of all items"),
+}
+
+
+@style()
+def draw(tables: dict[str, pd.DataFrame], device: str = "cpu") -> Figure:
+    """A panel for each table that has one: losses, step and, with a column N, the other two."""
+    shown = [n for n in PANELS if n in tables and (n in ("losses", "step") or "N" in tables[n])]
+    rows = -(-len(shown) // 2)
+    fig, axes = _grid(rows, min(2, len(shown)), 7.2 * rows)
+    clock = "time" if device.startswith("cuda") else "CPU time"
+    for ax, name in zip(axes.flat, shown, strict=False):
+        PANELS[name](ax, tables[name], clock)
+    for ax in axes.flat[len(shown) :]:
+        ax.set_axis_off()
+    return fig
