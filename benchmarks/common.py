@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import math
@@ -17,7 +18,7 @@ import torch
 from pddm_lite.store import environment, write_text
 
 RIVALS = ("pytorch-metric-learning", "faiss-cpu")
-LEAST = 20.0  # milliseconds of one measurement: what is shorter is called several times
+LEAST = 50.0  # milliseconds of one measurement: what is shorter is called several times
 NOT_RUN = "not run"  # stands in a CSV for a time that was not measured
 
 
@@ -35,6 +36,17 @@ class Target(NamedTuple):
             return "not measured"
         met = self.measured >= self.wanted if self.least else self.measured <= self.wanted
         return "met" if met else "missed"
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """(64, 128) of "64,128": batch sizes for argparse, multiples of 4 images a class."""
+    try:
+        found = tuple(int(m) for m in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or any(m < 8 or m % 4 for m in found):
+        raise argparse.ArgumentTypeError(f"multiples of 4 from 8 on, as in 64,128, not '{text}'")
+    return found
 
 
 def interleaved(ways: dict, repeats: int = 5, device: str = "cpu") -> dict[str, float]:

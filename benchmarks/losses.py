@@ -16,6 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import common
 import pandas as pd
 import torch
 from common import Target, interleaved, made, save
@@ -124,14 +125,13 @@ def targets(table: pd.DataFrame) -> list[Target]:
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--d", type=int, default=128)
-    p.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    p.add_argument("--sizes", type=common.sizes, default=SIZES, help="as in 64,128")
     p.add_argument("--repeats", type=int, default=5)
     p.add_argument("--device", default="cpu")
     p.add_argument("--out", default="")
     args = p.parse_args()
     torch.set_num_threads(1)
-    sizes = [int(m) for m in args.sizes.split(",")]
-    result = table(sizes, args.d, args.repeats, args.device)
+    result = table(args.sizes, args.d, args.repeats, args.device)
     print(wide(result).to_string(index=False, na_rep="not run"))
     if args.out:
         command = " ".join(["python", "benchmarks/losses.py", *sys.argv[1:]])
