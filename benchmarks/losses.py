@@ -29,7 +29,7 @@ SIZES = (64, 128, 256, 512, 1024)
 OURS = ("PDDM+Quadruplet", "Euclidean+Quadruplet", "Triplet", "LiftedStruct", "Contrastive")
 HARD, SEMI = "BatchHardMiner + TripletMarginLoss", "TripletMarginMiner + TripletMarginLoss"
 LIFTED, MULTI = "LiftedStructureLoss", "MultiSimilarityLoss"
-# its matrix of positive x negative pairs: 9 GB and a minute a step at 512, 140 GB at 1024
+# its matrices of positive x negative pairs grow with m^3: 9 GB and a minute a step at 512
 MOST = {LIFTED: 256}
 
 
