@@ -23,7 +23,9 @@ QUADRUPLETS = {
     "all": ("one for every positive pair", "^"),
 }
 BATCH = "batch size m (4 images a class)"
-OTHERS = ("#e2500f", "#0072c6", "#4b5f78", "#999933", "#882255", "#3aa99a", "#4b0092")
+COLOURED = ("#e2500f", "#0072c6", "#4b5f78", "#999933", "#882255", "#3aa99a", "#4b0092")
+# more lines than colours: on a GPU each way comes in several precisions
+OTHERS = [(c, marker) for marker in "os^" for c in COLOURED]
 
 
 def _ticks(ax: Axes, xs, xlabel: str, ylabel: str) -> None:
@@ -96,22 +98,20 @@ def _step(ax: Axes, table: pd.DataFrame, clock: str) -> None:
 
 
 def _lines(table: pd.DataFrame):
-    """(name, N, milliseconds) of a table of N, way, ms, or of N and columns NAME_ms or NAME_s."""
-    if {"way", "ms"} <= set(table):
-        for way, own in table.dropna(subset="ms").groupby("way", sort=False):
-            yield way, own["N"], own["ms"]
-        return
-    for column in table:
-        name, _, unit = str(column).rpartition("_")
-        if unit in ("ms", "s") and name:
-            own = table.dropna(subset=column)
-            yield name.replace("_", " "), own["N"], own[column] * {"ms": 1, "s": 1000}[unit]
+    """(name, N, seconds) of a table with way, N, s or ms and, perhaps, precision."""
+    if "s" not in table:
+        table = table.assign(s=table["ms"] / 1e3)
+    for way, own in table.dropna(subset="s").groupby("way", sort=False):
+        kinds = own.groupby("precision", sort=False) if "precision" in own else [("", own)]
+        several = "precision" in table and table["precision"].nunique() > 1
+        for precision, part in kinds:
+            yield f"{way}, {precision}" if several else way, part["N"], part["s"]
 
 
 def _by_n(title: str):
     def draw(ax: Axes, table: pd.DataFrame, clock: str) -> None:
-        for (name, n, ms), colour in zip(_lines(table), OTHERS, strict=False):
-            _line(ax, n, ms / 1e3, (colour, "-", "o"), name)
+        for (name, n, seconds), (colour, marker) in zip(_lines(table), OTHERS, strict=False):
+            _line(ax, n, seconds, (colour, "-", marker), name)
         _ticks(ax, table["N"], "number of items N", f"{clock} (s)")
         ax.set_title(title)
         _below(ax)

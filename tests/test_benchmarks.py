@@ -80,8 +80,15 @@ def test_shares_of_the_loop_make_a_whole(quick):
 
 def test_what_was_not_measured_is_not_called_met(quick):
     targets = pd.read_csv(quick[0] / "targets.csv")
-    assert len(targets) == 12
+    assert len(targets) == 13
     assert set(targets["verdict"]) == {"not measured"}  # --quick has none of the issue's sizes
+
+
+def test_targets_of_what_was_left_out_are_listed(bench, tmp_path, capsys):
+    assert bench("run").main(["--quick", "--only", "ncm", "--out", str(tmp_path)]) == 0
+    targets = pd.read_csv(tmp_path / "targets.csv")
+    assert len(targets) == 13 and set(targets["verdict"]) == {"not measured"}
+    assert "Targets of issue 6" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -157,15 +164,41 @@ def test_the_full_matrix_is_the_same_step(bench):
 
 def test_figure_draws_what_is_there(bench):
     figure = bench("figure")
-    long = pd.DataFrame({"N": [10, 100], "way": "tiled", "ms": [1.0, 90.0]})
-    wide = pd.DataFrame({"N": [10, 100], "ours_s": [0.1, 2.0], "faiss_ms": [70.0, math.nan]})
-    fig = figure.draw({"allpairs": long, "retrieval": wide, "ncm": pd.DataFrame({"ms": [1]})})
+    pairs = pd.DataFrame({"way": "tiles", "precision": ["float32", "bf16"], "N": 10, "ms": [1, 9]})
+    recall = pd.DataFrame({"way": ["ours", "ours", "faiss"], "N": [10, 90, 10], "s": [0.1, 2, 3]})
+    fig = figure.draw({"allpairs": pairs, "retrieval": recall, "ncm": pd.DataFrame({"ms": [1]})})
     left, right = fig.axes
-    assert left.lines[0].get_ydata().tolist() == [0.001, 0.09]  # seconds
+    assert [line.get_label() for line in left.lines] == ["tiles, float32", "tiles, bf16"]
+    assert [line.get_ydata().tolist() for line in left.lines] == [[0.001], [0.009]]  # seconds
     assert [line.get_label() for line in right.lines] == ["ours", "faiss"]
-    assert right.lines[0].get_ydata().tolist() == [0.1, 2.0]
-    assert right.lines[1].get_ydata().tolist() == [0.07]
+    assert [line.get_ydata().tolist() for line in right.lines] == [[0.1, 2.0], [3.0]]
     assert {ax.get_xscale() for ax in fig.axes} == {"log"}
+
+
+def test_targets_of_all_pairs_and_recall(bench):
+    targets = bench("targets")
+    row = {"way": "all_pairs", "precision": "float32", "device": "cpu"}
+    cpu = [
+        row | {"N": 512, "ms": 9.0, "share_of_product": 0.9, "times_plain": 20.0},
+        row | {"N": 1024, "ms": 40.0, "share_of_product": 0.5, "times_plain": 9.0},
+        row | {"way": "plain, 64 rows", "N": 1024, "ms": 400.0, "times_plain": 1.0},
+    ]
+    found = [t.verdict for t in targets.allpairs(pd.DataFrame(cpu), 12.0)]
+    assert found == ["met", "missed", "met"] + ["not measured"] * 3
+    gpu = [
+        {"way": "all_pairs", "device": "cuda", "precision": p, "N": n, "ms": ms, "times_tiles": t}
+        for p, n, ms, t in (("bf16", 5924, 9, 30), ("tf32", 5924, 30, 9), ("tf32", 60_502, 2100, 9))
+    ]
+    found = targets.allpairs(pd.DataFrame(gpu))[3:]
+    assert [t.verdict for t in found] == ["met", "missed", "met"]
+    assert found[0].what.endswith("(bf16)") and found[1].what.endswith("(tf32)")
+    recall = pd.DataFrame(
+        {"way": ["recall_at_k", "FAISS flat, k = 33"], "N": 60_000, "ours_takes_of_it": [1, 1.4]}
+    ).assign(growth_MB=[512, ""])
+    assert [(t.measured, t.verdict) for t in targets.retrieval(recall)] == [
+        (1.4, "missed"),
+        (0.5, "met"),
+    ]
 
 
 def test_unknown_benchmark_is_one_line(bench, capsys, tmp_path):
