@@ -18,16 +18,16 @@ def _first(values: pd.Series) -> float:
 
 
 def allpairs(table: pd.DataFrame, beyond_mb: float = NAN) -> list[Target]:
-    """From way, precision, N, ms, share_of_product, times_plain, times_tiles, device.
+    """From way, precision, N, d, ms, share_of_product, times_plain, times_tiles, device.
 
     beyond_mb: how much memory all_pairs took besides the result, in MB. The CPU's targets are those
-    of float32 at the largest N; the GPU's those of the fastest precision, which is named.
+    of float32 at d = 128 and the largest N; the GPU's those of the fastest precision, which is named.
     """
     cpu = gpu = table.iloc[:0]
     if len(table):
         own = table[table["way"] == "all_pairs"]
         gpu = own[own["device"] != "cpu"].sort_values("ms")
-        cpu = own[own["device"] == "cpu"].sort_values("N", ascending=False)
+        cpu = own[(own["device"] == "cpu") & (own["d"] == 128)].sort_values("N", ascending=False)
     empty = pd.Series(dtype=float)
 
     def on_gpu(n: int, column: str) -> tuple[str, float]:

@@ -177,10 +177,11 @@ def test_figure_draws_what_is_there(bench):
 
 def test_targets_of_all_pairs_and_recall(bench):
     targets = bench("targets")
-    row = {"way": "all_pairs", "precision": "float32", "device": "cpu"}
+    row = {"way": "all_pairs", "precision": "float32", "device": "cpu", "d": 128}
     cpu = [
         row | {"N": 512, "ms": 9.0, "share_of_product": 0.9, "times_plain": 20.0},
         row | {"N": 1024, "ms": 40.0, "share_of_product": 0.5, "times_plain": 9.0},
+        row | {"N": 2048, "ms": 40.0, "share_of_product": 0.9, "times_plain": 1.0, "d": 16},
         row | {"way": "plain, 64 rows", "N": 1024, "ms": 400.0, "times_plain": 1.0},
     ]
     found = [t.verdict for t in targets.allpairs(pd.DataFrame(cpu), 12.0)]
@@ -189,7 +190,7 @@ def test_targets_of_all_pairs_and_recall(bench):
         {"way": "all_pairs", "device": "cuda", "precision": p, "N": n, "ms": ms, "times_tiles": t}
         for p, n, ms, t in (("bf16", 5924, 9, 30), ("tf32", 5924, 30, 9), ("tf32", 60_502, 2100, 9))
     ]
-    found = targets.allpairs(pd.DataFrame(gpu))[3:]
+    found = targets.allpairs(pd.DataFrame(gpu).assign(d=128))[3:]
     assert [t.verdict for t in found] == ["met", "missed", "met"]
     assert found[0].what.endswith("(bf16)") and found[1].what.endswith("(tf32)")
     recall = pd.DataFrame(
