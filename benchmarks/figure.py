@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,9 +25,10 @@ QUADRUPLETS = {
     "all": ("one for every positive pair", "^"),
 }
 BATCH = "batch size m (4 images a class)"
-COLOURED = ("#e2500f", "#0072c6", "#4b5f78", "#999933", "#882255", "#3aa99a", "#4b0092")
-# more lines than colours: on a GPU each way comes in several precisions
-OTHERS = [(c, marker) for marker in "os^" for c in COLOURED]
+# ours in turn, and what ours is compared with; on a GPU each way comes in several precisions
+WHOLE = ("#e2500f", "#f0a500", "#882255", "#3aa99a", "#4b0092", "#999933")
+DASHED = ("#555555", "#0072c6", "#b3b3b3")
+COMPARED = ("plain", "tiles of torch", "FAISS", "AccuracyCalculator")
 
 
 def _ticks(ax: Axes, xs, xlabel: str, ylabel: str) -> None:
@@ -110,8 +113,11 @@ def _lines(table: pd.DataFrame):
 
 def _by_n(title: str):
     def draw(ax: Axes, table: pd.DataFrame, clock: str) -> None:
-        for (name, n, seconds), (colour, marker) in zip(_lines(table), OTHERS, strict=False):
-            _line(ax, n, seconds, (colour, "-", marker), name)
+        whole, dashed = cycle(WHOLE), cycle(DASHED)
+        for name, n, seconds in _lines(table):
+            rival = name.startswith(COMPARED)
+            look = (next(dashed), "--", "s") if rival else (next(whole), "-", "o")
+            _line(ax, n, seconds, look, name)
         _ticks(ax, table["N"], "number of items N", f"{clock} (s)")
         ax.set_title(title)
         _below(ax)

@@ -20,8 +20,8 @@ def _first(values: pd.Series) -> float:
 def allpairs(table: pd.DataFrame, beyond_mb: float = NAN) -> list[Target]:
     """From way, precision, N, d, ms, share_of_product, times_plain, times_tiles, device.
 
-    beyond_mb: how much memory all_pairs took besides the result, in MB. The CPU's targets are those
-    of float32 at d = 128 and the largest N; the GPU's those of the fastest precision, which is named.
+    beyond_mb: how much memory all_pairs took besides the result, in MB. The CPU's targets are
+    those of float32, d = 128 and the largest N; the GPU's those of the fastest precision, named.
     """
     cpu = gpu = table.iloc[:0]
     if len(table):
