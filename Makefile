@@ -3,7 +3,7 @@
 #   make test PYTHON=/path/to/python3.12     picks the Python for .venv (only the first time)
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test lab lint clean
+.PHONY: help reproduce test lab bench lint clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -15,6 +15,7 @@ help:
 	@echo "make reproduce   every table and figure, and the report (ARGS=... go to run_all.py)"
 	@echo "make test        lint, format and tests (ARGS=... go to pytest)"
 	@echo "make lab         JupyterLab on the notebooks"
+	@echo "make bench       speed against the rivals: tables, a plot, targets (ARGS=... as --out DIR)"
 	@echo "make lint        lint and format only"
 	@echo "make clean       remove .venv and caches; results/ stays"
 
@@ -26,6 +27,13 @@ test: lint
 
 lab: $(STAMP)
 	@$(PY) -m jupyter lab notebooks/ $(ARGS)
+
+bench: $(VENV)/.bench
+	@$(PY) benchmarks/run.py $(ARGS)
+
+$(VENV)/.bench: $(STAMP)
+	@$(PY) -m pip install -qq --disable-pip-version-check -e '.[bench]'
+	@touch $@
 
 lint: $(STAMP)
 	@$(PY) -m ruff check .

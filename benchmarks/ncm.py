@@ -13,38 +13,20 @@ were streamed into the means of as many classes.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
-import statistics
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from common import interleaved, made, save
 
 from pddm_lite.evaluation.ncm import ClassMeans, accuracy, ncm_topk
-from pddm_lite.store import environment, write_text
 
 
-def interleaved(ways: dict, repeats: int, device: str) -> dict[str, float]:
-    """Median milliseconds of each way, after one warm-up, one of each in turn."""
-    on_gpu = device.startswith("cuda")
-    clock = time.perf_counter if on_gpu else time.process_time
-    times = {name: [] for name in ways}
-    for turn in range(repeats + 1):
-        for name, way in ways.items():
-            began = clock()
-            way()
-            if on_gpu:
-                torch.cuda.synchronize()
-            if turn:
-                times[name].append(1e3 * (clock() - began))
-    return {name: statistics.median(t) for name, t in times.items()}
-
-
-def compare(queries: int, classes: int, d: int, repeats: int, device: str) -> pd.DataFrame:
+def table(queries=1024, classes=10_000, d=4096, repeats=5, device="cpu") -> pd.DataFrame:
+    """way, milliseconds, Gflop a second and the share of the matrix product's rate."""
     torch.manual_seed(0)
     means = torch.randn(classes, d, device=device)
     y = torch.randint(classes, (queries,), device=device)
@@ -61,11 +43,11 @@ def compare(queries: int, classes: int, d: int, repeats: int, device: str) -> pd
         "accuracy, top 1 and 5": lambda: accuracy(x, labels, means),
     }
     ms = interleaved(ways, repeats, device)
-    table = pd.DataFrame({"way": list(ms), "ms": [round(v, 1) for v in ms.values()]})
+    seen = pd.DataFrame({"way": list(ms), "ms": [round(v, 1) for v in ms.values()]})
     flop = 2 * queries * classes * d
-    table["Gflop_per_s"] = [round(flop / v / 1e6, 1) for v in ms.values()]
-    table["share_of_product"] = [round(ms["matrix product"] / v, 3) for v in ms.values()]
-    return table.assign(queries=queries, classes=classes, d=d, device=device)
+    seen["Gflop_per_s"] = [round(flop / v / 1e6, 1) for v in ms.values()]
+    seen["share_of_product"] = [round(ms["matrix product"] / v, 3) for v in ms.values()]
+    return seen.assign(queries=queries, classes=classes, d=d, device=device)
 
 
 def growth(classes: int, n: int = 1_000_000, d: int = 128, batch: int = 10_000) -> float:
@@ -93,15 +75,13 @@ def main() -> None:
     args = p.parse_args()
     torch.set_num_threads(1)
     grown = growth(args.classes)  # first: the peak of a process only rises
-    table = compare(args.queries, args.classes, args.d, args.repeats, args.device)
-    print(table.to_string(index=False))
+    result = table(args.queries, args.classes, args.d, args.repeats, args.device)
+    print(result.to_string(index=False))
     print(f"a million 128-d features into {args.classes} means: {grown:.0f} MB more")
     if args.out:
-        made = {k: v for k, v in environment(args.device).items() if k in ("cpu", "gpu", "torch")}
-        made["command"] = " ".join(["python", "benchmarks/ncm.py", *sys.argv[1:]])
-        made["growth_MB"] = round(grown)
-        write_text(Path(args.out), table.to_csv(index=False, lineterminator="\n"))
-        write_text(Path(args.out).with_suffix(".json"), json.dumps(made, indent=1) + "\n")
+        command = " ".join(["python", "benchmarks/ncm.py", *sys.argv[1:]])
+        making = made(command, args.device) | {"growth_MB": round(grown)}
+        save(result, Path(args.out), making)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from .training import Run
 
 EMBEDDED = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of Table 1
 # folders of results/ that are no study's
-NOT_NAMES = ("runs", "features", "reference", "cost", "transfer", "zero_shot")
+NOT_NAMES = ("runs", "features", "reference", "cost", "transfer", "zero_shot", "bench")
 COMPARED = ("PDDM+Quadruplet", "Euclidean+Quadruplet")  # what variants of the recipe change
 
 

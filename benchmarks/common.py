@@ -1,0 +1,97 @@
+"""What the benchmarks share: timing in turns, what a table says about its making, and a target."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+import statistics
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+
+from pddm_lite.store import environment, write_text
+
+RIVALS = ("pytorch-metric-learning", "faiss-cpu")
+LEAST = 50.0  # milliseconds of one measurement: what is shorter is called several times
+NOT_RUN = "not run"  # stands in a CSV for a time that was not measured
+
+
+class Target(NamedTuple):
+    """A number that issue 6 asks for, beside the measured one (nan: not measured)."""
+
+    what: str
+    wanted: float
+    measured: float
+    least: bool = True  # `wanted` is the least that will do; False: the most
+
+    @property
+    def verdict(self) -> str:
+        if math.isnan(self.measured):
+            return "not measured"
+        met = self.measured >= self.wanted if self.least else self.measured <= self.wanted
+        return "met" if met else "missed"
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """(64, 128) of "64,128": batch sizes for argparse, multiples of 4 images a class."""
+    try:
+        found = tuple(int(m) for m in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or any(m < 8 or m % 4 for m in found):
+        raise argparse.ArgumentTypeError(f"multiples of 4 from 8 on, as in 64,128, not '{text}'")
+    return found
+
+
+def interleaved(ways: dict, repeats: int = 5, device: str = "cpu") -> dict[str, float]:
+    """Median milliseconds of one call of each way, one way after the other in every turn.
+
+    The time of a CPU is the processor's, so that other programs on it count less; a GPU's is the
+    clock's. A warm-up comes first, and decides how many calls a measurement needs.
+    """
+    on_gpu = device.startswith("cuda")
+    clock = time.perf_counter if on_gpu else time.process_time
+
+    def timed(way, calls: int) -> float:
+        began = clock()
+        for _ in range(calls):
+            way()
+        if on_gpu:
+            torch.cuda.synchronize()
+        return 1e3 * (clock() - began) / calls
+
+    calls = {}
+    for name, way in ways.items():
+        timed(way, 1)  # memory and kernels of this size
+        calls[name] = 1 if repeats < 2 else math.ceil(LEAST / max(timed(way, 1), LEAST / 100))
+    times = [{name: timed(way, calls[name]) for name, way in ways.items()} for _ in range(repeats)]
+    return {name: statistics.median(turn[name] for turn in times) for name in ways}
+
+
+def made(command: str, device: str = "cpu") -> dict:
+    """Command, commit, hardware, threads, date, and versions of torch and of the rivals."""
+    here = environment(device)
+    kept = {k: here[k] for k in ("commit", "changed", "python", "torch", "platform", "cpu", "gpu")}
+    versions = {}
+    for rival in RIVALS:
+        try:
+            versions[rival] = metadata.version(rival)
+        except metadata.PackageNotFoundError:
+            versions[rival] = "not installed"
+    date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+    return {"command": command, **kept, "threads": torch.get_num_threads(), **versions} | {
+        "date": date
+    }
+
+
+def save(table: pd.DataFrame, path: Path, making: dict) -> None:
+    """The table as CSV and, beside it, how it was made as JSON."""
+    csv = table.to_csv(index=False, lineterminator="\n", na_rep=NOT_RUN)
+    write_text(path, csv)
+    write_text(path.with_suffix(".json"), json.dumps(making, indent=1) + "\n")

@@ -1,0 +1,148 @@
+"""Epochs a second of the whole training loop on the embedded birds, and where the time goes.
+
+    python benchmarks/loop.py [--steps 200] [--results results] [--device cpu] [--out FILE.csv]
+
+training.fit itself runs, with clocks around its parts; one thread. Time is the processor's on a CPU
+and the clock's on a GPU, which is waited for after every part. Shares are of a step and of its part
+of an evaluation, which comes every 50 steps as in profile quick: Recall@1 on the held-out and on
+the test classes by distance, and by score on the held-out ones. Features are cached in results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import defaultdict
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import pandas as pd
+import torch
+from common import made, save
+
+from pddm_lite import data, training
+from pddm_lite.embedding import Embedding
+from pddm_lite.experiments import make
+from pddm_lite.inputs import inputs
+
+DATA = "synthetic_birds"
+# name -> recipe, settings, share of --steps
+LOOPS = {
+    "frozen, Softmax": ("default", dict(method="Softmax"), 1.0),
+    "frozen, PDDM, the paper's letter": ("letter", dict(method="PDDM+Quadruplet"), 1.0),
+    "frozen, PDDM, every positive pair": ("default", dict(method="PDDM+Quadruplet"), 1.0),
+    "fine-tuned smallnet, PDDM, every positive pair": (
+        "default",
+        dict(method="PDDM+Quadruplet", mode="finetune"),
+        0.1,
+    ),
+}
+EVERY = 50  # steps between two evaluations, as in profile quick
+PARTS = ("data", "network and head", "mining and loss", "backward", "finite?", "optimiser")
+
+
+class Clocks:
+    """Seconds by part of a step; what runs without gradient is an evaluation's and not counted."""
+
+    def __init__(self, device: str):
+        self.device, self.seconds, self.last = device, defaultdict(float), 0.0
+
+    def now(self) -> float:
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize()
+            return time.perf_counter()
+        return time.process_time()
+
+    def around(self, part: str, function):
+        def timed(*args, **kw):
+            if not torch.is_grad_enabled():
+                return function(*args, **kw)
+            began = self.now()
+            value = function(*args, **kw)
+            self.last = self.now()
+            self.seconds[part] += self.last - began
+            return value
+
+        return timed
+
+
+def measure(
+    recipe: str, settings: dict, steps: int, profile: str, cache: Path, device: str
+) -> dict:
+    """One fit: images and epochs a second, milliseconds a step, and the share of each part."""
+    net = dict(backbone="smallnet", mode="frozen")
+    e = make(recipe, data=DATA, steps=steps, eval_every=steps, **{**net, **settings})
+    images = data.load(DATA, profile=profile)
+    source, backbone = inputs(e, images, cache, device, bar=False)
+    clocks, optimiser = Clocks(device), training.optimiser
+
+    def clocked_optimiser(*args):
+        optim = optimiser(*args)
+        optim.step = clocks.around("optimiser", optim.step)
+        return optim
+
+    patches = [
+        (training, "time", SimpleNamespace(perf_counter=clocks.now, monotonic=time.monotonic)),
+        (training, "optimiser", clocked_optimiser),
+        (training, "average", clocks.around("optimiser", training.average)),
+        (training, "objective", clocks.around("mining and loss", training.objective)),
+        (training, "check_finite", clocks.around("finite?", training.check_finite)),
+        (torch.Tensor, "backward", clocks.around("backward", torch.Tensor.backward)),
+        (Embedding, "forward", clocks.around("network and head", Embedding.forward)),
+        (source, "batch", clocks.around("data", source.batch)),
+    ]
+    with ExitStack() as stack:
+        for patch in patches:
+            stack.enter_context(mock.patch.object(*patch))
+        fitted = training.fit(e, images, source, backbone, bar=False)
+        evaluation = clocks.now() - clocks.last  # the one at the end, after the last optimiser step
+    in_steps = fitted.timing["seconds"].iloc[-1]
+    ms = {part: 1e3 * clocks.seconds[part] / steps for part in PARTS}
+    ms["other"] = 1e3 * in_steps / steps - sum(ms.values())
+    ms["evaluation"] = 1e3 * evaluation / EVERY
+    step = sum(ms.values())
+    epoch = len(images.train) / e.batch_size  # steps
+    speed = {
+        "epochs_per_s": round(1e3 / step / epoch, 2),
+        "images_per_s": round(1e3 / step * e.batch_size),
+        "ms_per_step": round(step, 2),
+    }
+    return speed | {f"{part} %": round(100 * t / step, 1) for part, t in ms.items()}
+
+
+def table(steps=200, profile="quick", results="results", device="cpu") -> pd.DataFrame:
+    """A row a loop: speed, and percent of the time by part."""
+    cache = Path(results) / "features"
+    rows = [
+        {"loop": name}
+        | measure(recipe, settings, max(2, int(share * steps)), profile, cache, device)
+        for name, (recipe, settings, share) in LOOPS.items()
+    ]
+    return pd.DataFrame(rows).assign(data=DATA)
+
+
+def wide(table: pd.DataFrame) -> pd.DataFrame:
+    """The table to be read: a column a loop."""
+    return table.set_index("loop").T.reset_index(names="")
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--steps", type=int, default=200)
+    p.add_argument("--results", default="results")
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--out", default="")
+    args = p.parse_args()
+    torch.set_num_threads(1)
+    result = table(args.steps, results=args.results, device=args.device)
+    print(wide(result).to_string(index=False))
+    if args.out:
+        command = " ".join(["python", "benchmarks/loop.py", *sys.argv[1:]])
+        save(result, Path(args.out), made(command, args.device))
+
+
+if __name__ == "__main__":
+    main()
