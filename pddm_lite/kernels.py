@@ -54,16 +54,19 @@ def blocks(d: int, precision: str) -> dict:
     BI x BJ pairs a step; BN of the d units of a hidden layer and BK of the d inputs at a time.
     HOIST: all three weight matrices stay in shared memory (96 KB in bf16 at d = 128).
     """
-    if d <= 128 and (precision == "bf16" or d <= 64):
-        return dict(BI=8, BJ=16, BN=d, BK=d, HOIST=True, num_warps=8, num_stages=1)
+    if d <= 128 and precision == "bf16":  # 112 KB and 32,768 registers: two programs an SM
+        return dict(BI=8, BJ=8, BN=d, BK=d, HOIST=True, num_warps=4, num_stages=1)
     if d <= 128:
-        return dict(BI=8, BJ=16, BN=64, BK=32, HOIST=False, num_warps=8, num_stages=2)
-    return dict(BI=8, BJ=8, BN=32, BK=32, HOIST=False, num_warps=8, num_stages=2)
+        wide = 64 if precision == "tf32" else 32  # three TF32 products need room for six parts
+        sizes = dict(BI=8, BJ=16, BN=min(d, wide), BK=min(d, 32))
+    else:
+        sizes = dict(BI=4 if precision == "float32" and d > 256 else 8, BJ=8, BN=32, BK=32)
+    return sizes | dict(HOIST=False, num_warps=8, num_stages=2)
 
 
 if triton is not None:
 
-    @triton.jit
+    @triton.jit(do_not_specialize=["a", "b", "end"])  # or each value compiles anew
     def _strip(
         f, half, w_u, b_u, b_v, w_cu, w_cv, b_c, w_s, b_s, out, a, b, end, chunk,
         D: tl.constexpr, POSITION: tl.constexpr, PRECISION: tl.constexpr, DOT: tl.constexpr,
