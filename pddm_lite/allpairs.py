@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from . import kernels
@@ -157,7 +158,8 @@ def strips(
     """(a, S[a : a + rows, a : end]) for a = 0, rows, 2 rows, ...: the upper triangle of S.
 
     Args:
-        rows: of a strip; 0: as many as keep the strips in 64 MB, at most 1/16 of all.
+        rows: of a strip, rounded up to whole tiles; 0: as many as keep all strips in 64 MB, at
+            most 1/16 of all.
         ends: [N], rising: a strip whose last row is q needs no column from ends[q] on.
 
     Raises:
@@ -167,9 +169,8 @@ def strips(
     with _settings(similarity, f, threads, precision) as workers:
         scorers = _scorers(similarity, f, workers, precision, kernel)
         tile = scorers[0].tile
-        if not rows:
-            rows = min(STRIP // (max(n, 1) * (len(scorers) + 1)), n // 16)
-            rows = max(tile, rows // tile * tile)
+        fit = min(STRIP // (max(n, 1) * (len(scorers) + 1)), n // 16) // tile * tile
+        rows = rows + -rows % tile or max(fit, tile)
 
         def work(scorer, a):
             end = n
@@ -234,28 +235,36 @@ def top_k(similarity: Similarity, f: Tensor, k: int, **how) -> Neighbours:
 def ranks_of_best_positive(similarity: Similarity, f: Tensor, labels: Tensor, **how) -> Tensor:
     """Rank [N] (1 = first) of each item's most similar item of its class; 0 where it has none.
 
-    As evaluation.retrieval.ranks_of_best_positive on S, ties and all, without S. Two passes over
-    the items sorted by class: the best positive lies in a band beside the diagonal, then the
-    negatives at least as similar are counted.
+    As evaluation.retrieval.ranks_of_best_positive on S, without S: two passes over the items
+    sorted by class. The best positive lies in a band beside the diagonal; then the negatives at
+    least as similar are counted, ties too. (With a PDDM unit exact duplicates tie where d is a
+    multiple of 8: at other d the CPU's matrix product rounds by position, as it does in S.)
     """
     if isinstance(similarity, Euclidean):
         with _one_job(similarity, f, **how) as g:
             return ranks_by_distance(g, labels)
     n = len(f)
     order = labels.argsort(stable=True)
-    f, y = f[order], labels[order]
+    # filled up to whole tiles: at their size a pair's sums are the same wherever it lies, so that
+    # exact duplicates tie
+    fill = -n % (256 if f.is_cuda else 32)
+    f, y = torch.cat([f[order], f.new_zeros(fill, f.shape[1])]), labels[order]
     # other similarities do not promise the same sums in a shorter strip
-    ends = torch.searchsorted(y, y, right=True).cpu() if isinstance(similarity, PDDM) else None
+    ends = None
+    if isinstance(similarity, PDDM):
+        ends = F.pad(torch.searchsorted(y, y, right=True), (0, fill), value=n).cpu()
     best, count = None, torch.zeros(n, dtype=torch.long, device=labels.device)
     for a, strip in strips(similarity, f, ends=ends, **how):
         if best is None:
             best = strip.new_full((n,), -torch.inf)
+        strip = strip[: n - a, : n - a]
         t, end = len(strip), a + strip.shape[1]
         strip[:, :t].fill_diagonal_(-torch.inf)
         strip.masked_fill_(y[a : a + t, None] != y[None, a:end], -torch.inf)
         best[a : a + t] = torch.maximum(best[a : a + t], strip.amax(1))
         best[a:end] = torch.maximum(best[a:end], strip.amax(0))
     for a, strip in strips(similarity, f, **how):
+        strip = strip[: n - a, : n - a]
         t = len(strip)
         negative = y[a : a + t, None] != y[None, a:]
         count[a : a + t] += ((strip >= best[a : a + t, None]) & negative).sum(1)
