@@ -66,6 +66,13 @@ def blocks(d: int, precision: str) -> dict:
 
 if triton is not None:
 
+    def products(precision: str) -> dict:
+        """How tl.dot is to multiply; TF32 three times keeps float32's accuracy."""
+        return {
+            "PRECISION": "tf32x3" if precision == "float32" else "tf32",
+            "DOT": tl.bfloat16 if precision == "bf16" else tl.float32,
+        }
+
     @triton.jit(do_not_specialize=["a", "b", "end"])  # or each value compiles anew
     def _strip(
         f, half, w_u, b_u, b_v, w_cu, w_cv, b_c, w_s, b_s, out, a, b, end, chunk,
@@ -186,8 +193,9 @@ class Fused:
         self.arguments = (self.f, half, w_u, b_u, b_v, w_cu, w_cv, b_c, w_s, b_s)
 
     def strip(self, a: int, b: int, end: int | None = None) -> Tensor:
-        """S of the rows a to b against the items a to `end` (default N): [b - a, end - a]."""
-        b, end = min(b, self.n), self.n if end is None else min(end, self.n)
+        """S of the rows a to b against the items a to `end` (b to N, the default): [b - a, end - a]."""
+        b = min(b, self.n)
+        end = self.n if end is None else max(b, min(end, self.n))
         out = self.f.new_empty(b - a, end - a)
         if out.numel() == 0:
             return out
@@ -196,7 +204,6 @@ class Fused:
         grid = (triton.cdiv(b - a, sizes["BI"]), triton.cdiv(end - a, chunk))
         _strip[grid](
             *self.arguments, out, a, b, end, chunk, D=self.D, POSITION=self.position,
-            PRECISION="tf32x3" if self.precision == "float32" else "tf32",
-            DOT=tl.bfloat16 if self.precision == "bf16" else tl.float32, **sizes,
+            **products(self.precision), **sizes,
         )  # fmt: skip
         return out

@@ -139,7 +139,7 @@ class PDDM(Similarity):
         with Triton by the fused kernel of kernels.py, unless a tile is named.
         """
         if f.is_cuda and not tile and (kernels := fused(self, f)):
-            return kernels.strip(self, f, 0, len(f))
+            return kernels.Fused(self, f).strip(0, len(f))
         tiles = Tiles(self, f, tile)
         n, tile = len(f), tiles.tile
         S = tiles.f.new_empty(n, n)
@@ -186,9 +186,10 @@ class Tiles:
 
     @torch.no_grad()
     def strip(self, a: int, b: int, end: int | None = None) -> Tensor:
-        """S of the rows a to b against the items a to `end` (default N): [b - a, end - a]."""
+        """S of the rows a to b against the items a to `end` (b to N, the default): [b - a, end - a]."""
         n = len(self.f)
-        b, end = min(b, n), n if end is None else min(end, n)
+        b = min(b, n)
+        end = n if end is None else max(b, min(end, n))
         out = self.f.new_empty(b - a, end - a)
         for r in range(a, b, self.tile):
             rows = slice(r, min(r + self.tile, b))
