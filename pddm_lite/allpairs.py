@@ -8,8 +8,8 @@ Every function takes these by name:
     threads: strips worked on at a time on a CPU, by one thread each; None: torch.get_num_threads().
         Never more than there are cores; torch's own threads rest meanwhile, so that the threads
         do not multiply.
-    precision: of the matrix products: "float32" (default), "tf32" (GPU) or "bf16" (on a CPU
-        without bf16 instructions its products stay float32); see `precision_difference`.
+    precision: of the matrix products: "float32" (default); "tf32" on a GPU; "bf16" by the fused
+        kernel alone. What they cost in accuracy says `precision_difference`.
     kernel: False keeps to torch on a GPU too, as does the environment's PDDM_LITE_KERNEL=0.
 """
 
@@ -76,6 +76,11 @@ def _scorers(similarity, f: Tensor, threads: int, precision: str, kernel: bool) 
     if isinstance(similarity, PDDM):
         if kernel and kernels.usable(similarity, f):
             return [kernels.Fused(similarity, f, precision)]
+    if precision == "bf16":
+        raise UserError(
+            "precision 'bf16' is the fused kernel's: PDDM or LMDM in float32 on a GPU with Triton."
+        )
+    if isinstance(similarity, PDDM):
         first = Tiles(similarity, f)
         return [first] + [Tiles(similarity, f, like=first) for _ in range(threads - 1)]
     kind = Products if isinstance(similarity, Euclidean) else Pairwise
@@ -86,18 +91,18 @@ def _scorers(similarity, f: Tensor, threads: int, precision: str, kernel: bool) 
 def _settings(similarity: Similarity, f: Tensor, threads: int | None, precision: str):
     """Evaluation mode, the precision's name in torch's words, one torch thread a worker."""
     kernels.check_precision(precision)
-    if precision == "tf32" and not f.is_cuda:
-        raise UserError("precision 'tf32' is a GPU's; on a CPU use 'float32' or 'bf16'.")
+    if precision != "float32" and not f.is_cuda:
+        raise UserError(f"precision {precision!r} is a GPU's; on a CPU use 'float32'.")
     if threads is not None and threads < 1:
         raise UserError(f"threads: must be at least 1, not {threads}.")
     before = torch.get_num_threads(), torch.get_float32_matmul_precision(), similarity.training
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers = 1 if f.is_cuda else min(threads or before[0], max(cores, 1))
-    words = {"float32": "highest", "tf32": "high", "bf16": "medium"}
+    in_torch = "highest" if precision == "float32" else "high"  # high: TF32 on a GPU
     try:
         if not f.is_cuda:
             torch.set_num_threads(1)
-        torch.set_float32_matmul_precision(words[precision])
+        torch.set_float32_matmul_precision(in_torch)
         similarity.eval()
         yield workers
     finally:
@@ -109,6 +114,8 @@ def _settings(similarity: Similarity, f: Tensor, threads: int | None, precision:
 @contextmanager
 def _one_job(similarity: Euclidean, f: Tensor, threads=None, precision="float32", kernel=True):
     """g, whose distances the metric takes; inside, torch's own threads are the workers."""
+    if precision == "bf16":
+        _scorers(similarity, f, 1, precision, kernel)  # says why not
     with _settings(similarity, f, threads, precision) as workers, torch.no_grad():
         if not f.is_cuda:
             torch.set_num_threads(workers)

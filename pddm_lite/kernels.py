@@ -193,7 +193,7 @@ class Fused:
         self.arguments = (self.f, half, w_u, b_u, b_v, w_cu, w_cv, b_c, w_s, b_s)
 
     def strip(self, a: int, b: int, end: int | None = None) -> Tensor:
-        """S of the rows a to b against the items a to `end` (b to N, the default): [b - a, end - a]."""
+        """S of the rows a to b against the items a to `end` (b to N; default N)."""
         b = min(b, self.n)
         end = self.n if end is None else max(b, min(end, self.n))
         out = self.f.new_empty(b - a, end - a)

@@ -186,7 +186,7 @@ class Tiles:
 
     @torch.no_grad()
     def strip(self, a: int, b: int, end: int | None = None) -> Tensor:
-        """S of the rows a to b against the items a to `end` (b to N, the default): [b - a, end - a]."""
+        """S of the rows a to b against the items a to `end` (b to N; default N)."""
         n = len(self.f)
         b = min(b, n)
         end = n if end is None else max(b, min(end, n))

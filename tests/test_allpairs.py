@@ -89,7 +89,7 @@ def test_no_gradient_and_the_callers_settings_are_kept():
         for call in (
             lambda: s.all_pairs(f),
             lambda: allpairs.all_pairs(s, f, threads=2),
-            lambda: allpairs.top_k(s, f, 2, precision="bf16").values,
+            lambda: allpairs.top_k(s, f, 2).values,
             lambda: allpairs.top_k(Euclidean(), f, 2).values,
         ):
             assert not call().requires_grad
@@ -211,12 +211,10 @@ def test_a_constant_score_has_no_recall_at_1():
     assert (ranks == 37).all()
 
 
-def test_bf16_differs_little_and_float32_not_at_all():
-    s, f = build("pddm", 128), items(300, 128)
+def test_float32_does_not_differ_from_itself():
+    s, f = build("pddm", 16), items(300, 16)
     same = allpairs.precision_difference(s, f, "float32", sample=100)
     assert same["largest"] == same["rms"] == 0 < same["std_of_S"]
-    bf16 = allpairs.precision_difference(s, f, "bf16", sample=100)
-    assert bf16["rms"] <= bf16["largest"] < 0.1 * bf16["std_of_S"]
 
 
 @pytest.mark.parametrize("kind", ["pddm", "euclidean", "city block"])
@@ -254,7 +252,8 @@ def test_the_shortlist_reports_what_it_lost(kind):
     ("how", "message"),
     [
         ({"precision": "fp8"}, "precision: unknown name 'fp8'"),
-        ({"precision": "tf32"}, "tf32.* GPU"),
+        ({"precision": "tf32"}, "'tf32' is a GPU's; on a CPU use 'float32'"),
+        ({"precision": "bf16"}, "'bf16' is "),
         ({"threads": 0}, "threads: must be at least 1"),
     ],
 )
