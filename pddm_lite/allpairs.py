@@ -73,9 +73,8 @@ class Pairwise:
 
 def _scorers(similarity, f: Tensor, threads: int, precision: str, kernel: bool) -> list:
     """As many scorers of one similarity as threads: Tiles own buffers, the others share."""
-    if isinstance(similarity, PDDM):
-        if kernel and kernels.usable(similarity, f):
-            return [kernels.Fused(similarity, f, precision)]
+    if isinstance(similarity, PDDM) and kernel and kernels.usable(similarity, f):
+        return [kernels.Fused(similarity, f, precision)]
     if precision == "bf16":
         raise UserError(
             "precision 'bf16' is the fused kernel's: PDDM or LMDM in float32 on a GPU with Triton."
@@ -176,7 +175,8 @@ def strips(
     with _settings(similarity, f, threads, precision) as workers:
         scorers = _scorers(similarity, f, workers, precision, kernel)
         tile = scorers[0].tile
-        fit = min(STRIP // (max(n, 1) * (len(scorers) + 1)), n // 16) // tile * tile
+        held = 1 if len(scorers) == 1 else len(scorers) + 1
+        fit = min(STRIP // (max(n, 1) * held), n // 16) // tile * tile
         rows = rows + -rows % tile or max(fit, tile)
 
         def work(scorer, a):
@@ -186,7 +186,7 @@ def strips(
             return scorer.strip(a, min(a + rows, n), min(end, n))
 
         for a, strip in _each(work, range(0, n, rows), scorers):
-            if not torch.isfinite(strip).all():
+            if not torch.isfinite(strip.sum()):  # the sum takes no memory
                 raise UserError("scores of all pairs: some are not finite.")
             yield a, strip
 
@@ -194,7 +194,11 @@ def strips(
 def all_pairs(similarity: Similarity, f: Tensor, **how) -> Tensor:
     """S [N, N] of all pairs of rows of f [N, d], as similarity.all_pairs, in threads."""
     S = None
+    if f.is_cuda:  # in one strip, which is S
+        how = {"rows": len(f)} | how
     for a, strip in strips(similarity, f, **how):
+        if len(strip) == len(f):
+            return strip
         if S is None:
             S = strip.new_empty(len(f), len(f))
         S[a : a + len(strip), a:] = strip
@@ -252,13 +256,12 @@ def ranks_of_best_positive(similarity: Similarity, f: Tensor, labels: Tensor, **
             return ranks_by_distance(g, labels)
     n = len(f)
     order = labels.argsort(stable=True)
-    # filled up to whole tiles: at their size a pair's sums are the same wherever it lies, so that
-    # exact duplicates tie
-    fill = -n % (256 if f.is_cuda else 32)
-    f, y = torch.cat([f[order], f.new_zeros(fill, f.shape[1])]), labels[order]
-    # other similarities do not promise the same sums in a shorter strip
-    ends = None
+    f, y, ends = f[order], labels[order], None
     if isinstance(similarity, PDDM):
+        # filled up to whole tiles: at their size a pair's sums are the same wherever it lies, so
+        # that exact duplicates tie; other similarities do not promise that in a shorter strip
+        fill = -n % (256 if f.is_cuda else 32)
+        f = F.pad(f, (0, 0, 0, fill))
         ends = F.pad(torch.searchsorted(y, y, right=True), (0, fill), value=n).cpu()
     best, count = None, torch.zeros(n, dtype=torch.long, device=labels.device)
     for a, strip in strips(similarity, f, ends=ends, **how):

@@ -187,7 +187,9 @@ class Fused:
         w_u, w_cu = pad(unit.W_u.weight.T, weights), pad(W_c[:, :d].T, weights)
         half, b_v, w_cv = self.f, b_u, w_cu  # not looked at by LMDM
         if self.position:
-            half = F.pad(F.linear(f, unit.W_v.weight) / 2, (0, self.D - d)).contiguous()
+            with torch.autocast(f.device.type, enabled=False):
+                half = F.linear(f, unit.W_v.weight) / 2
+            half = F.pad(half, (0, self.D - d)).contiguous()
             b_v, w_cv = pad(unit.W_v.bias), pad(W_c[:, d:].T, weights)
         b_s = unit.W_s.bias.detach()
         self.arguments = (self.f, half, w_u, b_u, b_v, w_cu, w_cv, b_c, w_s, b_s)
@@ -200,7 +202,9 @@ class Fused:
         if out.numel() == 0:
             return out
         sizes = blocks(self.D, self.precision)
-        chunk = 1024  # columns a program walks over: many a load of the weights, few a GPU's share
+        # columns a program walks over: many for one load of the weights, few enough to give all of
+        # the GPU work
+        chunk = 1024 if end - a > 16_384 or b - a > 2048 else 256
         grid = (triton.cdiv(b - a, sizes["BI"]), triton.cdiv(end - a, chunk))
         _strip[grid](
             *self.arguments, out, a, b, end, chunk, D=self.D, POSITION=self.position,
