@@ -175,7 +175,7 @@ class Tiles:
     """
 
     def __init__(self, unit: PDDM, f: Tensor, tile: int = 0, like: Tiles | None = None):
-        self.unit, self.f = unit, f.detach().to(unit.W_u.weight.dtype)
+        self.f = f.detach().to(unit.W_u.weight.dtype)
         self.tile = tile or (256 if f.is_cuda else 32)
         self.half = None
         if unit.position:
@@ -183,6 +183,10 @@ class Tiles:
         pairs, d = min(self.tile, max(len(f), 32)) ** 2, f.shape[1]
         self.buffers = [self.f.new_empty(pairs, d) for _ in range(3)]
         self.norm = self.f.new_empty(pairs, 1)
+        W_c = unit.W_c.weight
+        self.W_u, self.W_cu, self.W_cv = unit.W_u.weight.T, W_c[:, :d].T, W_c[:, d:].T
+        self.W_s, self.b_u, self.b_c = unit.W_s.weight.T, unit.W_u.bias, unit.W_c.bias
+        self.b_v, self.b_s = unit.W_v.bias if unit.position else None, unit.W_s.bias
 
     @torch.no_grad()
     def strip(self, a: int, b: int, end: int | None = None) -> Tensor:
@@ -227,22 +231,20 @@ class Tiles:
 
     def _score(self, pairs: int) -> Tensor:
         """S [pairs, 1] from the first two buffers: f_i - f_j and W_v f_i / 2 + W_v f_j / 2."""
-        w = self.unit
-        W_c, d = w.W_c.weight, w.W_u.in_features
         u, v, h, norm = self._room(pairs)
 
         def lengths(h: Tensor) -> Tensor:
             return torch.linalg.vector_norm(h, dim=-1, keepdim=True, out=norm).clamp_(min=1e-8)
 
         # c = W_cu r(sigma(W_u u + b_u)), the division after the product; from here in u's place
-        torch.addmm(w.W_u.bias, u.abs_(), w.W_u.weight.T, out=h).relu_()
-        c = torch.mm(h, W_c[:, :d].T, out=u).div_(lengths(h))
+        torch.addmm(self.b_u, u.abs_(), self.W_u, out=h).relu_()
+        c = torch.mm(h, self.W_cu, out=u).div_(lengths(h))
         if self.half is not None:
             # c = c + W_cv r(sigma(W_v v + b_v))
-            v.add_(w.W_v.bias).relu_()
-            c.addcdiv_(torch.mm(v, W_c[:, d:].T, out=h), lengths(v))
+            v.add_(self.b_v).relu_()
+            c.addcdiv_(torch.mm(v, self.W_cv, out=h), lengths(v))
         # S = W_s sigma(c + b_c) + b_s
-        return torch.addmm(w.W_s.bias, c.add_(w.W_c.bias).relu_(), w.W_s.weight.T)
+        return torch.addmm(self.b_s, c.add_(self.b_c).relu_(), self.W_s)
 
 
 class LMDM(PDDM):
