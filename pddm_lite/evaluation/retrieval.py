@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,12 +33,150 @@ def ranks_of_best_positive(S: Tensor, labels: Tensor, queries: Tensor) -> Tensor
     return torch.where(best[:, 0] == -torch.inf, 0, rank)
 
 
+def _tiles(f: Tensor, y: Tensor, tile: int, band: bool) -> Iterator[tuple]:
+    """(A, B, f_A f_B', same class or None) of f's tiles at and right of the diagonal.
+
+    Each class's items lie together, so that only tiles in a band beside the diagonal hold pairs of
+    one class (elsewhere: None). `band`: these tiles alone.
+    """
+    product = f.new_empty(tile, tile)
+    for a in range(0, len(f), tile):
+        A = slice(a, a + tile)
+        for b in range(a, len(f), tile):
+            B = slice(b, b + tile)
+            same = y[A, None] == y[None, B] if y[A][-1] == y[b] or a == b else None
+            if band and same is None:
+                break
+            yield A, B, torch.mm(f[A], f[B].T, out=product), same
+
+
+def ranks_by_distance(features: Tensor, labels: Tensor, tile: int = 512) -> Tensor:
+    """ranks_of_best_positive [N] of every item among all others by Euclidean distance.
+
+    Without N x N and without a sort: the best positives lie in a band beside the diagonal once
+    the items are sorted by class; then the negatives at least as near are counted, each product
+    f_i f_j serving i and j. Tiles of `tile` x `tile` pairs stay in the cache.
+
+    Raises:
+        UserError: features that are not finite.
+    """
+    if features.dtype in (torch.float16, torch.bfloat16):
+        features = features.float()
+    n = len(features)
+    tile = max(1, min(tile, n))
+    order = labels.argsort(stable=True)
+    # filled up to whole tiles by items infinitely far from all: a pair's product is then summed
+    # in the same order wherever it lies, and exact duplicates tie
+    fill = -n % tile
+    f = torch.cat([features[order].detach(), features.new_zeros(fill, features.shape[1])])
+    y = torch.cat([labels[order], labels.new_full((fill,), labels.max() + 1 if n else 0)])
+    squares = f.square().sum(1)
+    if not torch.isfinite(2 * squares).all():  # bounds every product
+        raise UserError("Recall@K: some scores are not finite.")
+    squares[n:] = torch.inf
+    best = torch.full_like(squares, -torch.inf)
+    count = torch.zeros_like(y)
+    S, near = f.new_empty(2, tile, tile)
+    itself = torch.eye(tile, dtype=torch.bool, device=f.device)
+    for A, B, product, same in _tiles(f, y, tile, band=True):
+        other = ~same | itself if A == B else ~same
+        # -D^2 + a constant of the query, 2 f_q f_j - ||f_j||^2: same order
+        torch.add(-squares[B], product, alpha=2, out=S).masked_fill_(other, -torch.inf)
+        best[A] = torch.maximum(best[A], S.amax(1))
+        torch.add(-squares[A, None], product, alpha=2, out=S).masked_fill_(other, -torch.inf)
+        best[B] = torch.maximum(best[B], S.amax(0))
+    for A, B, product, same in _tiles(f, y, tile, band=False):
+        sides = [(A, -squares[B], best[A, None], 1), (B, -squares[A, None], best[B], 0)]
+        for queries, constant, nearest_positive, axis in sides[: 1 if A == B else 2]:
+            torch.add(constant, product, alpha=2, out=S)
+            torch.ge(S, nearest_positive, out=near)  # 0 or 1: floats are summed the fastest
+            if same is not None:
+                near.masked_fill_(same, 0)
+            count[queries] += near.sum(axis).long()
+    ranks = torch.empty_like(count[:n])
+    ranks[order] = torch.where(best == -torch.inf, 0, 1 + count)[:n]
+    return ranks
+
+
+class Neighbours(NamedTuple):
+    """The k most similar others of each item, best first."""
+
+    values: Tensor  # [N, k] similarities
+    indices: Tensor  # [N, k] places in the gallery
+
+
+def _faiss():
+    try:
+        import faiss
+    except ImportError:
+        raise UserError(
+            "backend 'faiss': FAISS is not installed; pip install faiss-cpu, or use 'torch'."
+        ) from None
+    return faiss
+
+
+@torch.no_grad()
+def nearest(features: Tensor, k: int, backend: str = "torch", chunk: int = 256) -> Neighbours:
+    """The k nearest others of each row of features [N, d] by Euclidean distance; values are -D^2.
+
+    An item is left out of its own list by index. Equally near items come in no set order.
+
+    Args:
+        backend: "torch", or "faiss": FAISS's exact flat index on the CPU.
+        chunk: rows at a time.
+
+    Raises:
+        UserError: k not from 1 to N - 1, an unknown backend, or FAISS asked for and missing.
+    """
+    n = len(features)
+    if not 1 <= k <= n - 1:
+        raise UserError(f"nearest: each of {n} items has {n - 1} others; use k from 1 to {n - 1}.")
+    if backend not in ("torch", "faiss"):
+        raise UserError(f"backend: unknown name {backend!r}; use 'torch' or 'faiss'.")
+    f = features if features.dtype == torch.float64 else features.float()
+    items = torch.arange(n, device=f.device)
+    if backend == "faiss":
+        x = f.float().cpu().numpy()
+        index = _faiss().IndexFlatL2(x.shape[1])
+        index.add(x)
+        D, found = (torch.from_numpy(out).to(f.device) for out in index.search(x, k + 1))
+        # drop the item itself; where duplicates pushed it out, the last
+        extra = found == items[:, None]
+        extra[~extra.any(1), -1] = True
+        return Neighbours(-D[~extra].view(n, k), found[~extra].view(n, k))
+    squares, parts = f.square().sum(1), []
+    for rows in items.split(chunk):
+        S = torch.addmm(-squares, f[rows], f.T, alpha=2).sub_(squares[rows, None])
+        S[torch.arange(len(rows)), rows] = -torch.inf
+        parts.append(S.topk(k))
+    return Neighbours(*(torch.cat(x) for x in zip(*parts, strict=True)))
+
+
+def _check(ks: Sequence[int], n: int) -> None:
+    if max(ks) > n - 1 or min(ks) < 1:
+        wrong = max(ks) if max(ks) > n - 1 else min(ks)
+        raise UserError(
+            f"Recall@{wrong} is not defined: each query has a gallery of {n - 1} images; "
+            f"use K from 1 to {n - 1}."
+        )
+
+
+def recall_of_ranks(ranks: Tensor, ks: Sequence[int] = KS) -> dict[int, float]:
+    """Recall@K in percent from each query's rank of its best positive; 0 (none) is left out."""
+    _check(ks, len(ranks))
+    ranks = ranks[ranks > 0]
+    if len(ranks) == 0:
+        raise UserError("Recall@K needs a class with at least two images; there is none.")
+    return {k: 100 * (ranks <= k).double().mean().item() for k in ks}
+
+
 def recall_at_k(
     labels: Tensor,
     features: Tensor | None = None,
     scores: Tensor | None = None,
     ks: Sequence[int] = KS,
-    chunk: int = 1024,
+    chunk: int = 512,
+    backend: str = "torch",
 ) -> dict[int, float]:
     """Recall@K in percent: share of queries with one of their class among their K most similar.
 
@@ -45,38 +184,36 @@ def recall_at_k(
 
     Args:
         labels: [N].
-        features: [N, d]: rank by Euclidean distance, in chunks of rows.
+        features: [N, d]: rank by Euclidean distance; memory grows with N, not with N^2.
         scores: [N, N]: rank by these similarities instead (give one of the two).
         ks: the K; none may exceed the gallery's N - 1.
+        chunk: rows at a time, and of features columns too.
+        backend: of features: "torch", or "faiss", which settles ties by index, not against the
+            query (see ranks_of_best_positive).
 
     Returns:
         K -> percent. Queries whose class has no other image are left out of the mean.
 
     Raises:
-        UserError: a K larger than the gallery, or no class with two images.
+        UserError: a K larger than the gallery, no class with two images, scores that are not
+            finite, or FAISS asked for and missing.
     """
     n = len(labels)
     if (features is None) == (scores is None):
         raise TypeError("give either features or scores")
-    if max(ks) > n - 1 or min(ks) < 1:
-        wrong = max(ks) if max(ks) > n - 1 else min(ks)
-        raise UserError(
-            f"Recall@{wrong} is not defined: each query has a gallery of {n - 1} images; "
-            f"use K from 1 to {n - 1}."
-        )
+    _check(ks, n)
+    if features is not None and backend == "torch":
+        return recall_of_ranks(ranks_by_distance(features, labels, chunk), ks)
+    if features is not None:
+        hit = labels[nearest(features, max(ks), backend).indices] == labels[:, None]
+        _, place, size = labels.unique(return_inverse=True, return_counts=True)
+        ranks = torch.where(hit.any(1), 1 + hit.long().argmax(1), n)  # n: beyond every K
+        return recall_of_ranks(torch.where(size[place] > 1, ranks, 0), ks)
     found = []
-    squares = features.square().sum(1) if features is not None else None
     for a in range(0, n, chunk):
         queries = torch.arange(a, min(a + chunk, n), device=labels.device)
-        if features is not None:  # -D^2 + a constant of the query: same order
-            S = 2 * features[queries] @ features.T - squares[None, :]
-        else:
-            S = scores[queries]
+        S = scores[queries]
         if not torch.isfinite(S).all():  # NaN compares False with everything: it would rank first
             raise UserError("Recall@K: some scores are not finite.")
         found.append(ranks_of_best_positive(S, labels, queries))
-    rank = torch.cat(found)
-    rank = rank[rank > 0]
-    if len(rank) == 0:
-        raise UserError("Recall@K needs a class with at least two images; there is none.")
-    return {k: 100 * (rank <= k).double().mean().item() for k in ks}
+    return recall_of_ranks(torch.cat(found), ks)

@@ -6,7 +6,14 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from pddm_lite.errors import UserError
-from pddm_lite.evaluation.retrieval import KS, ranks_of_best_positive, recall_at_k
+from pddm_lite.evaluation.retrieval import (
+    KS,
+    nearest,
+    ranks_by_distance,
+    ranks_of_best_positive,
+    recall_at_k,
+    recall_of_ranks,
+)
 from pddm_lite.pddm import Euclidean
 
 
@@ -156,3 +163,96 @@ def test_nan_is_no_perfect_recall(how):
     wrong = torch.full((20, 20), torch.nan)
     with pytest.raises(UserError, match="finite"):
         recall_at_k(labels, ks=(1,), **{how: wrong})
+
+
+@pytest.mark.parametrize("classes", [1, 2, 9, 70])
+@pytest.mark.parametrize("tile", [16, 50, 512])
+def test_ranks_by_distance_are_those_of_the_full_matrix(classes, tile):
+    for seed, low in ((0, None), (1, None), (2, 1), (3, 2)):
+        f, labels = data(129, 4, classes, seed, low)  # low: full of ties
+        S = 2 * f @ f.T - f.square().sum(1)
+        want = ranks_of_best_positive(S, labels, torch.arange(129))
+        assert torch.equal(ranks_by_distance(f, labels, tile), want)
+        if low:
+            for lower in (f.float(), f.half(), f.bfloat16()):  # small integers: exact
+                assert torch.equal(ranks_by_distance(lower, labels, tile), want)
+    assert want.dtype == torch.int64
+
+
+@pytest.mark.parametrize("d", [1, 3, 64, 130])
+def test_exact_duplicates_tie_across_tiles(d):
+    for seed in range(3):
+        f, labels = data(90, d, 90, seed)
+        twice = torch.cat([f, f]).float()
+        other = torch.cat([torch.arange(90), torch.arange(90, 180)])
+        assert ranks_by_distance(twice, other, tile=32).eq(0).all()  # nothing to find
+        pairs = torch.cat([other, torch.arange(90)])  # a twin of the class, and one that is not
+        ranks = ranks_by_distance(torch.cat([twice, twice[:90]]), pairs, tile=32)
+        assert (ranks[:90] > 1).all() and (ranks[180:] > 1).all()
+
+
+def test_features_that_are_not_finite_are_an_error_wherever_they_are():
+    for wrong in (torch.nan, torch.inf, 1e30):
+        f, labels = data(60, 3, 5, seed=0)
+        f = f.float()
+        f[37, 1] = wrong
+        with pytest.raises(UserError, match="not finite"):
+            recall_at_k(labels, features=f, ks=(1,))
+
+
+@pytest.mark.parametrize("backend", ["torch", "faiss"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+def test_nearest_are_the_nearest_others(backend, dtype):
+    if backend == "faiss":
+        pytest.importorskip("faiss")
+    f, _ = data(150, 5, 3, seed=2)
+    f = f.to(dtype)
+    D = torch.cdist(f.double(), f.double()).fill_diagonal_(torch.inf)
+    for k in (1, 7, 149):
+        got = nearest(f, k, backend)
+        want = D.topk(k, largest=False)
+        torch.testing.assert_close(got.values.double(), -want.values.square(), rtol=1e-4, atol=1e-4)
+        assert (got.indices != torch.arange(150)[:, None]).all()
+        # float16 has ties
+        at = D.gather(1, got.indices)
+        torch.testing.assert_close(at, want.values, rtol=0, atol=1e-3)
+
+
+def test_faiss_leaves_an_item_out_of_its_own_list_among_duplicates_too():
+    pytest.importorskip("faiss")
+    f = torch.ones(40, 3)
+    for backend in ("torch", "faiss"):
+        got = nearest(f, 5, backend)
+        assert got.indices.shape == (40, 5)
+        assert (got.indices != torch.arange(40)[:, None]).all()
+
+
+def test_recall_with_faiss_is_ours_without_ties():
+    pytest.importorskip("faiss")
+    for classes in (3, 60):  # 60: some with one image
+        f, labels = data(200, 8, classes, seed=classes)
+        f = f.float()
+        assert recall_at_k(labels, features=f, backend="faiss") == recall_at_k(labels, features=f)
+
+
+def test_faiss_asked_for_and_missing_or_a_wrong_name_is_one_clear_line(monkeypatch):
+    import sys
+
+    f, labels = data(20, 2, 3, seed=0)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(UserError, match="FAISS is not installed; pip install faiss-cpu"):
+        recall_at_k(labels, features=f, ks=(1,), backend="faiss")
+    with pytest.raises(UserError, match="unknown name 'annoy'; use 'torch' or 'faiss'"):
+        recall_at_k(labels, features=f, ks=(1,), backend="annoy")
+    for k in (0, 20):
+        with pytest.raises(UserError, match="from 1 to 19"):
+            nearest(f, k)
+
+
+def test_recall_of_ranks():
+    ranks = torch.tensor([1, 3, 0, 2, 1])  # the third query has nothing to find
+    assert recall_of_ranks(ranks, (1, 2, 3)) == {1: 50.0, 2: 75.0, 3: 100.0}
+    with pytest.raises(UserError, match="Recall@5"):
+        recall_of_ranks(ranks, (1, 5))
+    with pytest.raises(UserError, match="at least two images"):
+        recall_of_ranks(torch.zeros(4), (1,))

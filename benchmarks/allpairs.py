@@ -1,0 +1,230 @@
+"""S of all pairs: ours against the plain implementation and the machine's matrix-product rate.
+
+    python benchmarks/allpairs.py [--d 128] [--sizes 1024] [--repeats 5] [--threads 1]
+                                  [--device cpu] [--out FILE.csv]
+
+"plain" scores 64 rows at a time against all N by the forward pass of Eq. 2. The share is of the
+time that 6 d^2 operations a pair, N (N + 1) / 2 pairs, take at the rate measured in the same run:
+on a CPU of torch.mm of [1024, d] and [d, d] in float32, on a GPU of two 8192 x 8192 matrices in the
+row's own precision. Medians; all rows interleaved in one run; time is the processor's on a CPU with
+one thread, so that other programs on it count less, and the clock's otherwise. Memory is how far a
+process of its own grew beyond the result. Random features and weights serve for timing; before it,
+every way's scores are checked against float64.
+
+On an H200 (two minutes, most of it the plain code; one run):
+
+    python benchmarks/allpairs.py --device cuda --sizes 5924,60502 --out allpairs_h200.csv
+
+checks the kernel in all three precisions against float64, then times it and the eager torch code at
+the sizes of CUB-200-2011's and Stanford Online Products' test sets: at most 20 ms and 2 s are
+wanted, and at least 10 times the eager code. The kernel's own tests there, minutes for compiling:
+
+    python -m pytest -q tests/test_kernels.py tests/test_allpairs.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+
+from pddm_lite import allpairs
+from pddm_lite.pddm import PDDM, Tiles
+from pddm_lite.store import environment, write_text
+
+# largest difference of a score from float64's; S itself has a standard deviation of about 0.01
+ALLOWED = {"float32": 1e-5, "tf32": 1e-3, "bf16": 1e-2}
+
+
+def plain(unit: PDDM, f: torch.Tensor) -> torch.Tensor:
+    n = len(f)
+    S = f.new_empty(n, n)
+    with torch.no_grad():
+        for a in range(0, n, 64):
+            rows = f[a : a + 64]
+            every = rows[:, None].expand(-1, n, -1), f[None].expand(len(rows), -1, -1)
+            S[a : a + 64] = unit(*every)
+    return S
+
+
+def eager(unit: PDDM, f: torch.Tensor) -> torch.Tensor:
+    """all_pairs without the fused kernel."""
+    return allpairs.all_pairs(unit, f, kernel=False)
+
+
+def interleaved(ways: dict, repeats: int, clock) -> dict[str, float]:
+    """Median seconds of each way, after one warm-up, one of each in turn."""
+    times = {name: [] for name in ways}
+    for turn in range(repeats + 1):
+        for name, way in ways.items():
+            began = clock()
+            way()
+            if turn:
+                times[name].append(clock() - began)
+    return {name: statistics.median(t) for name, t in times.items()}
+
+
+def product_rate(precision: str, d: int, device: str, clock) -> float:
+    """Operations a second of torch.mm on this machine."""
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    m, k, n = (1024, d, d) if device == "cpu" else (8192, 8192, 8192)
+    A, B = (torch.randn(s, device=device, dtype=kind) for s in ((m, k), (k, n)))
+    times, before = 200 if device == "cpu" else 20, torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+
+    def products() -> None:
+        for _ in range(times):
+            torch.mm(A, B)
+
+    seconds = interleaved({"mm": products}, 3, clock)["mm"]
+    torch.set_float32_matmul_precision(before)
+    return 2 * m * k * n * times / seconds
+
+
+def difference(S: torch.Tensor, unit: PDDM, f: torch.Tensor) -> float:
+    exact = PDDM(f.shape[1]).to(f.device).double()
+    exact.load_state_dict(unit.state_dict())
+    return (S.double() - Tiles(exact, f.double(), tile=64).strip(0, len(f))).abs().max().item()
+
+
+def table(
+    d: int = 128,
+    sizes: tuple[int, ...] = (1024,),
+    repeats: int = 5,
+    threads: int = 1,
+    device: str = "cpu",
+) -> pd.DataFrame:
+    on_gpu = device != "cpu"
+
+    def clock() -> float:
+        if on_gpu:
+            torch.cuda.synchronize()
+        return time.process_time() if threads == 1 and not on_gpu else time.perf_counter()
+
+    torch.manual_seed(0)
+    unit = PDDM(d).eval().to(device)
+    how = {"threads": threads}
+    S_of = {
+        ("plain, 64 rows", "float32"): plain,
+        ("tiles of torch", "float32"): eager,
+        ("all_pairs", "float32"): lambda u, f: allpairs.all_pairs(u, f, **how),
+    }
+    if on_gpu:
+        for p in ("tf32", "bf16"):
+            S_of["all_pairs", p] = lambda u, f, p=p: allpairs.all_pairs(u, f, precision=p)
+    else:
+        S_of.pop(("tiles of torch", "float32"))  # which is all_pairs
+    small = F.normalize(torch.randn(333, d, device=device), dim=1)
+    small[3], small[4], small[5] = 0, small[1], 0
+    gaps = {way: difference(S(unit, small), unit, small) for way, S in S_of.items()}
+    for (way, precision), gap in gaps.items():
+        if gap > ALLOWED[precision]:
+            raise AssertionError(f"{way} in {precision} differs from float64 by {gap:.1e}")
+    rates = {p: product_rate(p, d, device, clock) for p in {p for _, p in S_of}}
+    rows = []
+    for n in sizes:
+        f = F.normalize(torch.randn(n, d, device=device), dim=1)
+        labels = torch.arange(n, device=device) % max(1, n // 6)
+        ways = {}
+        slow = [way for way in S_of if way[0].startswith(("plain", "tiles")) and n > 10_000]
+        for way, S in S_of.items():
+            if not (way[0].startswith("plain") and n > 10_000):
+                ways[way] = lambda S=S, f=f: S(unit, f)
+        for precision in ("float32", "bf16") if on_gpu else ("float32",):
+            ways["top_k, k = 32", precision] = lambda f=f, p=precision: allpairs.top_k(
+                unit, f, 32, precision=p, **how
+            )
+            ways["ranks of best positive", precision] = lambda f=f, y=labels, p=precision: (
+                allpairs.ranks_of_best_positive(unit, f, y, precision=p, **how)
+            )
+        once = interleaved({w: ways.pop(w) for w in slow if w in ways}, 1, clock)
+        seconds = once | interleaved(ways, repeats, clock)
+        operations = 6 * d * d * n * (n + 1) / 2
+        for (way, precision), s in seconds.items():
+            rows.append(
+                {
+                    "way": way,
+                    "precision": precision,
+                    "N": n,
+                    "ms": round(1e3 * s, 2),
+                    "million_pairs_per_s": round(n * (n + 1) / 2e6 / s, 2),
+                    "Gflop_per_s": round(operations / s / 1e9, 1),
+                    "share_of_product": round(operations / s / rates[precision], 3),
+                    "product_Gflop_per_s": round(rates[precision] / 1e9, 1),
+                }
+            )
+            for base in ("plain, 64 rows", "tiles of torch"):
+                if (base, "float32") in seconds:
+                    rows[-1]["times_" + base.split()[0].strip(",")] = round(
+                        seconds[base, "float32"] / s, 2
+                    )
+            gap = gaps.get((way, precision))
+            rows[-1]["largest_difference"] = "" if gap is None else f"{gap:.1e}"
+    return pd.DataFrame(rows).assign(d=d, threads=threads, device=device)
+
+
+def peak() -> float:
+    """MB this process held at most so far (Linux; what getrusage says includes the parent's)."""
+    line = Path("/proc/self/status").read_text().split("VmHWM:")[1]
+    return int(line.split()[0]) / 1024
+
+
+def growth(way: str, n: int = 3072, d: int = 128) -> float:
+    """MB by which all_pairs or top_k of n items raised the peak of a process, with its result."""
+    code = f"from allpairs import grown; print(grown({way!r}, {n}, {d}))"
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+def grown(way: str, n: int, d: int) -> float:
+    torch.set_num_threads(1)
+    unit = PDDM(d).eval()
+    ask = {
+        "all_pairs": lambda f: unit.all_pairs(f),
+        "top_k": lambda f: allpairs.top_k(unit, f, 32),
+    }[way]
+    ask(torch.randn(64, d))
+    f = F.normalize(torch.randn(n, d), dim=1)
+    before = peak()
+    ask(f)
+    return peak() - before
+
+
+def main() -> None:
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--d", type=int, default=128)
+    p.add_argument("--sizes", default="1024")
+    p.add_argument("--repeats", type=int, default=5)
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--out", default="")
+    args = p.parse_args()
+    torch.set_num_threads(args.threads)
+    sizes = tuple(int(n) for n in args.sizes.split(","))
+    result = table(args.d, sizes, args.repeats, args.threads, args.device)
+    print(result.to_string(index=False))
+    memory = {}
+    if args.device == "cpu":
+        memory = {f"{way}_growth_MB_at_3072": round(growth(way)) for way in ("all_pairs", "top_k")}
+        memory["S_MB_at_3072"] = round(3072**2 * 4 / 2**20)
+        print(memory)
+    if args.out:
+        made = {k: v for k, v in environment(args.device).items() if k in ("cpu", "gpu", "torch")}
+        made["command"] = " ".join(["python", "benchmarks/allpairs.py", *sys.argv[1:]])
+        write_text(Path(args.out), result.to_csv(index=False, lineterminator="\n"))
+        write_text(Path(args.out).with_suffix(".json"), json.dumps(made | memory, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
