@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from torch import distributed as dist
@@ -31,17 +32,24 @@ def start(device: str) -> str:
         if cuda:
             device = f"cuda:{os.environ['LOCAL_RANK']}"
             torch.cuda.set_device(device)
-        dist.init_process_group("nccl" if cuda else "gloo")
+        # one process may have a large data set's features to make while the others wait
+        dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(days=1))
     return device
 
 
 @contextmanager
 def main_first() -> Iterator[None]:
     """Process 0 runs the body before the others do."""
-    if world() > 1 and rank() > 0:
-        dist.barrier()
+    if rank() > 0:
+        wait()
     yield
-    if world() > 1 and rank() == 0:
+    if rank() == 0:
+        wait()
+
+
+def wait() -> None:
+    """Go on when every process has come here."""
+    if world() > 1:
         dist.barrier()
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from . import backbones
 from .data import ImageSet
-from .data.features import frozen_features, stored_pixels
+from .data.features import stored_pixels
+from .data.shards import features_of
 from .embedding import Embedding
 from .errors import UserError
 from .experiments import Experiment
@@ -39,10 +40,10 @@ def plain_features(
     trained on. Computed once a data set and kept under results/features.
     """
     net, cache = network(e, source), Path(results) / "features"
-    own = torch.from_numpy(frozen_features(source, net, cache, device, bar))
+    own = torch.from_numpy(features_of(source, net, cache, device, bar))
     x = own
     if data.fingerprint != source.fingerprint:
-        x = torch.from_numpy(frozen_features(data, net, cache, device, bar))
+        x = torch.from_numpy(features_of(data, net, cache, device, bar))
     return x / own[torch.from_numpy(source.train)].norm(dim=1).mean()
 
 

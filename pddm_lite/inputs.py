@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from . import backbones, distributed
 from .data import base as data_base
 from .data import features as data_features
+from .data import shards
 from .experiments import Experiment
 
 
@@ -72,12 +73,12 @@ def inputs(
     """(what the batches are cut from, the backbone to train or None) for an experiment."""
     torch.manual_seed(0)  # a network without weights starts the same for every seed
     net = backbones.load(e.backbone, e.weights, stored=data.side, crop=e.crop)
+    if e.mode == "frozen":
+        x = torch.from_numpy(shards.features_of(data, net, cache, device, bar))
+        # one unit of length whatever the network, so that learning rates carry over
+        x /= x[torch.from_numpy(data.train)].norm(dim=1).mean()
+        return Frozen(x.to(device), net.features, net.input.crop), None
     with distributed.main_first():  # the others find what it cached
-        if e.mode == "frozen":
-            x = torch.from_numpy(data_features.frozen_features(data, net, cache, device, bar))
-            # one unit of length whatever the network, so that learning rates carry over
-            x = x / x[torch.from_numpy(data.train)].norm(dim=1).mean()
-            return Frozen(x.to(device), net.features, net.input.crop), None
         pixels = data_features.stored_pixels(data, net.input, cache, bar)
     x, where = torch.from_numpy(pixels), torch.device(device)
     if where.type == "cuda" and x.nbytes < torch.cuda.mem_get_info(where)[0] / 4:

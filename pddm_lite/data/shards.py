@@ -9,6 +9,7 @@ stop at any moment, go on where it was, and be shared by several processes. A fo
 
     extract(data, backbone, folder);  x = Shards(folder);  x.shape, x[rows]
 
+`features_of` is what the rest of the kit calls: one file or shards, as the data set's size asks.
 Under torchrun, or any launcher that sets rank and world, process r makes shards r, r + world, ...
 """
 
@@ -32,8 +33,9 @@ from ..errors import UserError
 from ..progress import progress
 from ..store import write_atomic, write_text
 from .base import ImageSet, fingerprint
-from .features import centre_crop, normalise, pixels
+from .features import centre_crop, frozen_features, normalise, pixels
 
+LARGE = 100_000  # more images than this are kept in shards
 SIZE = 8192  # images a shard: 64 MB at 4,096 numbers an image
 BATCH = 64  # images at a time through the network, as in data.features
 
@@ -114,6 +116,25 @@ def extract(
         for left in folder.glob(".tmp-*"):
             left.unlink(missing_ok=True)
     return len(missing)
+
+
+def features_of(
+    data: ImageSet, backbone: Backbone, cache: Path, device: str = "cpu", bar: bool = True
+) -> np.ndarray:
+    """The backbone's features of every image (centre crop): float32 [N, features], in memory.
+
+    Computed once and kept under `cache`: in one file, or, of more than LARGE images, in shards that
+    all processes of torchrun make together and of which a kill loses the one in work.
+    """
+    if len(data) <= LARGE:
+        with distributed.main_first():  # the others find what it cached
+            return frozen_features(data, backbone, cache, device, bar)
+    manifest = describe(data, backbone, SIZE)
+    own = [manifest[k] for k in manifest if k != "weights"]  # a file of weights may be renamed
+    folder = Path(cache) / f"{data.name}-{backbone.name}-{fingerprint(*own)}".replace(":", "-")
+    extract(data, backbone, folder, device, SIZE, bar=bar)
+    distributed.wait()
+    return Shards(folder, manifest)[:]
 
 
 def _decode(data: ImageSet, idx: np.ndarray, backbone: Backbone) -> np.ndarray:

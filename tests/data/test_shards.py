@@ -2,11 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import distributed as dist
 from torch import nn
 
 from pddm_lite.backbones import Backbone, Input
@@ -176,3 +178,38 @@ def test_few_images_are_decoded_ahead(monkeypatch):
         assert next(results) == 0
         assert max(begun) <= 2
         assert list(results) == list(range(1, 100))
+
+
+def _features(rank, folder):
+    """One of two processes of torchrun, on a data set that counts as large."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    shards.LARGE, shards.SIZE = N - 1, SIZE
+    read = []
+    noted = images(lambda i: read.append(int(i)) or Image.fromarray(picture(i)))
+    x = shards.features_of(noted, network(), Path(folder) / "cache", bar=False)
+    np.savez(f"{folder}/{rank}.npz", x=x, read=read)
+    dist.destroy_process_group()
+
+
+def test_of_a_large_data_set_two_processes_make_the_shards_together(tmp_path):
+    torch.multiprocessing.spawn(_features, (str(tmp_path),), nprocs=2)
+    own = [np.load(tmp_path / f"{r}.npz") for r in range(2)]
+    want = frozen_features(images(), network(), tmp_path / "one", bar=False)
+    assert all(np.array_equal(o["x"], want) for o in own)
+    assert sorted([*own[0]["read"], *own[1]["read"]]) == list(range(N))  # each image decoded once
+    assert min(len(o["read"]) for o in own) > N / 3
+
+
+def test_a_small_data_set_is_one_file_and_a_large_one_shards(tmp_path, monkeypatch):
+    small = shards.features_of(images(), network(), tmp_path, bar=False)
+    assert [p.suffix for p in tmp_path.iterdir()] == [".npy"]
+    monkeypatch.setattr(shards, "LARGE", N - 1)
+    large = shards.features_of(images(), network(), tmp_path, bar=False)
+    (folder,) = (p for p in tmp_path.iterdir() if p.is_dir())
+    assert np.array_equal(small, large) and small.dtype == large.dtype == np.float32
+    before = files(folder)
+    shards.features_of(images(), network(), tmp_path, bar=False)
+    assert files(folder) == before
+    shards.features_of(images(), network(seed=1), tmp_path, bar=False)  # other weights, apart
+    assert len([p for p in tmp_path.iterdir() if p.is_dir()]) == 2
