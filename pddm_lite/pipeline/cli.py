@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 from torch import distributed as dist
@@ -18,6 +19,7 @@ from ..experiments import CHANGES, GROUPS, PROFILES, RECIPES
 from ..methods import METHODS
 from ..study import Study
 
+COMMANDS = ("check", "compare", "reproduce")  # modules beside this one
 STAGES = ("data", "runs", "notebooks", "report")
 EPILOG = """examples:
   python run_all.py                                   embedded data, profile quick: minutes on a CPU
@@ -27,6 +29,10 @@ EPILOG = """examples:
   python run_all.py --profile paper --data cub200_2010 --data-root DIR     a GPU's work
   python run_all.py --stage data,runs --pack FILE.zip  there; and here, to draw what was made there:
   python run_all.py --unpack FILE.zip
+and three commands of their own (each with --help):
+  python run_all.py check                             is everything there that a run needs?
+  python run_all.py reproduce PATH                    one figure, table or notebook, again
+  python run_all.py compare A B                       what differs between two results folders
 exit code: 0 all done; 1 something failed, the rest was done; 2 wrong use; 130 interrupted"""
 
 
@@ -150,6 +156,13 @@ def listing() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] and argv[0] in COMMANDS:
+        try:
+            return import_module(f".{argv[0]}", __package__).main(argv[1:])
+        except UserError as err:
+            print(f"error: {err}", file=sys.stderr)
+            return 2
     args = parser().parse_args(argv)
     # before any worker starts: one thread each, no widget bars, the same cuBLAS kernels each time
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -146,8 +146,14 @@ def _by_key(frame: pd.DataFrame) -> pd.DataFrame:
     if not keys:
         return frame
     order = frame.groupby(keys, sort=False).cumcount().astype(str)
-    index = pd.Index([tuple(row) for row in frame[keys].assign(order=order).to_numpy()])
-    return frame.drop(columns=keys).set_axis(index)
+    index = [tuple(map(_short, row)) for row in frame[keys].assign(order=order).to_numpy()]
+    return frame.drop(columns=keys).set_axis(pd.Index(index, tupleize_cols=False))
+
+
+def _short(text: str) -> str:
+    """A number to six digits, so that 0.0 and 0 are one key."""
+    x = _number(text)
+    return f"{x:.6g}" if np.isfinite(x) else text
 
 
 def _row(key: tuple[str, ...]) -> str:

@@ -17,6 +17,7 @@ from ..data import fingerprint
 from ..errors import UserError, unknown
 from ..store import environment, source_hash, write_text
 from ..study import Study
+from . import provenance
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 TIMEOUT = 24 * 3600  # seconds a cell; a notebook may have to fit its runs
@@ -191,7 +192,7 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> tuple[str,
         os.environ.pop("PDDM_WRITES", None)
         files = sorted(set(log.read_text().splitlines()))
         log.unlink()
-    _forget_places(out)
+    _finish(out, provenance.record([*files, str(out)], again, study.device))
     here = Path(study.results).resolve()
     kept = [str(Path(f).relative_to(here)) for f in files if Path(f).is_relative_to(here)]
     kept = [f for f in kept if not f.startswith(("runs/", "features/"))]
@@ -219,13 +220,14 @@ def _drawn(study: Study, manifest: Path) -> set[Path]:
     return {f for f in files if f.parent in (study.folder / "figures", study.folder / "tables")}
 
 
-def _forget_places(path: Path) -> None:
-    """Take this machine's folders out of what papermill noted in the executed copy."""
+def _finish(path: Path, record: dict) -> None:
+    """Note in the executed copy what it was made of, and take this machine's folders out of it."""
     nb = json.loads(path.read_text(encoding="utf-8"))
     noted = nb["metadata"].get("papermill", {})
     for key in ("input_path", "output_path"):
         if noted.get(key):
             noted[key] = Path(noted[key]).name
+    nb["metadata"][provenance.KEY] = record
     write_text(path, json.dumps(nb, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -78,26 +78,17 @@ def of(path: str | Path) -> Known:
             f"{path} is no figure, table or executed notebook of a study; give one, as in "
             "results/quick/figures/60_retrieval.png."
         )
-    if kind == "notebooks":
-        notebook = name
-    elif (folder / "provenance.json").exists() and not any(map(_record, made.values())):
-        notebook = next((n for n, nb in made.items() if _seems_to_write(n, nb, kind, name)), "")
-    else:
-        asked = f"{kind}/{name}"
+    asked, notebook = f"{kind}/{name}", name
+    if kind != "notebooks" and any(map(_record, made.values())):
         notebook = next((n for n, nb in made.items() if asked in _record(nb).get("files", ())), "")
+    elif kind != "notebooks":
+        notebook = next((n for n, nb in made.items() if _seems_to_write(n, nb, kind, name)), "")
     if notebook not in made:
-        written = [f for nb in made.values() for f in _record(nb).get("files", ())]
-        there = {Path(f).stem for f in written if f.startswith(kind)} | {
-            p.stem for p in (folder / kind).iterdir() if kind == "notebooks"
-        }
-        if name in {p.stem for p in (folder / kind).glob("*")}:
-            raise UserError(
-                f"{path} was written by no notebook that run_all.py executed; make it by "
-                "python run_all.py --only NOTEBOOK first."
-            )
-        raise unknown(f"{kind.removesuffix('s')} of {folder.name}", name, sorted(there))
+        known = [f for nb in made.values() for f in _record(nb).get("files", ())]
+        known = sorted(Path(f).stem for f in known if f.startswith(kind)) or list(made)
+        raise unknown(f"{kind.removesuffix('s')} of {folder.name}", name, known)
     kept = _record(made[notebook])
-    files = tuple(kept.get("files", ())) if kind == "notebooks" else (f"{kind}/{name}",)
+    files = tuple(kept.get("files", ())) if kind == "notebooks" else (asked,)
     return Known(folder, notebook, files, _command(folder, notebook, kept), kept)
 
 
