@@ -31,7 +31,7 @@ class Known:
     notebook: str
     files: tuple[str, ...]  # what was asked for: "figures/60_retrieval", without ending
     command: list[str]  # words after `python run_all.py`, without --results
-    record: dict  # see `record`; empty for results older than it
+    record: dict  # see `record`; of the whole study for reference results older than it
 
 
 def record(written: Iterable[str], again: str, device: str) -> dict[str, object]:
@@ -88,8 +88,19 @@ def of(path: str | Path) -> Known:
         known = sorted(Path(f).stem for f in known if f.startswith(kind)) or list(made)
         raise unknown(f"{kind.removesuffix('s')} of {folder.name}", name, known)
     kept = _record(made[notebook])
+    older = folder / "provenance.json"  # of reference results, for the whole study
+    if not kept and older.exists():
+        study = json.loads(older.read_text())
+        command = f"{without_places(study['command'])} --only {notebook}"
+        runs = " ".join(study["runs"])
+        kept = {"command": command, "runs": runs, **study["runs_made_with"]}
     files = tuple(kept.get("files", ())) if kind == "notebooks" else (asked,)
-    return Known(folder, notebook, files, _command(folder, notebook, kept), kept)
+    if not kept:
+        raise UserError(
+            f"notebook {notebook} in {folder} does not say how it was executed; execute it by "
+            f"python run_all.py --only {notebook}."
+        )
+    return Known(folder, notebook, files, shlex.split(kept["command"])[2:], kept)
 
 
 def _read(path: Path) -> dict:
@@ -105,26 +116,12 @@ def _record(notebook: dict) -> dict:
     return notebook.get("metadata", {}).get(KEY, {})
 
 
-def _command(folder: Path, notebook: str, kept: dict) -> list[str]:
-    """The words after `python run_all.py`; of older reference results by their study's command."""
-    text = kept.get("command", "")
-    if not text and (folder / "provenance.json").exists():
-        text = without_places(json.loads((folder / "provenance.json").read_text())["command"])
-        text += f" --only {notebook}"
-    if not text:
-        raise UserError(
-            f"notebook {notebook} in {folder} does not say how it was executed; execute it by "
-            f"python run_all.py --only {notebook}."
-        )
-    return shlex.split(text)[2:]
-
-
 def _seems_to_write(notebook: str, made: dict, kind: str, name: str) -> bool:
     """For reference results older than the record: by a figure's number, by the name of a table."""
     if kind == "figures":
         return notebook[:3] == name[:3]
     source = "".join("".join(c["source"]) for c in made["cells"])
-    saved = re.findall(r'save_table\(.*?, study, f?"(\w+)', source)
+    saved = re.findall(r'save_table\(.*?, \w+, f?"(\w+)', source)
     return any(name == s or (s.endswith("_") and name.startswith(s)) for s in saved)
 
 

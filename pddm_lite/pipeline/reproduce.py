@@ -56,11 +56,10 @@ def main(argv: list[str]) -> int:
 
 def _tell(known: provenance.Known, words: list[str]) -> None:
     print("reproduce   " + shlex.join(["python", "run_all.py", *words]))
-    if made := known.record:
-        runs = len(made["runs"].split())
-        print(f"made of     {runs} runs, at commit {made['commit'] or 'unknown'}, by "
-              f"{made['gpu'] or made['cpu']}, Python {made['python']}, torch {made['torch']}",
-              flush=True)  # fmt: skip
+    made = known.record
+    machine = f"{made['gpu'] or made['cpu']}, Python {made['python']}, torch {made['torch']}"
+    print(f"made of     {len(made['runs'].split())} runs, at commit {made['commit'] or 'unknown'}, "
+          f"by {machine}", flush=True)  # fmt: skip
 
 
 def _kept(folder: Path, file: str, aside: Path) -> Path | None:
