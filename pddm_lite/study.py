@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from . import backbones, experiments, training
 from . import data as data_sets
@@ -29,6 +30,19 @@ def _clone() -> Path:
     """The clone this package lies in; the working directory where it was installed by itself."""
     root = Path(__file__).resolve().parents[1]
     return root if (root / "notebooks").is_dir() else Path.cwd()
+
+
+def _check_device(device: str) -> None:
+    """UserError unless work can be done there."""
+    name, _, number = device.partition(":")
+    there = ["cpu", "cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if name not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        raise UserError(f"device must be cpu, cuda or cuda:1 and so on, not {device!r}.")
+    if name == "cuda" and (not torch.cuda.is_available() or device not in there):
+        gpus = torch.cuda.device_count()
+        raise UserError(
+            f"device {device} is not there: torch sees {gpus} GPUs; give --device cpu, or nothing."
+        )
 
 
 @dataclass(frozen=True)
@@ -111,10 +125,13 @@ class Study:
         data, methods, seeds = tuple(data), tuple(methods) or tuple(METHODS), tuple(seeds)
         data = data or EMBEDDED
         for seed in seeds:
-            if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-                raise UserError(f"a seed must be an integer of 0 or more, not {seed!r}.")
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+                raise UserError(f"a seed must be an integer from 0 to 2147483647, not {seed!r}.")
         for row in methods:
             method(row)
+        for what, values in (("data set", data), ("method", methods), ("seed", seeds)):
+            for twice in [v for v in values if values.count(v) > 1][:1]:
+                raise UserError(f"{what} {twice!r} is named more than once; name it once.")
         variants = tuple(dict.fromkeys(n for v in variants for n in GROUPS.get(v, (v,))))
         for variant in variants:
             if variant not in CHANGES:
@@ -131,6 +148,13 @@ class Study:
                 f"name '{name}' cannot be a study's folder: use letters, digits, '.', '_' and '-', "
                 f"a letter or digit first, and none of {', '.join(NOT_NAMES)}."
             )
+        for d in data:  # of a folder's name files are named: none may lead out of the results
+            inner = d.partition(":")[2]
+            if inner in (".", "..") or not inner.isprintable() or {*"/\\"} & {*d}:
+                raise UserError(
+                    f"data set {d!a}: NAME in folder:NAME is a folder or zip right in --data-root; "
+                    "of a deeper one give the folder around it as --data-root."
+                )
         embedded = [d.partition("@")[0] in EMBEDDED for d in data]
         backbone = backbone or ("smallnet" if all(embedded) else "googlenet")
         backbones.check(backbone)
@@ -139,10 +163,8 @@ class Study:
                 "smallnet's shipped weights know the embedded world alone; for real data give "
                 "--backbone, or --weights none to train it from scratch."
             )
-        if not device:
-            import torch
-
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        _check_device(device)
         study = cls(
             profile=profile,
             data=data,

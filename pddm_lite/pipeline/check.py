@@ -14,13 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import UserError
+from . import cli
 
 ROOT = Path(__file__).parents[2]
 LEAST = 2 * 2**30  # bytes: features and runs of one data set
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+def parser() -> cli.Parser:
+    p = cli.Parser(
         prog="run_all.py check",
         description="Python, packages, GPU, disk, data, weights and write access, [OK] or [FAIL].",
         epilog="exit code: 0 all is there; 1 something is not; 2 wrong use",

@@ -36,8 +36,15 @@ and three commands of their own (each with --help):
 exit code: 0 all done; 1 something failed, the rest was done; 2 wrong use; 130 interrupted"""
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+class Parser(argparse.ArgumentParser):
+    """argparse, whose complaints are one line as all others are."""
+
+    def error(self, message: str):
+        raise UserError(f"{message}; see python {self.prog} --help.")
+
+
+def parser() -> Parser:
+    p = Parser(
         prog="run_all.py",
         description="Every run, notebook, table and figure, and an HTML report with the verdicts.",
         epilog=EPILOG,
@@ -157,13 +164,13 @@ def listing() -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] and argv[0] in COMMANDS:
-        try:
+    try:
+        if argv[:1] and argv[0] in COMMANDS:
             return import_module(f".{argv[0]}", __package__).main(argv[1:])
-        except UserError as err:
-            print(f"error: {err}", file=sys.stderr)
-            return 2
-    args = parser().parse_args(argv)
+        args = parser().parse_args(argv)
+    except UserError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 2
     # before any worker starts: one thread each, no widget bars, the same cuBLAS kernels each time
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
@@ -174,8 +181,10 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         if args.unpack:
             return _unpack(args)
-        if not args.jobs.isdigit() or int(args.jobs) < 1:
-            raise UserError(f"--jobs must be a whole number of 1 or more, not '{args.jobs}'.")
+        if not args.jobs.isdecimal() or not 1 <= int(args.jobs) <= 1024:
+            raise UserError(
+                f"--jobs must be a whole number of 1 or more, to 1024, not '{args.jobs[:20]}'."
+            )
         pack_size(args)
         if args.pack:
             pack.check_target(Path(args.pack))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import UserError
-from . import provenance
+from . import cli, provenance
 
 # columns that say of what a row tells; rows of the same are matched in the order they come
 KEYS = set(
@@ -22,8 +21,8 @@ TIMES = re.compile(r"seconds|\bms\b|\btime\b")  # no machine takes the same twic
 NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+def parser() -> cli.Parser:
+    p = cli.Parser(
         prog="run_all.py compare",
         description="What differs between the numbers of two studies (results/quick and "
         "results/reference/quick), or of two results folders, and by how much.",

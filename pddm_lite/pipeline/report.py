@@ -6,12 +6,15 @@ import base64
 import html
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 from urllib.parse import quote
 
 import pandas as pd
 
 from .. import __version__, tables
+from ..claims import Verdict
+from ..errors import UserError
 from ..store import environment, write_text
 from ..study import Study
 from . import badge
@@ -29,7 +32,7 @@ TABLES = {  # tables/KIND_DATA.csv -> heading
 
 
 def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[Path, list[str]]:
-    """Write report.html to the study's folder, one file without outside address.
+    """Write report.html and badge.svg to the study's folder, without outside address.
 
     Of a `copy` of that folder it shows, and goes to, the copy, and its pictures are those that lie
     beside it in figures/. Returns the report's path, and the verdicts as lines for the terminal.
@@ -47,14 +50,14 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
     if failures:
         parts.append(f'<h2 id="failed">{len(failures)} failed</h2>')
         parts += [f'<pre class="failure">{html.escape(f)}</pre>' for f in failures]
-    lines = []
+    lines, status = [], ""
     parts.append('<h2 id="verdicts">What was reproduced</h2>')
     path = folder / "tables" / "verdicts.csv"
     if path.exists():
-        verdicts = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        verdicts = _read(path, keep_default_na=False, na_values=[""])
         verdicts["note"] = verdicts["note"].fillna("")
-        write_text(folder / "badge.svg", badge.svg(verdicts))
-        parts.append(f"<p>{badge.svg(verdicts)}</p>")
+        status = badge.svg(verdicts)
+        parts.append(f"<p>{status}</p>")
         shown = tables.verdict_table(verdicts, lambda name: titles.get(name, name))
         parts.append(_table(shown, "verdicts"))
         parts.append(
@@ -76,7 +79,7 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
             title = next((t for n, t in titles.items() if n.replace(":", "-") == name), name)
             anchor = html.escape(path.stem)
             parts.append(f'<h3 id="table-{anchor}">{heading}: {html.escape(title)}</h3>')
-            parts.append(_table(pd.read_csv(path, keep_default_na=False), "num"))
+            parts.append(_table(_read(path, keep_default_na=False), "num"))
     parts.append('<h2 id="figures">Figures</h2>')
     shown_above = {}  # an image of a notebook that is a figure already is not embedded twice
     for path in sorted((folder / "figures").glob("*.png")):
@@ -109,8 +112,28 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
         + "\n".join(parts)
         + "</body></html>\n"
     )
+    if status:
+        write_text(folder / "badge.svg", status)
     write_text(folder / "report.html", page)
     return folder / "report.html", lines
+
+
+def _read(path: Path, **how) -> pd.DataFrame:
+    """A table of the study; UserError if it is torn, or lacks what a verdict has."""
+    try:
+        frame = pd.read_csv(path, **how)
+    except (OSError, ValueError) as err:  # pandas' and unicode's errors are ValueErrors
+        problem = str(err).strip().splitlines()[0]
+    else:
+        needed = {f.name for f in fields(Verdict)} - {"part", "two_sided"} | {"text"}
+        missing = sorted(needed - {*frame.columns}) if path.stem == "verdicts" else []
+        if not missing:
+            return frame
+        problem = f"no column {', '.join(missing)}"
+    raise UserError(
+        f"{path} is torn or was changed ({problem}); make it again: python run_all.py reproduce "
+        f"{path}"
+    )
 
 
 def _contents(parts: list[str]) -> str:
@@ -153,12 +176,24 @@ def _notebook(path: Path, manifest: Path, shown_above: dict[str, str]) -> str:
     import nbformat
     from nbconvert import HTMLExporter
 
-    nb = nbformat.read(path, as_version=4)
+    try:
+        nb = nbformat.read(path, as_version=4)
+    except (OSError, ValueError):  # nbformat's own errors are ValueErrors
+        raise UserError(
+            f"{path} is torn or no notebook; execute it again: python run_all.py --only {path.stem}"
+        ) from None
     title = next(
-        (c.source.splitlines()[0].lstrip("# ") for c in nb.cells if c.cell_type == "markdown"),
+        (
+            c.source.splitlines()[0].lstrip("# ")
+            for c in nb.cells
+            if c.cell_type == "markdown" and c.source
+        ),
         path.stem,
     )
-    complete = manifest.exists()
+    try:
+        seconds = f", {json.loads(manifest.read_text())['seconds']:.0f} s"
+    except (OSError, ValueError, KeyError, TypeError):
+        seconds = " (not complete)"
     exporter = HTMLExporter(template_name="basic")
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     exporter.exclude_anchor_links = True
@@ -171,13 +206,9 @@ def _notebook(path: Path, manifest: Path, shown_above: dict[str, str]) -> str:
 
     body = re.sub(r'<img[^>]*?src="data:image/png;base64,([^"]*)"[^>]*>', link, body)
     body = _harmless(body)
-    note = "" if complete else " (not complete)"
-    seconds = ""
-    if complete:
-        seconds = f", {json.loads(manifest.read_text())['seconds']:.0f} s"
     name = html.escape(path.stem)
     return (
-        f'<details id="{name}"><summary>{name}: {html.escape(title)}{note}'
+        f'<details id="{name}"><summary>{name}: {html.escape(title)}'
         f'<span class="small">{seconds}</span></summary><div class="nb">{body}</div></details>'
     )
 

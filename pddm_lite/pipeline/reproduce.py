@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import tempfile
 from pathlib import Path
@@ -13,8 +12,8 @@ from . import cli, compare, provenance
 REFERENCE = provenance.ROOT / "results" / "reference"
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+def parser() -> cli.Parser:
+    p = cli.Parser(
         prog="run_all.py reproduce",
         usage="%(prog)s PATH [any option of run_all.py, in place of the one that was used]",
         description="Make one figure, table or executed notebook again, by its notebook and the "
