@@ -72,7 +72,10 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
             lines.append(f"  {claim:<4} {row['data'][:28]:<28} {row['verdict']:<20} {effect}")
     else:
         parts.append("<p>The verdict notebook has not been executed.</p>")
-    parts.append('<h2 id="tables">Tables</h2>')
+    parts.append(
+        '<h2 id="tables">Tables</h2><p class="small">Each table, figure and notebook is made '
+        "again, and its numbers compared, by <code>python run_all.py reproduce PATH</code>.</p>"
+    )
     for kind, heading in TABLES.items():
         for path in sorted((folder / "tables").glob(f"{kind}_*.csv")):
             name = path.stem.removeprefix(f"{kind}_")
@@ -88,8 +91,8 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
         shown_above[image] = name
         source = f"figures/{quote(path.name)}" if copy else f"data:image/png;base64,{image}"
         parts.append(
-            f'<figure id="{name.replace(" ", "-")}"><div class="scroll card"><img alt="{name}" '
-            f'src="{source}"></div>'
+            f'<figure id="{name.replace(" ", "-")}"><img alt="{name}" '
+            f'src="{source}">'
             f"<figcaption>{name} (data beside it: figures/{html.escape(path.stem)}.csv)"
             "</figcaption></figure>"
         )

@@ -25,10 +25,11 @@ th { background: var(--soft); } table[border] { border: 0; }
 .not-reproduced { color: var(--bad); } .not-enough-evidence { color: var(--open); }
 
 /* figures are drawn on white: in the dark they lie on a card of it */
-figure { margin: 1.5rem 0; } figure .card, .nb img { background: #fff; border-radius: 4px; }
+figure { margin: 1.5rem 0; overflow-x: auto; }
+figure img, .nb img { background: #fff; border-radius: 4px; }
 figure img { display: block; width: 100%; min-width: 40rem; max-width: 76rem; }
 .nb img { max-width: 100%; height: auto; }
-figcaption, .small { font-size: .85rem; opacity: .8; }
+figcaption { position: sticky; left: 0; } figcaption, .small { font-size: .85rem; opacity: .8; }
 
 pre, code { font: .85rem/1.45 ui-monospace, monospace; }
 pre { overflow-x: auto; background: var(--soft); padding: .6rem .8rem; border-radius: 4px; }
