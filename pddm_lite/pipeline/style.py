@@ -19,7 +19,8 @@ th, td, table[border] th, table[border] td { padding: .3rem .6rem; text-align: l
   vertical-align: top; border: 0; border-bottom: 1px solid var(--line); }
 th { background: var(--soft); } table[border] { border: 0; }
 .num td:not(:first-child) { white-space: nowrap; }
-.num td:first-child { position: sticky; left: 0; background: var(--paper); }
+.num td:first-child, .num th:first-child { position: sticky; left: 0; }
+.num td:first-child { background: var(--paper); }
 .verdicts td:nth-child(2), .verdicts td:nth-child(4) { white-space: nowrap; }
 .v { font-weight: 650; white-space: nowrap; } .reproduced { color: var(--good); }
 .not-reproduced { color: var(--bad); } .not-enough-evidence { color: var(--open); }
