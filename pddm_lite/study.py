@@ -16,6 +16,7 @@ from .data import ImageSet
 from .errors import UserError, unknown
 from .experiments import CHANGES, GROUPS, PROFILES, RECIPES, VARIANTS, Experiment
 from .methods import METHODS, method
+from .store import Store
 from .training import Run
 
 EMBEDDED = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of Table 1
@@ -209,7 +210,9 @@ class Study:
     def run(self, data: str, method_name: str, seed: int, /, **changes) -> Run:
         """One run, from the store or fitted with a progress bar."""
         e = self.experiment(data, method_name, seed, **changes)
-        return training.fit_or_load(e, self.load(e.data), self.results, self.device)
+        images = self.load(e.data)
+        with Store(Path(self.results) / "runs").alone(training.run_id(e, images)):
+            return training.fit_or_load(e, images, self.results, self.device)
 
     def runs(self, methods: Iterable[str] = (), **changes) -> dict[tuple[str, str, int], Run]:
         """(data, method, seed) -> run, for the study's methods or those named among them.
