@@ -109,7 +109,8 @@ def note(path: Path) -> None:
 
 
 def sweep(folders: Iterable[Path]) -> None:
-    """Remove what killed processes of this machine left half-written in these folders."""
+    """Remove what killed processes left in these folders: their locks, half-written files (of this
+    machine's processes alone)."""
     for folder in folders:
         for left in folder.glob(f".tmp-{HOST}-*"):
             pid = left.name.removeprefix(f".tmp-{HOST}-").partition("-")[0]
@@ -118,6 +119,9 @@ def sweep(folders: Iterable[Path]) -> None:
                     shutil.rmtree(left, ignore_errors=True)
                 else:
                     left.unlink(missing_ok=True)
+        for lock in folder.glob(".lock-*"):
+            with alone(lock, wait=False):  # nobody has it any more: it goes
+                pass
 
 
 def _alive(pid: int) -> bool:
