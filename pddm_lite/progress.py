@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ def progress(it: Iterable, what: str, show: bool = True, **kw) -> tqdm:
     where a widget would leave state in the file. In a batch, run_all shows where the bar stands.
     """
     if show and os.environ.get("PDDM_STATUS"):
-        return _Told(it, desc=what, file=sys.stdout, mininterval=0.5, leave=False, **kw)
+        return _Told(it, desc=what, file=io.StringIO(), mininterval=0.5, leave=False, **kw)
     off = not show or bool(os.environ.get("PDDM_BATCH"))
     return tqdm(it, desc=what, disable=off, file=sys.stdout, mininterval=0.5, leave=False, **kw)
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from pathlib import Path
 
 import torch
@@ -71,12 +71,24 @@ class _Pool(ProcessPoolExecutor):
             _hold_sigint(False)
 
 
+def _start_tracker() -> None:
+    """Start Python's helper that frees what killed processes leave, told not to report that."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"
+    resource_tracker.ensure_running()
+    if before is None:
+        del os.environ["PYTHONWARNINGS"]
+    else:
+        os.environ["PYTHONWARNINGS"] = before
+
+
 @contextmanager
 def pool(jobs: int) -> Iterator[Executor]:
     """Worker processes, started afresh (spawn), so that none inherits this process's state.
 
     They start with the first work; an error inside the body ends them at once.
     """
+    _start_tracker()
     executor = _Pool(jobs, get_context("spawn"), initializer=_start_local)
     try:
         yield executor

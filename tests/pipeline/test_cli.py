@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from PIL import Image
 
 from pddm_lite.errors import UserError
-from pddm_lite.pipeline import cli, notebooks, stages
+from pddm_lite.pipeline import cli, executors, notebooks
 from pddm_lite.study import Study
 from pddm_lite.training import fit_or_load
 
@@ -255,16 +256,6 @@ def test_an_unknown_option_ends_with_2(capsys):
     assert end.value.code == 2 and "--profil" in capsys.readouterr().err
 
 
-def test_two_runs_at_once_on_one_folder(tmp_path, capsys):
-    with stages.lock(tmp_path):
-        # a lock belongs to an open file: a second opening is refused, in this process too
-        assert cli.main(["--profile", "smoke", "--results", str(tmp_path)]) == 2
-    err = capsys.readouterr().err
-    assert "another run" in err and str(os.getpid()) in err
-    with stages.lock(tmp_path):
-        pass
-
-
 def small(results: Path, *more: str) -> list[str]:
     return ["--profile", "smoke", "--data", "synthetic_birds", "--methods",
             "Triplet,PDDM+Quadruplet", "--seeds", "0", "--variants", "none", "--results",
@@ -326,16 +317,17 @@ def test_a_failing_notebook_shows_a_card_and_the_rest_goes_on(tmp_path, monkeypa
         (folder / f"{name}.ipynb").write_text(json.dumps(nb))
     monkeypatch.setattr(notebooks, "FOLDER", folder)
 
-    class Here(stages.Executor):  # a pool's child would not see the changed folder
+    class Here(Executor):  # a pool's child would not see the changed folder
         def submit(self, f, *args):
-            future = stages.Future()
+            future = Future()
             try:
                 future.set_result(f(*args))
             except Exception as err:
                 future.set_exception(err)
             return future
 
-    monkeypatch.setattr(stages, "pool", lambda jobs: Here())
+    monkeypatch.setattr(executors, "pool", lambda jobs: Here())
+    monkeypatch.setenv("PDDM_BATCH", "")  # set in a worker, which this process is now
     results = tmp_path / "r"
     code = cli.main(small(results, "--stage", "notebooks"))
     out, err = capfd.readouterr()
@@ -351,7 +343,7 @@ def test_a_failing_notebook_shows_a_card_and_the_rest_goes_on(tmp_path, monkeypa
     for path in old:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
-        record["files"].append(str(path.relative_to(results)))
+        record["files"][str(path.relative_to(results))] = "e3b0c44298fc"
     manifest.write_text(json.dumps(record))
     assert cli.main(small(results, "--stage", "notebooks", "--only", "10_good")) == 0
     assert [path.exists() for path in old] == [False, True]
