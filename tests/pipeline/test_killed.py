@@ -92,7 +92,7 @@ def litter(results: Path) -> list[Path]:
 
 @pytest.mark.parametrize(
     ("kills", "only"),
-    [(3, "60_retrieval"), pytest.param(50, "60_retrieval,90_verdict", marks=pytest.mark.slow)],
+    [(3, "82_transfer"), pytest.param(50, "82_transfer", marks=pytest.mark.slow)],
 )
 def test_a_batch_killed_at_random_moments_ends_with_the_same_tables(kills, only, tmp_path):
     """Killed whole (SIGKILL) again and again until it ends by itself; then from the beginning."""
