@@ -73,6 +73,8 @@ class _Pool(ProcessPoolExecutor):
 
 def _start_tracker() -> None:
     """Start Python's helper that frees what killed processes leave, told not to report that."""
+    if os.name != "posix":
+        return  # none is needed
     before = os.environ.get("PYTHONWARNINGS")
     os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"
     resource_tracker.ensure_running()

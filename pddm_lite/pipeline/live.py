@@ -87,7 +87,7 @@ class Live:
 
     def __enter__(self) -> Live:
         self._began = time.monotonic()
-        self._memory = Peak(every=2.0).__enter__()
+        self._memory = Peak().__enter__()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
         return self
