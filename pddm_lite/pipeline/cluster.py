@@ -87,7 +87,8 @@ def cluster(address: str, device: str, folder: Path) -> Iterator[Executor]:
         from distributed import Client
     except ImportError:
         raise UserError("--scheduler needs Dask: pip install -e '.[cluster]'.") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # one line of ours says it
+    for name in ("distributed", "distributed.client"):  # one line of ours says what happens
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         client = Client(address, timeout=SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as err:

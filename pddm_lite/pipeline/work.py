@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from concurrent.futures import BrokenExecutor, Executor, as_completed
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
 from pathlib import Path
 
 from ..errors import UserError
@@ -29,6 +29,7 @@ class Work:
 
         Raises:
             CannotWrite, WorkerDiffers: every further task would fail alike.
+            UserError: a worker was killed, or the cluster's scheduler.
         """
         failures, later = [], []
         with self.summary.stage(Live(stage, list(tasks), self.folder)) as live:
@@ -50,6 +51,11 @@ class Work:
                 except (UserError, TrainingError) as err:
                     failures.append(f"{name}: {err}")
                     live.print(f"{at}: FAILED: {err}", sys.stderr)
+                except CancelledError:
+                    raise UserError(
+                        f"the cluster's scheduler was lost during {stage}; what was finished is "
+                        "kept, and with a scheduler the same command goes on."
+                    ) from None
                 except BrokenExecutor:
                     raise UserError(
                         f"a worker process was killed during {stage} (out of memory?); what was "

@@ -308,6 +308,20 @@ def test_a_worker_that_is_killed_is_said(tmp_path, monkeypatch, capsys):
     assert "a worker process was killed during runs" in err and err.count("\n") == 1
 
 
+def test_a_scheduler_that_is_lost_is_said(tmp_path, monkeypatch, capsys):
+    class Lost(Executor):  # Dask cancels all work then
+        def submit(self, f, *args):
+            future = Future()
+            future.cancel()
+            future.set_running_or_notify_cancel()
+            return future
+
+    monkeypatch.setattr(executors, "pool", lambda jobs: Lost())
+    assert cli.main(options(tmp_path, "--stage", "runs")) == 2
+    err = capsys.readouterr().err
+    assert "scheduler was lost during runs" in err and err.count("\n") == 1
+
+
 def _dies(*_):
     os.kill(os.getpid(), 9)
     time.sleep(60)

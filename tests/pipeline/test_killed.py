@@ -143,6 +143,17 @@ def test_a_batch_killed_at_random_moments_ends_with_the_same_tables(kills, only,
         path.write_text(json.dumps(record, indent=1) + "\n")
 
 
+@pytest.mark.slow
+def test_one_job_and_four_give_the_same_tables_of_all_notebooks(tmp_path):
+    one, four = tmp_path / "one", tmp_path / "four"
+    finish(one, "--jobs", "1")
+    shutil.copytree(one / "cost", four / "cost")  # a measurement of this machine's speed
+    finish(four, "--jobs", "4")
+    want, got = content(one), content(four)
+    assert len([f for f in want if "/figures/" in f]) > 30 and got.keys() == want.keys()
+    assert [f for f in want if got[f] != want[f]] == []
+
+
 def begun(batch: subprocess.Popen, what: str, seconds: float = 120) -> list[psutil.Process]:
     """Wait until a process whose command holds `what` runs below the batch; its whole tree."""
     end = time.monotonic() + seconds
