@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import platform
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import torch
 
 from ..errors import UserError
-from ..store import source_hash
 
 PACKAGE = Path(__file__).parents[1]
 SECONDS = 10  # to wait for the scheduler's answer
@@ -22,15 +23,14 @@ class WorkerDiffers(UserError):
     """A worker has another version of the code, and would make other runs."""
 
 
+@cache  # of what this process has imported, whatever is written meanwhile
 def code() -> str:
-    """Hash of the whole package and of what else decides a run's numbers."""
-    names = sorted(
-        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-        for path in PACKAGE.rglob("*.py")
-        if path.stem not in ("__init__", "__main__")
-    )
+    """Hash of the whole package, and what else decides a run's numbers."""
+    h = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        h.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
     python = ".".join(platform.python_version_tuple()[:2])
-    return f"{source_hash(*names)}, Python {python}, torch {torch.__version__}"
+    return f"{h.hexdigest()[:16]}, Python {python}, torch {torch.__version__}"
 
 
 def about(folder: str, dask_worker) -> dict:

@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 
@@ -79,9 +80,17 @@ def kill_tree(batch: subprocess.Popen) -> None:
 
 
 def content(results: Path) -> dict[str, bytes]:
-    """Every table that must be the same, name -> bytes."""
+    """Every table that must be the same, name -> bytes; without columns of seconds (50's axis)."""
     files = [p for pattern in COMPARED for p in sorted(results.glob(pattern))]
-    return {str(p.relative_to(results)): p.read_bytes() for p in files}
+    return {str(p.relative_to(results)): timeless(p) for p in files}
+
+
+def timeless(path: Path) -> bytes:
+    raw = path.read_bytes()
+    if path.suffix == ".csv" and b"seconds" in raw.partition(b"\n")[0]:
+        table = pd.read_csv(path, dtype=str)
+        return table[[c for c in table if "seconds" not in c]].to_csv().encode()
+    return raw
 
 
 def litter(results: Path) -> list[Path]:
@@ -92,7 +101,7 @@ def litter(results: Path) -> list[Path]:
 
 @pytest.mark.parametrize(
     ("kills", "only"),
-    [(3, "82_transfer"), pytest.param(50, "82_transfer", marks=pytest.mark.slow)],
+    [(2, "82_transfer"), pytest.param(50, "82_transfer", marks=pytest.mark.slow)],
 )
 def test_a_batch_killed_at_random_moments_ends_with_the_same_tables(kills, only, tmp_path):
     """Killed whole (SIGKILL) again and again until it ends by itself; then from the beginning."""
