@@ -18,6 +18,7 @@ from .data import ImageSet
 from .errors import UserError, unknown
 from .experiments import CHANGES, GROUPS, PROFILES, RECIPES, VARIANTS, Experiment
 from .methods import METHODS, method
+from .store import Store
 from .training import Run
 
 EMBEDDED = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of Table 1
@@ -232,7 +233,9 @@ class Study:
     def run(self, data: str, method_name: str, seed: int, /, **changes) -> Run:
         """One run, from the store or fitted with a progress bar."""
         e = self.experiment(data, method_name, seed, **changes)
-        run = training.fit_or_load(e, self.load(e.data), self.results, self.device)
+        images = self.load(e.data)
+        with Store(Path(self.results) / "runs").alone(training.run_id(e, images)):
+            run = training.fit_or_load(e, images, self.results, self.device)
         if log := os.environ.get("PDDM_WRITES"):  # the pipeline asks what a notebook is made of
             with open(log, "a", encoding="utf-8") as f:
                 f.write(f"run {run.id}\n")

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pddm_lite import figures
-from pddm_lite.pipeline import cli, report, stages
+from pddm_lite.pipeline import cli, executors, report, stages
 from pddm_lite.study import Study
 
 ROOT = Path(__file__).parents[1]
@@ -228,7 +228,7 @@ def test_data_runs_and_report_write_inside_the_results_alone(tmp_path, monkeypat
             return future
 
     global opened
-    monkeypatch.setattr(stages, "pool", lambda jobs: Here())
+    monkeypatch.setattr(executors, "pool", lambda jobs: Here())
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     results = tmp_path / "deep" / "results"

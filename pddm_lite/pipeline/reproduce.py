@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from ..errors import UserError
-from . import cli, compare, provenance
+from . import cli, compare, places, provenance
 
 REFERENCE = provenance.ROOT / "results" / "reference"
 
@@ -38,9 +38,7 @@ def main(argv: list[str]) -> int:
     if study.folder == known.folder and known.folder.is_relative_to(REFERENCE):
         raise UserError(f"--results {asked.results} is the reference; name another folder.")
     _tell(known, words)
-    from . import stages
-
-    if other := stages._other(study):
+    if other := places.other(study):
         raise UserError(
             f"{study.folder} holds another study's figures ({other}); give --name or --results, so "
             "that they stay."

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from pddm_lite.errors import UserError
-from pddm_lite.pipeline import cli, stages
+from pddm_lite.pipeline import cli, executors
 from pddm_lite.study import Study
 
 ROOT = Path(__file__).parents[2]
@@ -399,7 +399,7 @@ def no_workers(monkeypatch):
 
         submit = _none
 
-    monkeypatch.setattr(stages, "pool", lambda jobs: Pool())
+    monkeypatch.setattr(executors, "pool", lambda jobs: Pool())
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

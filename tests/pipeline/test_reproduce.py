@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pddm_lite.pipeline import cli, notebooks, provenance, reproduce, stages
+from pddm_lite.pipeline import cli, executors, notebooks, provenance, reproduce
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"
@@ -49,7 +49,7 @@ def one_notebook(tmp_path, monkeypatch):
     nb["cells"] = [*tagged, {**cell, "execution_count": None, "source": SOURCE}]
     (folder / "10_small.ipynb").write_text(json.dumps(nb))
     monkeypatch.setattr(notebooks, "FOLDER", folder)
-    monkeypatch.setattr(stages, "pool", lambda jobs: Here())
+    monkeypatch.setattr(executors, "pool", lambda jobs: Here())
 
 
 def test_a_notebook_is_made_again_and_its_numbers_are_compared(one_notebook, tmp_path, capsys):
