@@ -182,6 +182,9 @@ class Study:
             name=name,
             device=device,
         )
+        if (size := len(study.folder.name.encode())) > 200:  # 255 is a file system's most
+            raise UserError(f"the study's folder would have a name of {size} bytes; give one of "
+                            "200 or less by --name.")  # fmt: skip
         study.experiments()  # raises where the settings do not fit together
         return study
 

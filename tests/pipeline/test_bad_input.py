@@ -227,9 +227,10 @@ BAD = {
         lambda t: ["--results", str(written(t / "file", ""))],
         ["cannot be written", "--results"],
     ),
-    "name too long": (
-        lambda t: ["--name", "a" * 300, "--stage", "report", "--profile", "smoke"],
-        ["cannot be written", "File name too long"],
+    "name too long": (lambda t: ["--name", "a" * 300], ["300 bytes", "200 or less", "--name"]),
+    "name made of settings too long": (
+        lambda t: ["--set", f"alpha=0.{'5' * 100}", "--set", f"beta=0.{'5' * 100}"],
+        ["bytes", "--name"],
     ),
     "name starts as an option": (lambda t: ["--name=-a"], ["'-a'", "letter or digit first"]),
     # -------------------------------------------------------------------------- settings
