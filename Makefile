@@ -3,7 +3,7 @@
 #   make test PYTHON=/path/to/python3.12     picks the Python for .venv (only the first time)
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test lab bench lint clean
+.PHONY: help reproduce test test-all lab bench lint clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -14,6 +14,7 @@ CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 help:
 	@echo "make reproduce   every table and figure, and the report (ARGS=... go to run_all.py)"
 	@echo "make test        lint, format and tests (ARGS=... go to pytest)"
+	@echo "make test-all    those too that take longer than minutes (PDDM_RECORD=1 keeps their results)"
 	@echo "make lab         JupyterLab on the notebooks"
 	@echo "make bench       speed against the rivals: tables, a plot, targets (ARGS=... as --out DIR)"
 	@echo "make lint        lint and format only"
@@ -24,6 +25,9 @@ reproduce: $(STAMP)
 
 test: lint
 	@$(PY) -m pytest $(ARGS)
+
+test-all: lint
+	@$(PY) -m pytest -m "" $(ARGS)
 
 lab: $(STAMP)
 	@$(PY) -m jupyter lab notebooks/ $(ARGS)

@@ -3,7 +3,10 @@
 
 import sys
 
-from pddm_lite.pipeline.cli import main
-
 if __name__ == "__main__":
+    from pddm_lite.pipeline.processes import end_on_signals
+
+    end_on_signals()  # first, since importing torch takes seconds
+    from pddm_lite.pipeline.cli import main
+
     sys.exit(main())

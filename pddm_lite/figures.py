@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.markers import CARETLEFT, CARETRIGHT
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageOps
 
@@ -454,6 +455,9 @@ def save(
     """
     folder = study.folder / "figures"
     with style():
+        for text in fig.findobj(Text):  # "$" in the name of a class or folder is no formula
+            if "$" in text.get_text() and "\\math" not in text.get_text():
+                text.set_parse_math(False)
         fig.draw_without_rendering()  # lay out once: PNG and SVG agree, and so does a second save
         fig.set_layout_engine("none")
         svg = {"format": "svg", "metadata": {"Date": None}}

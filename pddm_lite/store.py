@@ -9,11 +9,10 @@ import io
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -21,40 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .errors import UserError
-
-
-def write_atomic(path: Path, write: Callable) -> None:
-    """Call write(file) on a temporary file beside `path`, then rename: whole or not at all.
-
-    Raises:
-        UserError: the folder cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-    except OSError as err:
-        raise UserError(
-            f"results folder {path.parent} cannot be written ({err.strerror})."
-        ) from None
-    try:
-        with os.fdopen(handle, "wb") as f:
-            write(f)
-            f.flush()
-            os.fsync(f.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    if log := os.environ.get("PDDM_WRITES"):  # the pipeline asks which files a notebook makes
-        with open(log, "a", encoding="utf-8") as f:
-            f.write(f"{path.resolve()}\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """`text` to `path` in UTF-8, atomically."""
-    write_atomic(path, lambda f: f.write(text.encode()))
+from .files import alone, beside, note, write_atomic, write_flushed, write_text
 
 
 @cache
@@ -85,6 +51,8 @@ def environment(device: str = "cpu") -> dict:
         except (OSError, subprocess.TimeoutExpired):
             return ""
 
+    # a cluster's login node has none, whatever the device that its workers use
+    gpu = device.startswith("cuda") and torch.cuda.is_available()
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -96,7 +64,7 @@ def environment(device: str = "cpu") -> dict:
         "platform": platform.system() + " " + platform.machine(),
         "cpu": cpu,
         "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if device.startswith("cuda") else "",
+        "gpu": torch.cuda.get_device_name() if gpu else "",
         "commit": git("rev-parse", "--short", "HEAD"),
         "changed": bool(git("status", "--porcelain", "--", ".")),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -128,34 +96,40 @@ class Store:
                     return f"{name} was changed or torn"
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return "its manifest or a file of it cannot be read"
+        note(path / "manifest.json")
         return ""
 
+    @contextmanager
+    def alone(self, run_id: str, wait: bool = True) -> Iterator[bool]:
+        """Hold the run's lock, so that it is not made twice at once; see files.alone."""
+        with alone(self.lock(run_id), wait) as held:
+            yield held
+
+    def lock(self, run_id: str) -> Path:
+        """The file that whoever makes the run holds locked meanwhile."""
+        return self.folder / f".lock-{run_id}"
+
     def save(self, run_id: str, files: dict[str, object], manifest: dict) -> None:
-        """Write a run: file name -> frame (.csv), dict (.json), arrays (.npz) or state (.pt)."""
+        """Write a run: file name -> frame (.csv), dict (.json), arrays (.npz) or state (.pt).
+
+        Raises:
+            CannotWrite: the folder cannot be written, or its disk is full.
+        """
         final = self.path(run_id)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(dir=self.folder, prefix=".tmp-"))
-        except OSError as err:
-            raise UserError(
-                f"results folder {self.folder} cannot be written ({err.strerror})."
-            ) from None
-        try:
+        with beside(final, folder=True) as temporary:
             digests = {}
             for name, value in files.items():
                 data = _encode(name, value)
-                (temporary / name).write_bytes(data)
+                write_flushed(temporary / name, lambda f, data=data: f.write(data))
                 digests[name] = hashlib.sha256(data).hexdigest()
-            manifest = {**manifest, "id": run_id, "files": digests}
-            (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1))
+            text = json.dumps({**manifest, "id": run_id, "files": digests}, indent=1)
+            write_flushed(temporary / "manifest.json", lambda f: f.write(text.encode()))
             temporary.chmod(0o755)
-            if final.exists():  # torn or forced: the whole old folder goes
-                os.rename(final, temporary.with_suffix(".old"))
-            os.rename(temporary, final)
-            shutil.rmtree(temporary.with_suffix(".old"), ignore_errors=True)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+            with beside(final, folder=True) as old:  # torn or forced: the whole old folder goes
+                if final.exists():
+                    os.rename(final, old / run_id)
+                os.rename(temporary, final)
+        note(final / "manifest.json")
 
     def json(self, run_id: str, name: str) -> dict:
         return json.loads((self.path(run_id) / name).read_text())
@@ -189,3 +163,6 @@ def _encode(name: str, value) -> bytes:
         case other:
             raise TypeError(f"no way to store a {other} file")
     return buffer.getvalue()
+
+
+__all__ = ["Store", "environment", "source_hash", "write_atomic", "write_text"]

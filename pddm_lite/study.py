@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from . import backbones, experiments, training
 from . import data as data_sets
@@ -16,6 +18,7 @@ from .data import ImageSet
 from .errors import UserError, unknown
 from .experiments import CHANGES, GROUPS, PROFILES, RECIPES, VARIANTS, Experiment
 from .methods import METHODS, method
+from .store import Store
 from .training import Run
 
 EMBEDDED = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of Table 1
@@ -28,6 +31,19 @@ def _clone() -> Path:
     """The clone this package lies in; the working directory where it was installed by itself."""
     root = Path(__file__).resolve().parents[1]
     return root if (root / "notebooks").is_dir() else Path.cwd()
+
+
+def _check_device(device: str) -> None:
+    """UserError unless work can be done there."""
+    name, _, number = device.partition(":")
+    there = ["cpu", "cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if name not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        raise UserError(f"device must be cpu, cuda or cuda:1 and so on, not {device!r}.")
+    if name == "cuda" and (not torch.cuda.is_available() or device not in there):
+        gpus = torch.cuda.device_count()
+        raise UserError(
+            f"device {device} is not there: torch sees {gpus} GPUs; give --device cpu, or nothing."
+        )
 
 
 @dataclass(frozen=True)
@@ -110,10 +126,13 @@ class Study:
         data, methods, seeds = tuple(data), tuple(methods) or tuple(METHODS), tuple(seeds)
         data = data or EMBEDDED
         for seed in seeds:
-            if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-                raise UserError(f"a seed must be an integer of 0 or more, not {seed!r}.")
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+                raise UserError(f"a seed must be an integer from 0 to 2147483647, not {seed!r}.")
         for row in methods:
             method(row)
+        for what, values in (("data set", data), ("method", methods), ("seed", seeds)):
+            for twice in [v for v in values if values.count(v) > 1][:1]:
+                raise UserError(f"{what} {twice!r} is named more than once; name it once.")
         variants = tuple(dict.fromkeys(n for v in variants for n in GROUPS.get(v, (v,))))
         for variant in variants:
             if variant not in CHANGES:
@@ -130,6 +149,13 @@ class Study:
                 f"name '{name}' cannot be a study's folder: use letters, digits, '.', '_' and '-', "
                 f"a letter or digit first, and none of {', '.join(NOT_NAMES)}."
             )
+        for d in data:  # of a folder's name files are named: none may lead out of the results
+            inner = d.partition(":")[2]
+            if inner in (".", "..") or not inner.isprintable() or {*"/\\"} & {*d}:
+                raise UserError(
+                    f"data set {d!a}: NAME in folder:NAME is a folder or zip right in --data-root; "
+                    "of a deeper one give the folder around it as --data-root."
+                )
         embedded = [d.partition("@")[0] in EMBEDDED for d in data]
         backbone = backbone or ("smallnet" if all(embedded) else "googlenet")
         backbones.check(backbone)
@@ -138,10 +164,8 @@ class Study:
                 "smallnet's shipped weights know the embedded world alone; for real data give "
                 "--backbone, or --weights none to train it from scratch."
             )
-        if not device:
-            import torch
-
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        _check_device(device)
         study = cls(
             profile=profile,
             data=data,
@@ -158,6 +182,9 @@ class Study:
             name=name,
             device=device,
         )
+        if (size := len(study.folder.name.encode())) > 200:  # 255 is a file system's most
+            raise UserError(f"the study's folder would have a name of {size} bytes; give one of "
+                            "200 or less by --name.")  # fmt: skip
         study.experiments()  # raises where the settings do not fit together
         return study
 
@@ -209,7 +236,13 @@ class Study:
     def run(self, data: str, method_name: str, seed: int, /, **changes) -> Run:
         """One run, from the store or fitted with a progress bar."""
         e = self.experiment(data, method_name, seed, **changes)
-        return training.fit_or_load(e, self.load(e.data), self.results, self.device)
+        images = self.load(e.data)
+        with Store(Path(self.results) / "runs").alone(training.run_id(e, images)):
+            run = training.fit_or_load(e, images, self.results, self.device)
+        if log := os.environ.get("PDDM_WRITES"):  # the pipeline asks what a notebook is made of
+            with open(log, "a", encoding="utf-8") as f:
+                f.write(f"run {run.id}\n")
+        return run
 
     def runs(self, methods: Iterable[str] = (), **changes) -> dict[tuple[str, str, int], Run]:
         """(data, method, seed) -> run, for the study's methods or those named among them.

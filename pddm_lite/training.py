@@ -36,8 +36,8 @@ from .store import Store, environment, source_hash
 SOURCES = tuple(
     f"pddm_lite.{m}"
     for m in (
-        "pddm mining losses methods embedding collapse inputs distributed training optimisation "
-        "checkpoints backbones smallnet data.base data.sampler data.features "
+        "pddm kernels allpairs mining losses methods embedding collapse inputs distributed training "
+        "optimisation checkpoints backbones smallnet data.base data.sampler data.features data.shards "
         "evaluation.retrieval evaluation.scores evaluation.clustering evaluation.measures"
     ).split()
 )

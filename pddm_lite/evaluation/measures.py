@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import allpairs
 from ..pddm import Euclidean, Similarity
 from .clustering import cluster_quality, map_at_r
 from .retrieval import KS, recall_at_k
@@ -28,10 +29,12 @@ def evaluate_fully(f: Tensor, labels: Tensor, similarity: Similarity) -> tuple[d
             recall = recall_at_k(labels, features=f, ks=ks)
             # plain distances for the picture; any monotone transform leaves the measures alone
             S = -(-ranking.all_pairs(f[some])).sqrt()
-        else:
+        elif len(some) == len(f):
             S = ranking.all_pairs(f)
             recall = recall_at_k(labels, scores=S, ks=ks)
-            S = S if len(some) == len(S) else S[some][:, some]
+        else:  # N x N would not fit
+            S = ranking.all_pairs(f[some])
+            recall = allpairs.recall_at_k(ranking, f, labels, ks=ks)
         positive, negative = pair_scores(S, labels[some])
         measures[name] = {f"recall_{k}": v for k, v in recall.items()}
         measures[name] |= separation(positive, negative)

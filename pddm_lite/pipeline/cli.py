@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 from torch import distributed as dist
@@ -17,8 +18,16 @@ from ..errors import UserError
 from ..experiments import CHANGES, GROUPS, PROFILES, RECIPES
 from ..methods import METHODS
 from ..study import Study
+from . import processes
 
+COMMANDS = ("check", "compare", "reproduce")  # modules beside this one
 STAGES = ("data", "runs", "notebooks", "report")
+# before any worker or kernel starts: one thread each, the same cuBLAS kernels each time
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+}
 EPILOG = """examples:
   python run_all.py                                   embedded data, profile quick: minutes on a CPU
   python run_all.py --profile smoke                   the same in seconds, for a look
@@ -27,11 +36,26 @@ EPILOG = """examples:
   python run_all.py --profile paper --data cub200_2010 --data-root DIR     a GPU's work
   python run_all.py --stage data,runs --pack FILE.zip  there; and here, to draw what was made there:
   python run_all.py --unpack FILE.zip
-exit code: 0 all done; 1 something failed, the rest was done; 2 wrong use; 130 interrupted"""
+  python run_all.py --only 60_retrieval --force        that notebook again, with the runs there are
+  python run_all.py --stage runs --force               the runs again
+and three commands of their own (each with --help):
+  python run_all.py check                             is everything there that a run needs?
+  python run_all.py reproduce PATH                    one figure, table or notebook, again
+  python run_all.py compare A B                       what differs between two results folders
+Several batches may share one results folder, also from several machines: each run is made once.
+exit code: 0 all done; 1 something failed, the rest was done; 2 wrong use, or the results cannot be
+written; 130 interrupted; 143 terminated"""
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
+class Parser(argparse.ArgumentParser):
+    """argparse, whose complaints are one line as all others are."""
+
+    def error(self, message: str):
+        raise UserError(f"{message}; see python {self.prog} --help.")
+
+
+def parser() -> Parser:
+    p = Parser(
         prog="run_all.py",
         description="Every run, notebook, table and figure, and an HTML report with the verdicts.",
         epilog=EPILOG,
@@ -58,6 +82,8 @@ def parser() -> argparse.ArgumentParser:
         "after profile, data, mode, recipe and settings")  # fmt: skip
     add("--device", default="", help="cpu, cuda, cuda:1; default a GPU where there is one")
     add("--jobs", default=str(os.cpu_count() or 1), help="processes at a time (default: cores)")
+    add("--scheduler", default="", metavar="ADDRESS", help="work on the workers of this Dask "
+        "scheduler (tcp://HOST:8786), not in processes here; all share --results")  # fmt: skip
     add("--only", default="", metavar="A,B", help="just these notebooks and what they need")
     add("--stage", default="", metavar="A,B", help=f"just these stages: {', '.join(STAGES)}")
     add("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
@@ -67,7 +93,8 @@ def parser() -> argparse.ArgumentParser:
     add("--pack-size", default="15", metavar="MIB", help="largest such file, in MiB; default 15")
     add("--unpack", nargs="+", action="extend", default=[], metavar="FILE",
         help="take packed runs into the store, and do nothing else")  # fmt: skip
-    add("--force", action="store_true", help="make again what the store already has")
+    add("--force", action="store_true", help="make again what is there: runs and notebooks; with "
+        "--only just these notebooks, unless --stage names runs too")  # fmt: skip
     add("--dry-run", action="store_true", help="say what would be done, and do nothing")
     add("--explain", action="store_true", help="say what is stale, and why")
     add("--list", action="store_true", help="list data sets, methods, networks and notebooks")
@@ -126,10 +153,10 @@ def _unpack(args: argparse.Namespace) -> int:
             raise UserError(
                 f"--unpack takes no option beside it but --results, not {option.replace('_', '-')}."
             )
-    from . import stages
+    from .packing import unpack
 
     files = [Path(f).expanduser() for text in args.unpack for f in _names(text)]
-    return stages.unpack(files, Path(args.results).expanduser().resolve())
+    return unpack(files, Path(args.results).expanduser().resolve())
 
 
 def listing() -> str:
@@ -150,34 +177,41 @@ def listing() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = parser().parse_args(argv)
-    # before any worker starts: one thread each, no widget bars, the same cuBLAS kernels each time
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        if argv[:1] and argv[0] in COMMANDS:
+            return import_module(f".{argv[0]}", __package__).main(argv[1:])
+        args = parser().parse_args(argv)
+    except UserError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 2
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         if args.list:
             print(listing())
             return 0
         if args.unpack:
             return _unpack(args)
-        if not args.jobs.isdigit() or int(args.jobs) < 1:
-            raise UserError(f"--jobs must be a whole number of 1 or more, not '{args.jobs}'.")
+        if not args.jobs.isdecimal() or not 1 <= int(args.jobs) <= 1024:
+            raise UserError(
+                f"--jobs must be a whole number of 1 or more, to 1024, not '{args.jobs[:20]}'."
+            )
         pack_size(args)
         if args.pack:
             pack.check_target(Path(args.pack))
-        from . import stages
+        from . import runs, stages
 
         args.device = distributed.start(args.device)
         if distributed.world() > 1:
             args.settings.append(f"ranks={distributed.world()}")
-            return stages.run_together(study_of(args), args)
+            return runs.run_together(study_of(args), args)
         return stages.run(study_of(args), args, time.time())
     except UserError as err:
         print(f"error: {err}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; what was finished is kept, the same command goes on", file=sys.stderr)
+        print(processes.INTERRUPTED, file=sys.stderr)
         return 130
     finally:
         if dist.is_initialized():  # its threads may abort a process that ends without this

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import io
 import json
 import os
+import re
 import shlex
-import tempfile
 import time
 import warnings
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from .. import training
 from ..data import fingerprint
 from ..errors import UserError, unknown
-from ..store import environment, source_hash, write_text
+from ..files import CannotWrite, beside, write_text
+from ..progress import tell
+from ..store import Store, environment, source_hash
 from ..study import Study
+from . import provenance
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
+NEW = "not executed yet"
 TIMEOUT = 24 * 3600  # seconds a cell; a notebook may have to fit its runs
 PACKAGE = Path(__file__).parents[1]
 # a notebook is stale when one of these changes: all that is no pipeline and shows in some notebook
@@ -119,13 +126,28 @@ def stale(study: Study, name: str, parameters: dict) -> str:
     """Why the executed copy is to be made again; "" if it is fresh and its files are there."""
     try:
         manifest = json.loads((study.folder / "notebooks" / f"{name}.json").read_text())
-        key, files = manifest["key"], manifest["files"]
-    except (OSError, ValueError, KeyError):
-        return "not executed yet"
+        key, files = manifest["key"], dict(manifest["files"])
+    except FileNotFoundError:
+        return NEW
+    except (OSError, ValueError, KeyError, TypeError):
+        return "its manifest cannot be read"
     if key != _key(study, name, parameters):
         return "its text, parameters, runs or code changed"
-    gone = [f for f in files if not (Path(study.results) / f).exists()]
-    return f"{gone[0]} is gone" if gone else ""
+    for file, digest in files.items():
+        path = Path(study.results) / file
+        if path.name == "manifest.json":  # of a measurement in a store, which checks it
+            if problem := Store(path.parents[1]).problem(path.parent.name):
+                return f"{path.parents[1].name}/{path.parent.name}: {problem}"
+        elif not path.exists():
+            return f"{file} is gone"
+        elif _digest(path) != digest:
+            return f"{file} was changed or torn"
+    return ""
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def papermill_command(study: Study, name: str, parameters: dict) -> str:
@@ -136,10 +158,10 @@ def papermill_command(study: Study, name: str, parameters: dict) -> str:
     return shlex.join(words)
 
 
-def execute(study: Study, name: str, parameters: dict, again: str) -> tuple[str, float]:
+def execute(study: Study, name: str, parameters: dict, again: str) -> str:
     """Execute one notebook into study.folder/notebooks; the manifest is written last.
 
-    Returns a line for the log and the seconds it took.
+    Returns a line for the log.
 
     Raises:
         NotebookFailed: with the card - notebook, cell, first line of its source, error, the path
@@ -156,49 +178,53 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> tuple[str,
     manifest = out.with_suffix(".json")
     drawn_before = _drawn(study, manifest)
     manifest.unlink(missing_ok=True)
-    out.parent.mkdir(parents=True, exist_ok=True)
     key = _key(study, name, parameters)
-    log = Path(tempfile.mkstemp(prefix="pddm-writes-")[1])
-    os.environ["PDDM_WRITES"] = str(log)  # the kernel inherits it
-    try:
-        papermill.execute_notebook(
-            FOLDER / f"{name}.ipynb",
-            out,
-            parameters=_arguments(study, name, parameters),
-            kernel_name="python3",
-            cwd=str(FOLDER),
-            progress_bar=False,
-            log_output=False,
-            execution_timeout=TIMEOUT,
-            # a kernel that is shut down logs its interrupt as an error
-            extra_arguments=["--IPKernelApp.log_level=50"],
-            # ipykernel 7.3 warns at each start about a plain connection otherwise
-            **_quiet_kernel(),
-        )
-    except PapermillExecutionError as err:
-        source = next((x for x in err.source.splitlines() if x.strip()), "")
-        raise NotebookFailed(
-            _card(name, f"cell {err.cell_index}", source, f"{err.ename}: {err.evalue}", out, again)
-        ) from None
-    except (DeadKernelError, CellTimeoutError) as err:
-        nb = _read(out) if out.exists() else None
-        ran = [k for k, c in enumerate(nb.cells) if c.get("execution_count")] if nb else []
-        at = f"cell {ran[-1]}" if ran else "start"
-        source = nb.cells[ran[-1]].source.splitlines()[0] if ran else ""
-        what = "the kernel died (out of memory?)" if "Dead" in type(err).__name__ else "timed out"
-        raise NotebookFailed(_card(name, at, source, what, out, again)) from None
-    finally:
-        os.environ.pop("PDDM_WRITES", None)
-        files = sorted(set(log.read_text().splitlines()))
-        log.unlink()
-    _forget_places(out)
-    here = Path(study.results).resolve()
-    kept = [str(Path(f).relative_to(here)) for f in files if Path(f).is_relative_to(here)]
-    kept = [f for f in kept if not f.startswith(("runs/", "features/"))]
+    with beside(out) as copy, beside(out.with_suffix(".txt")) as log:
+        os.environ["PDDM_WRITES"] = str(log)  # the kernel inherits it
+        try:
+            papermill.execute_notebook(
+                FOLDER / f"{name}.ipynb",
+                copy,
+                parameters=_arguments(study, name, parameters),
+                kernel_name="python3",
+                cwd=str(FOLDER),
+                progress_bar={"file": _Cells()},
+                log_output=False,
+                execution_timeout=TIMEOUT,
+                # a kernel that is shut down logs its interrupt as an error
+                extra_arguments=["--IPKernelApp.log_level=50"],
+                # ipykernel 7.3 warns at each start about a plain connection otherwise
+                **_quiet_kernel(),
+            )
+        except PapermillExecutionError as err:
+            if err.ename == CannotWrite.__name__:
+                raise CannotWrite(err.evalue) from None
+            source = next((x for x in err.source.splitlines() if x.strip()), "")
+            at, what = f"cell {err.cell_index}", f"{err.ename}: {err.evalue}"
+            raise NotebookFailed(_card(name, at, source, what, out, again)) from None
+        except (DeadKernelError, CellTimeoutError) as err:
+            nb = _read(copy) if copy.stat().st_size else None
+            ran = [k for k, c in enumerate(nb.cells) if c.get("execution_count")] if nb else []
+            at = f"cell {ran[-1]}" if ran else "start"
+            source = nb.cells[ran[-1]].source.splitlines()[0] if ran else ""
+            what = (
+                "the kernel died (out of memory?)" if "Dead" in type(err).__name__ else "timed out"
+            )
+            raise NotebookFailed(_card(name, at, source, what, out, again)) from None
+        finally:
+            os.environ.pop("PDDM_WRITES")
+            with suppress(ValueError):  # empty, or cut short where the disk was full
+                used = [*log.read_text().splitlines(), str(out)]
+                _keep(copy, out, provenance.record(sorted(set(used)), again, study.device))
+        here = Path(study.results).resolve()
+        made = (Path(f) for f in sorted(set(log.read_text().splitlines())))
+        files = [f.relative_to(here) for f in [*made, out.resolve()] if f.is_relative_to(here)]
+    files = [f for f in files if f.parts[0] not in ("runs", "features")]
     seconds = round(time.time() - began, 1)
     record = {
         "key": key,
-        "files": [*kept, str(out.resolve().relative_to(here))],
+        # what the notebook made, or used of what an earlier one measured, with its checksum
+        "files": {f.as_posix(): _digest(here / f) for f in files if (here / f).exists()},
         "arguments": _arguments(study, name, parameters),
         "seconds": seconds,
         "again": again,
@@ -207,7 +233,16 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> tuple[str,
     write_text(manifest, json.dumps(record, indent=1))
     for path in drawn_before - _drawn(study, manifest):  # or the report would show what is no more
         path.unlink(missing_ok=True)
-    return "executed", seconds
+    return "executed"
+
+
+class _Cells(io.StringIO):
+    """papermill draws its bar here: how many cells are done is told, and nothing shown."""
+
+    def write(self, text: str) -> int:
+        if found := re.search(r"(\d+)/(\d+) ", text):
+            tell("cell", int(found[1]), int(found[2]))
+        return len(text)
 
 
 def _drawn(study: Study, manifest: Path) -> set[Path]:
@@ -219,14 +254,16 @@ def _drawn(study: Study, manifest: Path) -> set[Path]:
     return {f for f in files if f.parent in (study.folder / "figures", study.folder / "tables")}
 
 
-def _forget_places(path: Path) -> None:
-    """Take this machine's folders out of what papermill noted in the executed copy."""
-    nb = json.loads(path.read_text(encoding="utf-8"))
+def _keep(copy: Path, out: Path, record: dict) -> None:
+    """Write the executed copy to its place, with what it was made of, without this machine's
+    folders that papermill noted."""
+    nb = json.loads(copy.read_text(encoding="utf-8"))
     noted = nb["metadata"].get("papermill", {})
     for key in ("input_path", "output_path"):
         if noted.get(key):
-            noted[key] = Path(noted[key]).name
-    write_text(path, json.dumps(nb, indent=1, ensure_ascii=False) + "\n")
+            noted[key] = out.name
+    nb["metadata"][provenance.KEY] = record
+    write_text(out, json.dumps(nb, indent=1, ensure_ascii=False) + "\n")
 
 
 def _quiet_kernel() -> dict:

@@ -6,41 +6,19 @@ import base64
 import html
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 from urllib.parse import quote
 
 import pandas as pd
 
 from .. import __version__, tables
+from ..claims import Verdict
+from ..errors import UserError
 from ..store import environment, write_text
 from ..study import Study
-
-CSS = """
-:root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --soft: #f3f4f6; --line: #d5d9df;
-  --good: #0a7a4b; --bad: #b3261e; --open: #8a6100; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8eaed; --paper: #15181c; --soft: #20252b;
-  --line: #3a4149; --good: #57d39b; --bad: #ff8a80; --open: #ffcf66; } }
-body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 76rem; margin: 0 auto; padding: 1rem 1.2rem 4rem; }
-h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: left;
-  vertical-align: top; } th { background: var(--soft); text-align: left !important; }
-.num td:not(:first-child) { white-space: nowrap; }
-.verdicts td:nth-child(2), .verdicts td:nth-child(4) { white-space: nowrap; }
-.v { font-weight: 650; white-space: nowrap; } .reproduced { color: var(--good); }
-.not-reproduced { color: var(--bad); } .not-enough-evidence { color: var(--open); }
-figure { margin: 1.5rem 0; } figure img, .nb img { max-width: 100%; background: #fff;
-  border-radius: 4px; } figcaption, .small { font-size: .85rem; opacity: .8; }
-pre, code { font: .85rem/1.45 ui-monospace, monospace; } pre { overflow-x: auto; background:
-  var(--soft); padding: .6rem .8rem; border-radius: 4px; } .card { padding-left: .8rem;
-  border-left: 4px solid var(--bad); white-space: pre-wrap; }
-details { margin: .6rem 0; border: 1px solid var(--line); border-radius: 6px;
-  padding: .4rem .9rem; }
-summary { cursor: pointer; font-weight: 600; } details details { border: 0; padding: 0; }
-details details summary { font-weight: 400; opacity: .7; font-size: .85rem; }
-"""
-
+from . import badge
+from .style import CSS
 
 TABLES = {  # tables/KIND_DATA.csv -> heading
     "recall": "Table 1, Recall@K in percent",
@@ -54,7 +32,7 @@ TABLES = {  # tables/KIND_DATA.csv -> heading
 
 
 def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[Path, list[str]]:
-    """Write report.html to the study's folder, one file without outside address.
+    """Write report.html and badge.svg to the study's folder, without outside address.
 
     Of a `copy` of that folder it shows, and goes to, the copy, and its pictures are those that lie
     beside it in figures/. Returns the report's path, and the verdicts as lines for the terminal.
@@ -68,15 +46,18 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
         f"<code>{html.escape(study.recipe)}</code>, network <code>{html.escape(study.backbone)}"
         f"</code> ({html.escape(study.mode)}), seeds {', '.join(map(str, study.seeds))}.</p>"
     )
+    contents = len(parts)  # they come here once all headings are known
     if failures:
-        parts.append(f"<h2>{len(failures)} failed</h2>")
-        parts += [f'<pre class="card">{html.escape(f)}</pre>' for f in failures]
-    lines = []
-    parts.append("<h2>What was reproduced</h2>")
+        parts.append(f'<h2 id="failed">{len(failures)} failed</h2>')
+        parts += [f'<pre class="failure">{html.escape(f)}</pre>' for f in failures]
+    lines, status = [], ""
+    parts.append('<h2 id="verdicts">What was reproduced</h2>')
     path = folder / "tables" / "verdicts.csv"
     if path.exists():
-        verdicts = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        verdicts = _read(path, keep_default_na=False, na_values=[""])
         verdicts["note"] = verdicts["note"].fillna("")
+        status = badge.svg(verdicts)
+        parts.append(f"<p>{status}</p>")
         shown = tables.verdict_table(verdicts, lambda name: titles.get(name, name))
         parts.append(_table(shown, "verdicts"))
         parts.append(
@@ -91,14 +72,18 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
             lines.append(f"  {claim:<4} {row['data'][:28]:<28} {row['verdict']:<20} {effect}")
     else:
         parts.append("<p>The verdict notebook has not been executed.</p>")
-    parts.append("<h2>Tables</h2>")
+    parts.append(
+        '<h2 id="tables">Tables</h2><p class="small">Each table, figure and notebook is made '
+        "again, and its numbers compared, by <code>python run_all.py reproduce PATH</code>.</p>"
+    )
     for kind, heading in TABLES.items():
         for path in sorted((folder / "tables").glob(f"{kind}_*.csv")):
             name = path.stem.removeprefix(f"{kind}_")
             title = next((t for n, t in titles.items() if n.replace(":", "-") == name), name)
-            parts.append(f"<h3>{heading}: {html.escape(title)}</h3>")
-            parts.append(_table(pd.read_csv(path, keep_default_na=False), "num"))
-    parts.append("<h2>Figures</h2>")
+            anchor = html.escape(path.stem)
+            parts.append(f'<h3 id="table-{anchor}">{heading}: {html.escape(title)}</h3>')
+            parts.append(_table(_read(path, keep_default_na=False), "num"))
+    parts.append('<h2 id="figures">Figures</h2>')
     shown_above = {}  # an image of a notebook that is a figure already is not embedded twice
     for path in sorted((folder / "figures").glob("*.png")):
         image = base64.b64encode(path.read_bytes()).decode()
@@ -111,7 +96,7 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
             f"<figcaption>{name} (data beside it: figures/{html.escape(path.stem)}.csv)"
             "</figcaption></figure>"
         )
-    parts.append("<h2>Notebooks</h2>")
+    parts.append('<h2 id="notebooks">Notebooks</h2>')
     for path in sorted((folder / "notebooks").glob("*.ipynb")):
         manifest = study.folder / "notebooks" / f"{path.stem}.json"
         parts.append(_notebook(path, manifest, shown_above))
@@ -122,6 +107,7 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
         f"{html.escape(made['gpu'] or made['cpu'])}; Python {made['python']}, torch "
         f"{made['torch']}; <code>{html.escape(made['command'])}</code></p>"
     )
+    parts.insert(contents, _contents(parts))
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -129,8 +115,44 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
         + "\n".join(parts)
         + "</body></html>\n"
     )
+    if status:
+        write_text(folder / "badge.svg", status)
     write_text(folder / "report.html", page)
     return folder / "report.html", lines
+
+
+def _read(path: Path, **how) -> pd.DataFrame:
+    """A table of the study; UserError if it is torn, or lacks what a verdict has."""
+    try:
+        frame = pd.read_csv(path, **how)
+    except (OSError, ValueError) as err:  # pandas' and unicode's errors are ValueErrors
+        problem = str(err).strip().splitlines()[0]
+    else:
+        needed = {f.name for f in fields(Verdict)} - {"part", "two_sided"} | {"text"}
+        missing = sorted(needed - {*frame.columns}) if path.stem == "verdicts" else []
+        if not missing:
+            return frame
+        problem = f"no column {', '.join(missing)}"
+    raise UserError(
+        f"{path} is torn or was changed ({problem}); make it again: python run_all.py reproduce "
+        f"{path}"
+    )
+
+
+def _contents(parts: list[str]) -> str:
+    """Links to every heading, figure and notebook of the page, in its order."""
+    found = re.findall(
+        r'<(h[23]|figure|details) id="([^"]+)">(?:<summary>)?([^<]*)', "\n".join(parts)
+    )
+    first, rest = [], []
+    for kind, anchor, text in found:
+        link = f'<a href="#{anchor}">{text or anchor.replace("-", " ")}</a>'
+        rest.append(f"<br><b>{link}</b>" if kind == "h2" else link)
+        first += [link] if kind == "h2" else []
+    return (
+        f"<nav><p>{' '.join(first)}</p><details><summary>All tables, figures and notebooks"
+        f"</summary><p>{' '.join(rest)}</p></details></nav>"
+    )
 
 
 def _table(frame: pd.DataFrame, kind: str = "") -> str:
@@ -153,29 +175,68 @@ def _highlighting() -> str:
 
 
 def _notebook(path: Path, manifest: Path, shown_above: dict[str, str]) -> str:
-    """An executed notebook as a folded piece of HTML, its code folded once more."""
+    """An executed notebook as a folded piece of HTML."""
     import nbformat
     from nbconvert import HTMLExporter
 
-    nb = nbformat.read(path, as_version=4)
+    try:
+        nb = nbformat.read(path, as_version=4)
+    except (OSError, ValueError):  # nbformat's own errors are ValueErrors
+        raise UserError(
+            f"{path} is torn or no notebook; execute it again: python run_all.py --only {path.stem}"
+        ) from None
     title = next(
-        (c.source.splitlines()[0].lstrip("# ") for c in nb.cells if c.cell_type == "markdown"),
+        (
+            c.source.splitlines()[0].lstrip("# ")
+            for c in nb.cells
+            if c.cell_type == "markdown" and c.source
+        ),
         path.stem,
     )
-    complete = manifest.exists()
+    try:
+        seconds = f", {json.loads(manifest.read_text())['seconds']:.0f} s"
+    except (OSError, ValueError, KeyError, TypeError):
+        seconds = " (not complete)"
     exporter = HTMLExporter(template_name="basic")
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     exporter.exclude_anchor_links = True
     body, _ = exporter.from_notebook_node(nb)
-    for image, name in shown_above.items():
-        link = f'<a href="#{name.replace(" ", "-")}">figure {name}, above</a>'
-        pattern = r'<img[^>]*?src="data:image/png;base64,' + re.escape(image) + r'\s*"[^>]*>'
-        body = re.sub(pattern, link, body)
-    note = "" if complete else " (not complete)"
-    seconds = ""
-    if complete:
-        seconds = f", {json.loads(manifest.read_text())['seconds']:.0f} s"
+
+    def link(found: re.Match) -> str:
+        name = shown_above.get(found[1].strip(), "")
+        anchor = name.replace(" ", "-")
+        return f'<a href="#{anchor}">figure {name}, above</a>' if name else found[0]
+
+    body = re.sub(r'<img[^>]*?src="data:image/png;base64,([^"]*)"[^>]*>', link, body)
+    body = _harmless(body)
+    name = html.escape(path.stem)
     return (
-        f"<details><summary>{html.escape(path.stem)}: {html.escape(title)}{note}"
+        f'<details id="{name}"><summary>{name}: {html.escape(title)}'
         f'<span class="small">{seconds}</span></summary><div class="nb">{body}</div></details>'
     )
+
+
+TAGS = (
+    "a abbr b blockquote br code dd del div dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li ol p pre "
+    "small span strong sub sup table tbody td tfoot th thead tr ul"
+)
+
+
+def _harmless(body: str) -> str:
+    """A notebook's HTML without scripts, styles, forms, and addresses that a browser would load.
+
+    A class or file may have any name, and Markdown shows HTML in it as HTML. Links to notebooks
+    become links within the page; those to other files, which may lie elsewhere, become plain words.
+    """
+    import bleach  # of nbconvert
+
+    def allowed(tag: str, attribute: str, value: str) -> bool:
+        if attribute == "src":
+            return tag == "img" and value.startswith("data:image/")
+        if attribute == "href":
+            return value.startswith(("#", "https://"))
+        return attribute in ("class", "alt", "title", "width", "colspan", "rowspan", "border")
+
+    body = re.sub(r"<(style|script)\b.*?</\1\s*>", "", body, flags=re.DOTALL | re.IGNORECASE)
+    body = re.sub(r'href="(?:\./)?(\d\d_\w+)\.ipynb(?:#[^"]*)?"', r'href="#\1"', body)
+    return bleach.clean(body, TAGS.split(), allowed, ["data", "https"])

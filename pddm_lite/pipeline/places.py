@@ -1,0 +1,73 @@
+"""Who may write where: the results folder that batches share, and the folder a study has alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import UserError
+from ..files import alone, holder, sweep, temporary_prefix
+from ..store import write_text
+from ..study import Study
+
+
+@contextmanager
+def results_folder(study: Study) -> Iterator[Path]:
+    """The results folder, tidied; gives a folder in it that lasts as long as this batch."""
+    results = Path(study.results)
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        live = tempfile.TemporaryDirectory(dir=results, prefix=temporary_prefix())
+    except OSError as err:
+        raise UserError(
+            f"results folder {results} cannot be written ({err.strerror}); "
+            "choose another by --results."
+        ) from None
+    made = (study.folder / name for name in ("figures", "tables", "notebooks"))
+    kept = ("runs", "features", "checkpoints", "cost", "transfer", "zero_shot")
+    sweep([results, *(results / name for name in kept), study.folder, *made])
+    with live as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def drawing(study: Study) -> Iterator[None]:
+    """Hold the study's folder, where two batches would overwrite each other's figures."""
+    path = study.folder / ".lock"
+    with alone(path, wait=False) as held:
+        if not held:
+            raise UserError(
+                f"another batch ({holder(path)}) is drawing in {study.folder}; wait for it, or "
+                "choose another folder by --name. (--stage data,runs may run beside it.)"
+            )
+        yield
+
+
+def other(study: Study) -> str:
+    """How the study that the folder's figures show differs from this one; "" if it does not."""
+    try:
+        held = dict(json.loads((study.folder / "study.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return ""  # none was drawn here yet
+    own = study.content()
+    changed = {k: (held[k], own[k]) for k in own if k in held and held[k] != own[k]}
+    return "; ".join(f"{k} {_said(a)} -> {_said(b)}" for k, (a, b) in changed.items())
+
+
+def _said(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text or "default"
+
+
+def claim(study: Study) -> None:
+    """Make the folder this study's: what another one drew would be taken for its own."""
+    if other(study):
+        for made in ("figures", "tables", "notebooks"):
+            shutil.rmtree(study.folder / made, ignore_errors=True)
+        for made in ("report.html", "summary.json"):
+            (study.folder / made).unlink(missing_ok=True)
+    write_text(study.folder / "study.json", json.dumps(study.content(), indent=1))

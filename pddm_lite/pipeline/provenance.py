@@ -1,0 +1,136 @@
+"""What each figure, table and executed notebook was made of: runs, settings, commit, machine.
+
+The record is kept once, in the metadata of the executed notebook, and goes where that goes: it
+names the figures and tables that the notebook wrote, so that each of them is found by its path.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UserError, unknown
+from ..store import environment
+
+KEY = "pddm_lite"  # in the notebook's metadata
+KINDS = ("figures", "tables", "notebooks")
+MADE = ("commit", "changed", "python", "torch", "numpy", "platform", "cpu", "cores", "gpu")
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A figure, table or notebook of a study, and the notebook that makes it."""
+
+    folder: Path  # the study's
+    notebook: str
+    files: tuple[str, ...]  # what was asked for: "figures/60_retrieval", without ending
+    command: list[str]  # words after `python run_all.py`, without --results
+    record: dict  # see `record`; of the whole study for reference results older than it
+
+
+def record(written: Iterable[str], again: str, device: str) -> dict[str, object]:
+    """What an executed notebook keeps; its settings are papermill's parameters beside it.
+
+    Args:
+        written: what was logged while it ran: paths, and "run ID" for each run it used.
+        again: the command that executes just that notebook.
+    """
+    files = [Path(w) for w in written if not w.startswith("run ")]
+    made = environment(device)
+    return {
+        "command": without_places(again),
+        # runs in one string: a line each would be most of a small notebook
+        "runs": " ".join(w.removeprefix("run ") for w in written if w.startswith("run ")),
+        "files": sorted({f"{f.parent.name}/{f.stem}" for f in files if f.parent.name in KINDS}),
+        **{key: made[key] for key in MADE},
+    }
+
+
+def without_places(command: str) -> str:
+    """The command without --results, and with paths as seen from the clone."""
+    words = shlex.split(command)
+    if "--results" in words:
+        at = words.index("--results")
+        del words[at : at + 2]
+    for option in ("--data-root", "--weights"):
+        if option in words and os.path.isabs(words[at := words.index(option) + 1]):
+            words[at] = os.path.relpath(words[at], ROOT)
+    return shlex.join(words)
+
+
+def of(path: str | Path) -> Known:
+    """What is known of a figure, table or executed notebook, by its path; it need not be there.
+
+    Raises:
+        UserError: no such path in a study, or nothing that a notebook there is known to write.
+    """
+    full = Path(os.path.abspath(Path(path).expanduser()))
+    folder, kind, name = full.parents[1], full.parent.name, full.stem
+    made = {p.stem: _read(p) for p in sorted((folder / "notebooks").glob("*.ipynb"))}
+    if kind not in KINDS or not made:
+        raise UserError(
+            f"{path} is no figure, table or executed notebook of a study; give one, as in "
+            "results/quick/figures/60_retrieval.png."
+        )
+    asked, notebook = f"{kind}/{name}", name
+    if kind != "notebooks" and any(map(_record, made.values())):
+        notebook = next((n for n, nb in made.items() if asked in _record(nb).get("files", ())), "")
+    elif kind != "notebooks":
+        notebook = next((n for n, nb in made.items() if _seems_to_write(n, nb, kind, name)), "")
+    if notebook not in made:
+        known = [f for nb in made.values() for f in _record(nb).get("files", ())]
+        known = sorted(Path(f).stem for f in known if f.startswith(kind)) or list(made)
+        raise unknown(f"{kind.removesuffix('s')} of {folder.name}", name, known)
+    kept = _record(made[notebook])
+    older = folder / "provenance.json"  # of reference results, for the whole study
+    if not kept and older.exists():
+        study = json.loads(older.read_text())
+        command = f"{without_places(study['command'])} --only {notebook}"
+        runs = " ".join(study["runs"])
+        kept = {"command": command, "runs": runs, **study["runs_made_with"]}
+    files = tuple(kept.get("files", ())) if kind == "notebooks" else (asked,)
+    if not kept:
+        raise UserError(
+            f"notebook {notebook} in {folder} does not say how it was executed; execute it by "
+            f"python run_all.py --only {notebook}."
+        )
+    return Known(folder, notebook, files, shlex.split(kept["command"])[2:], kept)
+
+
+def _read(path: Path) -> dict:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        raise UserError(
+            f"{path} is torn or no notebook; run python run_all.py --only {path.stem} again."
+        ) from None
+
+
+def _record(notebook: dict) -> dict:
+    return notebook.get("metadata", {}).get(KEY, {})
+
+
+def _seems_to_write(notebook: str, made: dict, kind: str, name: str) -> bool:
+    """For reference results older than the record: by a figure's number, by the name of a table."""
+    if kind == "figures":
+        return notebook[:3] == name[:3]
+    source = "".join("".join(c["source"]) for c in made["cells"])
+    saved = re.findall(r'save_table\(.*?, \w+, f?"(\w+)', source)
+    return any(name == s or (s.endswith("_") and name.startswith(s)) for s in saved)
+
+
+def made_with(folder: Path) -> dict[str, str]:
+    """Versions and hardware of a study's notebooks, several values of one in a row."""
+    seen = [_record(_read(p)) for p in sorted((folder / "notebooks").glob("*.ipynb"))]
+    if not any(seen) and (folder / "provenance.json").exists():
+        seen = [json.loads((folder / "provenance.json").read_text()).get("runs_made_with", {})]
+    return {
+        k: ", ".join(dict.fromkeys(str(s[k]) for s in seen if s.get(k) not in (None, "")))
+        for k in MADE
+    }

@@ -1,0 +1,151 @@
+"""run_all.py reproduce: one notebook's figures and tables again, found by the path of any."""
+
+import json
+import shutil
+from concurrent.futures import Executor, Future
+from pathlib import Path
+
+import pytest
+
+from pddm_lite.pipeline import cli, executors, notebooks, provenance, reproduce
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "results" / "reference"
+SOURCE = """\
+import pandas as pd
+from pddm_lite import figures, tables
+from pddm_lite.study import Study
+from matplotlib.figure import Figure
+study = Study.of(profile, data, data_root, backbone, weights, mode, methods, seeds, recipe,
+                 settings, variants, results, name, device)
+runs = study.runs()
+frame = pd.DataFrame({"method": [m for _, m, _ in runs], "R@1": [
+    run.metrics["test"]["distance"]["recall_1"] for run in runs.values()]})
+tables.save_table(frame, study, "small_" + data[0])
+figures.save(Figure(), frame, study, "10_small", runs);
+"""
+
+
+class Here(Executor):
+    """A pool's child would not see the changed folder of notebooks."""
+
+    def submit(self, f, *args):
+        future = Future()
+        try:
+            future.set_result(f(*args))
+        except Exception as err:
+            future.set_exception(err)
+        return future
+
+
+@pytest.fixture
+def one_notebook(tmp_path, monkeypatch):
+    """A folder of notebooks with one, which takes seconds, in place of the kit's."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    nb = json.loads((ROOT / "notebooks" / "60_retrieval.ipynb").read_text())
+    tagged = [c for c in nb["cells"] if "parameters" in c["metadata"].get("tags", [])]
+    cell = {"cell_type": "code", "id": "x", "metadata": {}, "outputs": []}
+    nb["cells"] = [*tagged, {**cell, "execution_count": None, "source": SOURCE}]
+    (folder / "10_small.ipynb").write_text(json.dumps(nb))
+    monkeypatch.setattr(notebooks, "FOLDER", folder)
+    monkeypatch.setattr(executors, "pool", lambda jobs: Here())
+
+
+def test_a_notebook_is_made_again_and_its_numbers_are_compared(one_notebook, tmp_path, capsys):
+    results = tmp_path / "r"
+    options = ["--profile", "smoke", "--data", "synthetic_birds", "--methods", "Triplet"]
+    options += ["--seeds", "0", "--variants", "none", "--results", str(results)]
+    assert cli.main([*options, "--set", "steps=4", "--stage", "notebooks"]) == 0
+    (study,) = [p.parent for p in results.glob("*/study.json")]
+    table = study / "tables" / "small_synthetic_birds.csv"
+    before = table.read_bytes()
+
+    # what the executed notebook keeps
+    known = provenance.of(study / "figures" / "10_small.svg")
+    assert known.notebook == "10_small" and known.files == ("figures/10_small",)
+    made = known.record
+    assert made["files"] == ["figures/10_small", "notebooks/10_small", f"tables/{table.stem}"]
+    assert made["runs"] == json.loads((study / "figures" / "10_small.json").read_text())["runs"][0]
+    assert made["commit"] and made["torch"] and made["cpu"] and "--set steps=4" in made["command"]
+    assert str(tmp_path) not in json.dumps(json.loads((study / "notebooks" / "10_small.ipynb")
+                                                      .read_text())["metadata"])  # fmt: skip
+
+    # one table is lost, and the other's numbers were others
+    table.unlink()
+    (study / "figures" / "10_small.csv").write_text("method,R@1\nTriplet,0.5\n")
+    capsys.readouterr()
+    assert cli.main(["reproduce", str(study / "notebooks" / "10_small.ipynb")]) == 1
+    out = capsys.readouterr().out
+    assert "figures/10_small: R@1 in 1 of 1 rows, by up to" in out
+    assert f"tables/{table.stem}: made; there were no numbers" in out
+    assert table.read_bytes() == before
+    assert cli.main(["reproduce", str(table)]) == 0
+    assert f"tables/{table.stem}: identical" in capsys.readouterr().out
+
+    # another study in the folder is left as it is
+    held = study / "study.json"
+    held.write_text(json.dumps(json.loads(held.read_text()) | {"backbone": "resnet18"}))
+    assert cli.main(["reproduce", str(table)]) == 2
+    assert "--name or --results" in capsys.readouterr().err and table.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "notebook"),
+    [
+        ("figures/60_retrieval.png", "60_retrieval"),
+        ("figures/60_neighbours_synthetic_birds.csv", "60_retrieval"),
+        ("tables/recall_synthetic_cars.csv", "60_retrieval"),
+        ("tables/verdicts.csv", "90_verdict"),
+        ("tables/zero_shot_synthetic_birds.csv", "84_zero_shot"),
+        ("notebooks/40_embedding.ipynb", "40_embedding"),
+    ],
+)
+def test_reference_results_are_found_and_made_elsewhere(path, notebook, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(cli, "main", lambda words: asked.append(words) or 1)
+    assert reproduce.main([str(REFERENCE / "quick" / path)]) == 1
+    (words,) = asked
+    args = cli.parser().parse_args(words)
+    assert args.only == notebook and args.stage == "notebooks"
+    assert Path(args.results) == ROOT / "results"
+    assert "made of" in capsys.readouterr().out
+
+
+def test_every_reference_table_and_figure_is_known(capsys):
+    unknown = []
+    for path in sorted(REFERENCE.glob("quick/[tf]*/*.csv")):
+        if path.stem != "raw_values" and not provenance.of(path).command:
+            unknown.append(path)
+    assert unknown == []
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("README.md", ["README.md", "no figure, table or executed notebook"]),
+        ("results/nothing/figures/60_retrieval.png", ["60_retrieval.png", "give one, as in"]),
+        ("results/reference/quick/notebooks/60_retrival.ipynb", ["Did you mean '60_retrieval'"]),
+        ("results/reference/quick/tables/raw_values.csv", ["unknown table", "raw_values"]),
+    ],
+)
+def test_an_unknown_path_is_one_line(path, words, capsys):
+    assert cli.main(["reproduce", str(ROOT / path)]) == 2
+    err = capsys.readouterr().err.strip()
+    assert err.startswith("error: ") and "\n" not in err
+    assert all(word in err for word in words)
+
+
+def test_the_reference_is_never_written(monkeypatch, capsys):
+    path = REFERENCE / "quick" / "tables" / "verdicts.csv"
+    assert cli.main(["reproduce", str(path), "--results", str(REFERENCE)]) == 2
+    assert "is the reference" in capsys.readouterr().err
+
+
+def test_a_study_that_was_copied_away_is_made_where_it_lies(tmp_path, monkeypatch, capsys):
+    shutil.copytree(REFERENCE / "quick", tmp_path / "quick")
+    asked = []
+    monkeypatch.setattr(cli, "main", lambda words: asked.append(words) or 1)
+    reproduce.main([str(tmp_path / "quick" / "tables" / "verdicts.csv"), "--device", "cpu"])
+    args = cli.parser().parse_args(asked[0])
+    assert Path(args.results) == tmp_path and args.device == "cpu"
