@@ -82,7 +82,8 @@ def test_a_cluster_finishes_the_work_of_a_worker_that_is_killed(dask, tmp_path):
 
 
 def test_a_worker_that_would_do_other_work_is_refused(dask, tmp_path, monkeypatch):
-    address, _ = dask
+    address, worker = dask
+    worker()
 
     def refused(*words, device="cpu", folder=tmp_path):
         with pytest.raises(UserError) as error, cluster.cluster(address, device, folder):

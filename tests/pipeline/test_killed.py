@@ -104,7 +104,7 @@ def litter(results: Path) -> list[Path]:
     [(2, "82_transfer"), pytest.param(50, "82_transfer", marks=pytest.mark.slow)],
 )
 def test_a_batch_killed_at_random_moments_ends_with_the_same_tables(kills, only, tmp_path):
-    """Killed whole (SIGKILL) again and again until it ends by itself; then from the beginning."""
+    """Killed whole (SIGKILL) up to five times, then left to end; and again from the beginning."""
     seed = 7
     draw = random.Random(seed)
     unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
@@ -117,14 +117,17 @@ def test_a_batch_killed_at_random_moments_ends_with_the_same_tables(kills, only,
         shutil.rmtree(killed, ignore_errors=True)
         if (unbroken / "cost").exists():  # a measurement of this machine's speed, no work
             shutil.copytree(unbroken / "cost", killed / "cost")
+        own = 0  # kills of this batch: few, so that there are many to compare
         while True:
             batch = start(killed, "--jobs", "2", "--only", only)
-            moment = draw.uniform(0, seconds) if len(moments) < kills else 24 * 3600
+            again = len(moments) < kills and own < 5
+            moment = draw.uniform(0, seconds) if again else 24 * 3600
             try:
                 out, _ = batch.communicate(timeout=moment)
             except subprocess.TimeoutExpired:
                 kill_tree(batch)
                 moments.append(round(moment, 1))
+                own += 1
                 went_on += bool(list(killed.glob("checkpoints/*.pt")))
                 continue
             assert batch.returncode == 0, out
@@ -137,8 +140,8 @@ def test_a_batch_killed_at_random_moments_ends_with_the_same_tables(kills, only,
     if os.environ.get("PDDM_RECORD") and kills >= 50:
         record = {
             "kills": len(moments),
-            "identical": len(moments),  # or the test had failed
-            "batches compared": compared,
+            "batches that were killed, then ended": compared,
+            "of these identical to the unbroken one": compared,  # or the test had failed
             "kills with a run half-way, which went on from its checkpoint": went_on,
             "files compared each time": len(want),
             "left out": "runs/*/timing.csv and cost/, which say how fast this machine was",
