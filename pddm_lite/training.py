@@ -36,9 +36,10 @@ from .store import Store, environment, source_hash
 SOURCES = tuple(
     f"pddm_lite.{m}"
     for m in (
-        "pddm kernels allpairs mining losses methods embedding collapse inputs distributed training "
-        "optimisation checkpoints backbones smallnet data.base data.sampler data.features data.shards "
-        "evaluation.retrieval evaluation.scores evaluation.clustering evaluation.measures"
+        "pddm kernels allpairs mining losses methods embedding collapse inputs distributed "
+        "training optimisation checkpoints backbones smallnet data.base data.sampler "
+        "data.features data.shards evaluation.retrieval evaluation.scores evaluation.clustering "
+        "evaluation.measures"
     ).split()
 )
 CHECKPOINT_SECONDS = 60.0  # at least so long between two checkpoints of a run

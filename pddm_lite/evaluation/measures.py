@@ -12,6 +12,8 @@ from .clustering import cluster_quality, map_at_r
 from .retrieval import KS, recall_at_k
 from .scores import histogram, pair_scores, separation
 
+MANY = 10_000  # images whose pairs, 50 million, are enough for a distribution, and all that fits
+
 
 def evaluate_fully(f: Tensor, labels: Tensor, similarity: Similarity) -> tuple[dict, dict]:
     """Recall@K, AUC, equal-error rate and overlap by distance and by score, and their histograms.
@@ -21,8 +23,7 @@ def evaluate_fully(f: Tensor, labels: Tensor, similarity: Similarity) -> tuple[d
     """
     measures, tables = {}, {}
     ks = [k for k in KS if k < len(labels)]
-    # pairs of 10,000 images are 50 million: enough for a distribution, and all that fits
-    some = torch.from_numpy(evenly(np.arange(len(labels)), 10_000)).to(f.device)
+    some = torch.from_numpy(evenly(np.arange(len(labels)), MANY)).to(f.device)
     by = {"distance": Euclidean()} | ({"score": similarity} if similarity.learned else {})
     for name, ranking in by.items():
         if name == "distance":
