@@ -100,18 +100,21 @@ def litter(results: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize(
-    ("kills", "only"),
-    [(2, "82_transfer"), pytest.param(50, "82_transfer", marks=pytest.mark.slow)],
+    ("kills", "what"),
+    [
+        (2, ("--stage", "data,runs")),
+        pytest.param(50, ("--only", "82_transfer"), marks=pytest.mark.slow),
+    ],
 )
-def test_a_batch_killed_at_random_moments_ends_with_the_same_tables(kills, only, tmp_path):
+def test_a_batch_killed_at_random_moments_ends_with_the_same_tables(kills, what, tmp_path):
     """Killed whole (SIGKILL) up to five times, then left to end; and again from the beginning."""
     seed = 7
     draw = random.Random(seed)
     unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
-    seconds = finish(unbroken, "--jobs", "1", "--only", only)
+    seconds = finish(unbroken, "--jobs", "1", *what)
     want = content(unbroken)
     assert len([f for f in want if f.startswith("runs/")]) == 4 * 4
-    assert any("/tables/" in f for f in want)
+    assert any("/tables/" in f for f in want) == ("--only" in what)
     moments, went_on, compared = [], 0, 0
     while len(moments) < kills:
         shutil.rmtree(killed, ignore_errors=True)
@@ -119,7 +122,7 @@ def test_a_batch_killed_at_random_moments_ends_with_the_same_tables(kills, only,
             shutil.copytree(unbroken / "cost", killed / "cost")
         own = 0  # kills of this batch: few, so that there are many to compare
         while True:
-            batch = start(killed, "--jobs", "2", "--only", only)
+            batch = start(killed, "--jobs", "2", *what)
             again = len(moments) < kills and own < 5
             moment = draw.uniform(0, seconds) if again else 24 * 3600
             try:
@@ -148,7 +151,7 @@ def test_a_batch_killed_at_random_moments_ends_with_the_same_tables(kills, only,
             "seconds of the unbroken batch": round(seconds, 1),
             "seconds after the start": moments,
             "seed": seed,
-            "command": " ".join(["python run_all.py", *STUDY, "--jobs", "2", "--only", only]),
+            "command": " ".join(["python run_all.py", *STUDY, "--jobs", "2", *what]),
             **{k: v for k, v in environment().items() if k not in ("gpu", "command")},
         }
         path = ROOT / "results" / "reference" / "kill_test.json"
