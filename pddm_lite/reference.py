@@ -39,6 +39,9 @@ PHOTOGRAPHS = (
     "95_samples",
     "95_neighbours",
 )
+# 0.6 MB each: the others' tables, figures and notebooks say the same
+REPORTS = ("quick", "quick-cub200_2010")
+FIRST = "notebooks/00_start_here.ipynb"  # what a study of part of the notebooks lacks
 MARKS = {"reproduced": "✓", "not reproduced": "✗", "not enough evidence": "?"}
 
 
@@ -72,6 +75,9 @@ def add(study: Study, command: str) -> Path:
         raise UserError(f"{source} has no report.html; run run_all.py with the same options first.")
     real = any(d.partition("@")[0] not in EMBEDDED for d in study.data)
     shutil.rmtree(target, ignore_errors=True)
+    whole = len(list((source / "notebooks").glob("*.ipynb"))) == len(notebooks())
+    # of a part of the notebooks the verdicts are few: their table is enough
+    left_out = (PHOTOGRAPHS if real else ()) + (() if whole else ("90_verdict",))
     for folder, suffixes in (
         ("tables", (".csv",)),
         ("figures", (".png", ".csv", ".json")),
@@ -81,7 +87,7 @@ def add(study: Study, command: str) -> Path:
         for path in sorted((source / folder).iterdir()):
             if path.suffix not in suffixes:
                 continue
-            if real and path.suffix == ".png" and path.stem.startswith(PHOTOGRAPHS):
+            if path.suffix in (".png", ".ipynb") and path.stem.startswith(left_out):
                 continue
             shutil.copyfile(path, target / folder / path.name)
             # as fine as anyone can see; the table of a figure with nothing to draw may be empty
@@ -94,8 +100,8 @@ def add(study: Study, command: str) -> Path:
         own = {path.read_bytes() for path in (target / "figures").glob("*.png")}
         for path in (target / "notebooks").glob("*.ipynb"):
             write_text(path, without_pictures(path.read_text(encoding="utf-8"), own, instead))
-    if len(list((source / "notebooks").glob("*.ipynb"))) == len(notebooks()):
-        report.write(study, [], target)  # of a part, the parts are enough
+    if whole and target.name in REPORTS:
+        report.write(study, [], target)
     names = {path.read_bytes(): path.name for path in (target / "figures").glob("*.png")}
     for path in (target / "notebooks").glob("*.ipynb"):
         write_text(path, beside_figures(path.read_text(encoding="utf-8"), names))
@@ -188,7 +194,7 @@ def without_pictures(notebook: str, kept: set[bytes], instead: str) -> str:
 def studies() -> list[tuple[Path, dict]]:
     """Reference studies: folder and provenance, by name, those of all notebooks first."""
     found = REFERENCE.glob("*/provenance.json")
-    found = sorted(found, key=lambda p: (not p.with_name("report.html").exists(), p))
+    found = sorted(found, key=lambda p: (not (p.parent / FIRST).exists(), p))
     return [(path.parent, json.loads(path.read_text())) for path in found]
 
 
@@ -269,13 +275,13 @@ def _decided(fewest: int, short: bool = False) -> list[str]:
 
 
 def _recall_1() -> pd.DataFrame:
-    """A row a method, a column a data set of the whole studies; the paper's own columns last."""
+    """A row a method, a column a data set (three seeds or more); the paper's own columns last."""
     columns, printed = {}, {}
     for folder, made in studies():
-        if len(made["seeds"]) < 3 or not (folder / "report.html").exists():
-            continue
         for name, title in made["titles"].items():
             path = folder / "tables" / f"recall_{name.replace(':', '-')}.csv"
+            if len(made["seeds"]) < 3 or not path.exists():
+                continue
             own = pd.read_csv(path, keep_default_na=False, dtype=str).set_index("method")
             start = own.loc[own.index == "PDDM+Quadruplet", "untrained R@1"]
             columns[title] = pd.concat(

@@ -141,6 +141,8 @@ def finished(tmp_path, monkeypatch):
     (folder / "report.html").write_text("")
     (folder / "summary.json").write_text("{}")
 
+    monkeypatch.setattr(reference, "REPORTS", ("own",))
+
     def study(data):
         run = FakeRun(id="r", manifest={"seconds": 1}, metrics={
             "test": {}, "train": {}, "chosen_step": 0, "collapse": ""})  # fmt: skip

@@ -106,13 +106,14 @@ class Peak:
 
     def __init__(self, every: float = 2.0):
         self.bytes, self.every, self._resident = 0, every, 0
-        self._end = threading.Event()
+        self._end, self._looking = threading.Event(), threading.Lock()
 
     def look(self) -> None:
-        resident = _resident()
-        if resident > 1.02 * self._resident:  # or the costly look would show nothing new
-            self._resident = resident
-            self.bytes = max(self.bytes, memory())
+        with self._looking:
+            resident = _resident()
+            if resident > 1.02 * self._resident:  # or the costly look would show nothing new
+                self._resident = resident
+                self.bytes = max(self.bytes, memory())
 
     def _watch(self) -> None:
         while not self._end.wait(self.every):
