@@ -205,7 +205,13 @@ def results() -> str:
         "that made"
     )
     beside = "the paper's columns are other data and another network:\n"
+    titles = [t for _, made in studies() if len(made["seeds"]) > 2 for t in made["titles"].values()]
+    numbers = {title: f"({n})" for n, title in enumerate(dict.fromkeys(titles), 1)}
     parts = [
+        "Data sets, by their numbers in the tables below; real ones with MobileNetV2 of ImageNet, "
+        "its features frozen, where nothing else is said:\n",
+        *(f"- {number} {title}" for title, number in numbers.items()),
+        "",
         *_decided(fewest=3, short=True),
         f"Test Recall@1 in percent, mean ± standard deviation over seeds; {beside}",
         markdown(_recall_1()),
@@ -216,7 +222,17 @@ def results() -> str:
     ):
         parts += [f"{what}; {beside}", markdown(_table_2(kind))]
     parts.append(f"{more} it: [results/reference](results/reference/README.md).\n")
-    return "\n".join(parts)
+    return "\n".join(_numbered(line, numbers) for line in "\n".join(parts).splitlines()) + "\n"
+
+
+def _numbered(line: str, numbers: Mapping[str, str]) -> str:
+    """A table's head with titles replaced by their numbers; any other line as it is."""
+    if not line.startswith(("| claim", "| method", "| features", "| row")):
+        return line
+    cells = line.split(" | ")
+    for title in sorted(numbers, key=len, reverse=True):  # one may begin as another does
+        cells = [c.replace(title, numbers[title]) if c.startswith(title) else c for c in cells]
+    return " | ".join(cells)
 
 
 def _table_2(kind: str) -> pd.DataFrame:
@@ -314,6 +330,8 @@ def _verdicts(fewest: int, short: bool) -> pd.DataFrame:
                 seeds[claim, row["data"]] = row["seeds"]
                 effect = row["effect [95 % interval]"]
                 text = f"**{row['verdict']}**, {effect}, {count(row['seeds'], 'seed')}"
+                if short and effect == "none":
+                    continue
                 if short:
                     text = f"{MARKS[row['verdict']]} {effect.partition(' [')[0]}"
                 cells.setdefault(claim, {})[row["data"]] = text
@@ -321,7 +339,7 @@ def _verdicts(fewest: int, short: bool) -> pd.DataFrame:
     table = table.loc[sorted(table.index, key=lambda c: int(c[1:].partition(":")[0]))]
     if short:  # of a claim of several parts the words once
         words = [c.rpartition(", ")[0] for c in table.index]
-        again = [i > 0 and w == words[i - 1] for i, w in enumerate(words)]
+        again = [i > 0 and w != "" and w == words[i - 1] for i, w in enumerate(words)]
         table.index = [
             f"{c.partition(':')[0]}, {c.rpartition(', ')[2]}" if a else c
             for c, a in zip(table.index, again, strict=True)

@@ -306,6 +306,8 @@ def test_the_short_table_of_verdicts_has_marks_and_says_a_claim_once(tmp_path, m
     columns = "claim,text,data,measure,effect,low,high,threshold,verdict,note,seeds\n"
     rows = (
         'C10,"late, a",x,Recall@1: a - b,2,1,3,0,reproduced,note,3\n'
+        "C7,alone,x,Recall@1: a - b,2,1,3,0,reproduced,note,3\n"
+        "C8,alone too,x,Recall@1: a - b,2,1,3,0,reproduced,note,3\n"
         'C9,"a beats b, over c",x,Recall@1: a - b,2,1,3,0,not reproduced,note,3\n'
         'C9,"a beats b, over d",x,Recall@1: a - b,2,-1,3,0,not enough evidence,note,3\n'
     )
@@ -315,7 +317,14 @@ def test_the_short_table_of_verdicts_has_marks_and_says_a_claim_once(tmp_path, m
     (tmp_path / "a" / "tables" / "verdicts.csv").write_text(columns + rows)
     text = "\n".join(reference._decided(fewest=3, short=True))
     claims_of = [line.split(" | ") for line in text.splitlines() if line.startswith("| C")]
-    assert [c[0][2:].split(" (")[0] for c in claims_of] == ["C9: a beats b, over c", "C9, over d",
-                                                            "C10: late, a"]  # fmt: skip
-    assert [c[1][0] for c in claims_of] == ["✗", "?", "✓"]
+    assert [c[0][2:].split(" (")[0] for c in claims_of] == [
+        "C7: alone", "C8: alone too", "C9: a beats b, over c", "C9, over d", "C10: late, a"]  # fmt: skip
+    assert [c[1][0] for c in claims_of] == ["✓", "✓", "✗", "?", "✓"]
     assert "[1.0" not in text and "✗ not reproduced" in text
+
+
+def test_long_titles_are_numbers_in_the_heads_of_the_readme_s_tables():
+    numbers = {"birds": "(1)", "birds (steps=9)": "(2)"}
+    head = reference._numbered("| method | birds | birds (steps=9), 7 new classes |", numbers)
+    assert head == "| method | (1) | (2), 7 new classes |"
+    assert reference._numbered("| birds | birds |", numbers) == "| birds | birds |"
