@@ -366,6 +366,10 @@ def _tables(folder: Path, kind: str) -> list[str]:
     ]
 
 
+def _text(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
 def markdown(frame: pd.DataFrame) -> str:
     """A frame of text as a Markdown table."""
     rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
@@ -380,6 +384,8 @@ def times() -> str:
         made = json.loads(path.with_suffix(".json").read_text())
         parts.append(f"`{made['command']}`, {made['cpu']}, one thread, torch {made['torch']}:\n")
         parts.append(markdown(pd.read_csv(path, dtype=str)))
+    if (targets := path.with_name("targets.csv")).exists():
+        parts += ["What was aimed at, one thread:\n", markdown(_text(targets))]
     rows = []
     for _, made in studies():
         for s in made["summary"].values():

@@ -317,8 +317,8 @@ def test_the_short_table_of_verdicts_has_marks_and_says_a_claim_once(tmp_path, m
     (tmp_path / "a" / "tables" / "verdicts.csv").write_text(columns + rows)
     text = "\n".join(reference._decided(fewest=3, short=True))
     claims_of = [line.split(" | ") for line in text.splitlines() if line.startswith("| C")]
-    assert [c[0][2:].split(" (")[0] for c in claims_of] == [
-        "C7: alone", "C8: alone too", "C9: a beats b, over c", "C9, over d", "C10: late, a"]  # fmt: skip
+    said = ["C7: alone", "C8: alone too", "C9: a beats b, over c", "C9, over d", "C10: late, a"]
+    assert [c[0][2:].split(" (")[0] for c in claims_of] == said
     assert [c[1][0] for c in claims_of] == ["✓", "✓", "✗", "?", "✓"]
     assert "[1.0" not in text and "✗ not reproduced" in text
 
