@@ -12,14 +12,10 @@ is ours over the unordered ones, with no factor between. Value and gradient are 
 
 from __future__ import annotations
 
-import argparse
-import sys
-from pathlib import Path
-
 import common
 import pandas as pd
 import torch
-from common import Target, interleaved, made, save
+from common import Target, interleaved
 
 from pddm_lite.experiments import make
 from pddm_lite.methods import METHODS, build_similarity, objective
@@ -122,21 +118,5 @@ def targets(table: pd.DataFrame) -> list[Target]:
     return found
 
 
-def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--d", type=int, default=128)
-    p.add_argument("--sizes", type=common.sizes, default=SIZES, help="as in 64,128")
-    p.add_argument("--repeats", type=int, default=5)
-    p.add_argument("--device", default="cpu")
-    p.add_argument("--out", default="")
-    args = p.parse_args()
-    torch.set_num_threads(1)
-    result = table(args.sizes, args.d, args.repeats, args.device)
-    print(wide(result).to_string(index=False, na_rep="not run"))
-    if args.out:
-        command = " ".join(["python", "benchmarks/losses.py", *sys.argv[1:]])
-        save(result, Path(args.out), made(command, args.device))
-
-
 if __name__ == "__main__":
-    main()
+    common.alone(__file__, __doc__, table, shown=wide)

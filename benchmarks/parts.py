@@ -12,14 +12,10 @@ on m. `operators` counts what torch calls in a step, nested calls included.
 
 from __future__ import annotations
 
-import argparse
-import sys
-from pathlib import Path
-
 import common
 import pandas as pd
 import torch
-from common import interleaved, made, save
+from common import interleaved
 from step import sparse_loss, stepper
 from torch.profiler import ProfilerActivity, profile
 
@@ -79,21 +75,5 @@ def table(sizes=SIZES, d=128, repeats=5, device="cpu") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--d", type=int, default=128)
-    p.add_argument("--sizes", type=common.sizes, default=SIZES, help="as in 64,128")
-    p.add_argument("--repeats", type=int, default=5)
-    p.add_argument("--device", default="cpu")
-    p.add_argument("--out", default="")
-    args = p.parse_args()
-    torch.set_num_threads(1)
-    result = table(args.sizes, args.d, args.repeats, args.device)
-    print(result.to_string(index=False))
-    if args.out:
-        command = " ".join(["python", "benchmarks/parts.py", *sys.argv[1:]])
-        save(result, Path(args.out), made(command, args.device))
-
-
 if __name__ == "__main__":
-    main()
+    common.alone(__file__, __doc__, table)

@@ -12,14 +12,10 @@ The full matrix stops at m = 256, where a step takes 0.5 GB; at 512 it is 2 GB a
 
 from __future__ import annotations
 
-import argparse
-import sys
-from pathlib import Path
-
 import common
 import pandas as pd
 import torch
-from common import Target, interleaved, made, save
+from common import Target, interleaved
 
 from pddm_lite.experiments import make
 from pddm_lite.losses import distance, double_header, scale
@@ -114,22 +110,5 @@ def targets(table: pd.DataFrame) -> list[Target]:
     ]
 
 
-def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--d", type=int, default=128)
-    p.add_argument("--sizes", type=common.sizes, default=SIZES, help="as in 64,128")
-    p.add_argument("--repeats", type=int, default=5)
-    p.add_argument("--device", default="cpu")
-    p.add_argument("--compile", action="store_true")
-    p.add_argument("--out", default="")
-    args = p.parse_args()
-    torch.set_num_threads(1)
-    result = table(args.sizes, args.d, args.repeats, args.device, args.compile)
-    print(result.to_string(index=False))
-    if args.out:
-        command = " ".join(["python", "benchmarks/step.py", *sys.argv[1:]])
-        save(result, Path(args.out), made(command, args.device))
-
-
 if __name__ == "__main__":
-    main()
+    common.alone(__file__, __doc__, table, flags=("compile",))

@@ -245,7 +245,7 @@ def _table_2(kind: str) -> pd.DataFrame:
     columns, printed = {}, {}
     for folder, made in studies():
         for path in sorted(folder.glob(f"tables/{kind}_*.csv")) if len(made["seeds"]) > 2 else ():
-            own = pd.read_csv(path, keep_default_na=False, dtype=str)
+            own = _text(path)
             new = own["classes"].iloc[0] if kind == "transfer" else None
             own = own[~own[name].str.contains(": |paper's")].set_index(name)
             title = made["titles"][_data_of(path, kind, made["titles"])]
@@ -298,7 +298,7 @@ def _recall_1() -> pd.DataFrame:
             path = folder / "tables" / f"recall_{name.replace(':', '-')}.csv"
             if len(made["seeds"]) < 3 or not path.exists():
                 continue
-            own = pd.read_csv(path, keep_default_na=False, dtype=str).set_index("method")
+            own = _text(path).set_index("method")
             start = own.loc[own.index == "PDDM+Quadruplet", "untrained R@1"]
             columns[title] = pd.concat(
                 [start.set_axis(["untrained head"] * len(start)), own["R@1"]]
@@ -337,6 +337,8 @@ def _verdicts(fewest: int, short: bool) -> pd.DataFrame:
                 cells.setdefault(claim, {})[row["data"]] = text
     table = pd.DataFrame.from_dict(cells, orient="index").fillna("")
     table = table.loc[sorted(table.index, key=lambda c: int(c[1:].partition(":")[0]))]
+    titles = dict.fromkeys(t for _, made in studies() for t in made["titles"].values())
+    table = table[[*(t for t in titles if t in table), *(c for c in table if c not in titles)]]
     if short:  # of a claim of several parts the words once
         words = [c.rpartition(", ")[0] for c in table.index]
         again = [i > 0 and w != "" and w == words[i - 1] for i, w in enumerate(words)]
@@ -361,12 +363,13 @@ def _tables(folder: Path, kind: str) -> list[str]:
     paths = sorted(folder.glob(f"tables/{kind}_*.csv"))
     return [
         (f"{path.stem.partition('_')[2].replace('_', ' ')}:\n\n" if len(paths) > 1 else "")
-        + markdown(pd.read_csv(path, keep_default_na=False, dtype=str))
+        + markdown(_text(path))
         for path in paths
     ]
 
 
 def _text(path: Path) -> pd.DataFrame:
+    """A table of text as it was written: no cell is made a number or a gap."""
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 

@@ -42,24 +42,6 @@ def outside(results: Path, *more: str, **how) -> subprocess.Popen:
     )  # fmt: skip
 
 
-class Here(Executor):
-    """Work in this process, so that what a test has changed is seen."""
-
-    def submit(self, f, *args):
-        future = Future()
-        try:
-            future.set_result(f(*args))
-        except Exception as err:
-            future.set_exception(err)
-        return future
-
-
-@pytest.fixture
-def here(monkeypatch):
-    monkeypatch.setattr(executors, "pool", lambda jobs: Here())
-    monkeypatch.setenv("PDDM_BATCH", "")  # set in a worker, which this process is now
-
-
 # ------------------------------------------------------------------------ beside each other
 
 

@@ -4,14 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from pddm_lite.errors import UserError
-from pddm_lite.pipeline import cli, executors, notebooks
+from pddm_lite.pipeline import cli, notebooks
 from pddm_lite.study import Study
 from pddm_lite.training import fit_or_load
 
@@ -119,7 +118,7 @@ def test_one_job_and_two_give_the_same_bytes_and_the_store_saves_work(tmp_path, 
     assert "settings changed: alpha" in capsys.readouterr().out
 
 
-def test_a_failing_notebook_shows_a_card_and_the_rest_goes_on(tmp_path, monkeypatch, capfd):
+def test_a_failing_notebook_shows_a_card_and_the_rest_goes_on(tmp_path, monkeypatch, here, capfd):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     source = json.loads((ROOT / "notebooks" / "60_retrieval.ipynb").read_text())
@@ -133,18 +132,6 @@ def test_a_failing_notebook_shows_a_card_and_the_rest_goes_on(tmp_path, monkeypa
         nb["cells"] = [*nb["cells"][: at + 1], cell]
         (folder / f"{name}.ipynb").write_text(json.dumps(nb))
     monkeypatch.setattr(notebooks, "FOLDER", folder)
-
-    class Here(Executor):  # a pool's child would not see the changed folder
-        def submit(self, f, *args):
-            future = Future()
-            try:
-                future.set_result(f(*args))
-            except Exception as err:
-                future.set_exception(err)
-            return future
-
-    monkeypatch.setattr(executors, "pool", lambda jobs: Here())
-    monkeypatch.setenv("PDDM_BATCH", "")  # set in a worker, which this process is now
     results = tmp_path / "r"
     code = cli.main(small(results, "--stage", "notebooks"))
     out, err = capfd.readouterr()

@@ -2,12 +2,11 @@
 
 import json
 import shutil
-from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import pytest
 
-from pddm_lite.pipeline import cli, executors, notebooks, provenance, reproduce
+from pddm_lite.pipeline import cli, notebooks, provenance, reproduce
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"
@@ -26,20 +25,8 @@ figures.save(Figure(), frame, study, "10_small", runs);
 """
 
 
-class Here(Executor):
-    """A pool's child would not see the changed folder of notebooks."""
-
-    def submit(self, f, *args):
-        future = Future()
-        try:
-            future.set_result(f(*args))
-        except Exception as err:
-            future.set_exception(err)
-        return future
-
-
 @pytest.fixture
-def one_notebook(tmp_path, monkeypatch):
+def one_notebook(tmp_path, monkeypatch, here):
     """A folder of notebooks with one, which takes seconds, in place of the kit's."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
@@ -49,7 +36,6 @@ def one_notebook(tmp_path, monkeypatch):
     nb["cells"] = [*tagged, {**cell, "execution_count": None, "source": SOURCE}]
     (folder / "10_small.ipynb").write_text(json.dumps(nb))
     monkeypatch.setattr(notebooks, "FOLDER", folder)
-    monkeypatch.setattr(executors, "pool", lambda jobs: Here())
 
 
 def test_a_notebook_is_made_again_and_its_numbers_are_compared(one_notebook, tmp_path, capsys):
