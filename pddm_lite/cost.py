@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,28 +127,12 @@ def measured(results: str | Path, profile: str = "quick", show: bool = True) -> 
     source = source_hash(*(f"pddm_lite.{m}" for m in MEASURED_BY))
     key = hashlib.sha256(repr((plan, machine, source)).encode()).hexdigest()[:16]
     if not store.has(key):
-        with _alone(store.folder):
+        with store.alone(key):
             if not store.has(key):  # another process may have measured meanwhile
                 store.save(key, {"cost.csv": measure(*plan, show)}, made)
     frame = store.csv(key, "cost.csv")
     frame.attrs["cpu"] = store.json(key, "manifest.json")["cpu"]
     return frame
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process measures."""
-    try:
-        import fcntl
-
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = open(folder / ".lock", "w")  # noqa: SIM115
-    except (ImportError, OSError):  # Windows has no such lock; Store tells what cannot be written
-        yield
-        return
-    with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def exponent(m: Sequence[float], cost: Sequence[float]) -> float:

@@ -144,6 +144,11 @@ def _over(ax, rows: pd.DataFrame) -> None:
     ax.set_ylabel("top-1 over that of\nplain features (% of it)")
 
 
+def decimals(top: pd.DataFrame) -> int:
+    """Decimals of a percentage: of thousands of classes few images are found."""
+    return 1 if top["accuracy"].max() > 5 else 2
+
+
 @style()
 def table_2(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]:
     """Table 2's left half: top-1 over all new classes a row, and the paper's numbers apart."""
@@ -161,7 +166,7 @@ def table_2(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
             ax.plot(values, [at[key]] * len(values), "o", color=colour, alpha=0.5, ms=7)
             ax.plot(values.mean(), at[key], "|", color=colour, ms=20, mew=3)
             number = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=11)
-            ax.text(1.01, at[key], f"{values.mean():.1f}", **number)
+            ax.text(1.01, at[key], f"{values.mean():.{decimals(own)}f}", **number)
         classes = f"{own['classes'].iloc[0]:,} new classes"
         ax.set_xlabel(f"{beside(titles[d])}:\n{classes},\ntop-1 (%)")
         ax.xaxis.set_major_locator(MaxNLocator(4))

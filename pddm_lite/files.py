@@ -36,7 +36,7 @@ def cannot_write(folder: Path, err: BaseException) -> CannotWrite | None:
 def _refused(folder: Path, err: OSError) -> CannotWrite:
     return CannotWrite(
         f"folder {folder} cannot be written ({err.strerror}); make room there or choose another "
-        "(--results), and the same command goes on."
+        "(--results, --pack), and the same command goes on."
     )
 
 

@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import stat
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from itertools import groupby
@@ -20,7 +19,8 @@ from pathlib import Path
 from . import training
 from .errors import UserError
 from .experiments import GROUPS
-from .store import Store, source_hash, write_atomic
+from .files import beside, write_atomic, write_flushed
+from .store import Store, source_hash
 from .study import EMBEDDED, Study
 
 STUDY = "study.json"
@@ -72,10 +72,7 @@ def pack(study: Study, path: Path, most: int) -> tuple[list[Path], int, int]:
     written = []
     for k, part in enumerate(parts, 1):
         file = path.with_name(f"{path.stem}-{k}{path.suffix}") if several else path
-        try:
-            write_atomic(file, lambda f, part=part: _write(f, part))
-        except OSError as err:
-            raise UserError(f"--pack: {file} cannot be written ({err.strerror}).") from None
+        write_atomic(file, lambda f, part=part: _write(f, part))
         written.append(file)
     return written, len(there), len(ids)
 
@@ -191,20 +188,16 @@ def _take(i: str, file: Path, names: list[str], store: Store) -> str:
         return "its manifest is missing or cannot be read"
     if not whole:
         return "its manifest names other files than there are"
-    try:
-        store.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=store.folder, prefix=".tmp-") as temporary:
-            aside = Store(temporary)
-            aside.path(i).mkdir()
-            for name, data in contents.items():
-                (aside.path(i) / name).write_bytes(data)
-            if problem := aside.problem(i):
-                return problem
-            if store.path(i).exists():  # torn, or it would have been left alone
-                os.rename(store.path(i), Path(temporary) / "old")
-            os.rename(aside.path(i), store.path(i))
-    except OSError as err:
-        raise UserError(f"{store.folder} cannot be written ({err.strerror}).") from None
+    with beside(store.path(i), folder=True) as temporary:
+        aside = Store(temporary)
+        aside.path(i).mkdir()
+        for name, data in contents.items():
+            write_flushed(aside.path(i) / name, lambda f, data=data: f.write(data))
+        if problem := aside.problem(i):
+            return problem
+        if store.path(i).exists():  # torn, or it would have been left alone
+            os.rename(store.path(i), temporary / "old")
+        os.rename(aside.path(i), store.path(i))
     return ""
 
 

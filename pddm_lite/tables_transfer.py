@@ -10,7 +10,7 @@ import pandas as pd
 from . import transfers
 from .claims import count, interval
 from .evaluation.transfer import ALL
-from .figures_transfer import IN_TABLE_2, LOOKS, TRAINED, paired
+from .figures_transfer import IN_TABLE_2, LOOKS, TRAINED, decimals, paired
 from .paper import TABLE_2
 from .study import Study
 from .tables import spread, with_interval
@@ -38,21 +38,21 @@ def transfer_table(frame: pd.DataFrame, data: str) -> pd.DataFrame:
     """
     frame = frame[frame["data"] == data]
     top = {k: transfers.at_all(frame, k) for k in (1, 5)}
-    every = _whole(frame)
+    every, digits = _whole(frame), decimals(top[1])
     rows = []
     for key, (name, *_) in LOOKS.items():
         values = _values(top[1], key)
         if values.empty:
             continue
         row = {"features": name, "classes": f"{top[1]['classes'].iloc[0]:,}"}
-        row["top-1"] = spread(values, 1)
-        row["top-5"] = spread(_values(top[5], key), 1)
+        row["top-1"] = spread(values, digits)
+        row["top-5"] = spread(_values(top[5], key), digits)
         row["seeds"] = str(len(values))
         both = paired(every, key, (PLAIN, METRIC)).loc[top[1]["classes"].iloc[:1]]
         gain = both["own"] - both["base"]
         row[AGAINST] = ""
         if key != (PLAIN, METRIC) and len(gain):
-            row[AGAINST] = with_interval(*interval(gain), 1, "+")
+            row[AGAINST] = with_interval(*interval(gain), digits, "+")
         row[PAPER] = f"{TABLE_2['transfer'][IN_TABLE_2[key]]:.1f}" if key in IN_TABLE_2 else ""
         rows.append(row)
     columns = ["features", "classes", "top-1", "top-5", "seeds", AGAINST, PAPER]
@@ -82,30 +82,30 @@ def transfer_sentences(frame: pd.DataFrame, titles: Mapping[str, str]) -> str:
         ncm = top[~top["classifier"].isin([*TRAINED, SCORE])]
         mean = ncm.groupby(["features", "classifier"])["accuracy"].mean()
         best, worst = mean.idxmax(), mean.idxmin()
-        classes, images = top["classes"].iloc[0], top["images"].iloc[0]
+        classes, images, n = top["classes"].iloc[0], top["images"].iloc[0], decimals(top)
         lines.append(
             f"{titles[d]}: of all {classes:,} new classes, {images:.1f} images per mean, NCM finds "
-            f"{mean.max():.1f} % with {LOOKS[best][0]} (the most) and {mean.min():.1f} % with "
-            f"{LOOKS[worst][0]} (the least); chance is {100 / classes:.1f} %."
+            f"{mean.max():.{n}f} % with {LOOKS[best][0]} (the most) and {mean.min():.{n}f} % with "
+            f"{LOOKS[worst][0]} (the least); chance is {100 / classes:.{n}f} %."
         )
         own = t[(t["features"] == PDDM) & (t["per_mean"] == ALL)]
         curve = own[own["classifier"] == NCM].groupby("classes")["accuracy"].mean()
         if len(curve) > 1:
             lines.append(
                 f"  {PDDM} falls from {curve.iloc[0]:.1f} % of {curve.index[0]} classes to "
-                f"{curve.iloc[-1]:.1f} % of {curve.index[-1]:,}."
+                f"{curve.iloc[-1]:.{n}f} % of {curve.index[-1]:,}."
             )
         score = paired(_whole(frame[frame["data"] == d]), (PDDM, SCORE), (PDDM, NCM))
         if len(score):
-            n, x = score.index[-1][0], score.groupby("classes").mean().iloc[-1]
+            few, x = score.index[-1][0], score.groupby("classes").mean().iloc[-1]
             lines.append(
-                f"  Of {n} classes, means ranked by the score give {x['own']:.1f} %, by distance "
+                f"  Of {few} classes, means ranked by the score give {x['own']:.1f} %, by distance "
                 f"{x['base']:.1f} %."
             )
         for features in (PLAIN, PDDM):
             found = {c: _values(top, (features, c)) for c in TRAINED}
             parts = [
-                f"{c} {x.mean():.1f} % ({count(len(x), 'seed')})"
+                f"{c} {x.mean():.{n}f} % ({count(len(x), 'seed')})"
                 for c, x in found.items()
                 if len(x)
             ]

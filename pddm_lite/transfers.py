@@ -20,7 +20,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from . import cost
 from .data import SYNTHETIC, ImageSet, fingerprint, split
 from .data.new_species import new_species
 from .embedder import embed_images, plain_features
@@ -54,6 +53,7 @@ class Plan:
     metric_steps: int = 500  # of Mensink's metric, at each rate
     linear_epochs: int = 20
     linear_steps: int = 300  # at least
+    linear_classes: int = 1_000  # most new classes of the linear one: its time grows as C^2
     scored: int = 100  # most classes that the unit ranks: it scores every image with every mean
 
 
@@ -184,7 +184,10 @@ def measure(new: NewClasses, features: str, run: Run | None, seed: int) -> pd.Da
     if features in (PLAIN, PDDM) and seed == new.study.seeds[0]:
         settings = dict(epochs=p.linear_epochs, least_steps=p.linear_steps)
         trained = {KNN: transfer.neighbours, LINEAR: partial(transfer.linear, **settings)}
-        asked.append((trained, sorted({*sizes[::3], total}), every, 1))
+        ceilings = sorted({*sizes[::3], total})
+        asked.append((trained, [n for n in ceilings if n <= p.linear_classes], every, 1))
+        more = {KNN: transfer.neighbours}
+        asked.append((more, [n for n in ceilings if n > p.linear_classes], every, 1))
     curves = partial(
         transfer.curves,
         f,
@@ -236,7 +239,7 @@ def measured(study: Study, show: bool = True) -> pd.DataFrame:
             new.names, sorted(asdict(plan(study)).items()), source,
         )  # fmt: skip
         if not store.has(key):
-            with cost._alone(store.folder):
+            with store.alone(key):
                 if not store.has(key):  # another process may have measured meanwhile
                     frame = measure(new, features, run, seed)
                     store.save(key, {"transfer.csv": frame}, environment(study.device))

@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from . import cost, hierarchy
+from . import hierarchy
 from .data import SYNTHETIC, ImageSet, fingerprint, synthetic
 from .embedder import embed_images, plain_features
 from .errors import UserError
@@ -250,7 +250,7 @@ def of(study: Study, data: str, features: str, seed: int, rivals: bool) -> list[
     identity = run_id(e, images)  # of PLAIN, too: its network and data are among what it names
     key = fingerprint(features, identity, *p.content(), rivals, code)
     if not store.has(key):
-        with cost._alone(store.folder):
+        with store.alone(key):
             if not store.has(key):  # another process may have measured meanwhile
                 f, idx = _features(study, data, features, seed, e, p)
                 found = recognise(images, p, idx, f, rivals)

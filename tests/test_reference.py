@@ -15,16 +15,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pddm_lite import claims, cost, reference
+from pddm_lite import claims, cost, readme, reference
 from pddm_lite.errors import UserError
 from pddm_lite.pipeline import notebooks
 
-STUDIES = reference.studies()
+STUDIES = readme.studies()
 
 
-@pytest.mark.parametrize("name", reference.GENERATED)
+@pytest.mark.parametrize("name", readme.GENERATED)
 def test_the_tables_in_the_text_are_what_the_evidence_generates(name):
-    old, new = reference.generated(name)
+    old, new = readme.generated(name)
     assert old == new, f"{name} is stale: run python -m pddm_lite.reference readme"
     shown = [made for f, made in STUDIES if name == "README.md" or [*f.glob("tables/recipe_*")]]
     assert shown and all(made["title"] in new for made in shown)
@@ -80,7 +80,7 @@ def test_photographs_stay_out_and_the_whole_stays_small():
             assert not [name for name in figures if name.startswith(reference.PHOTOGRAPHS)]
             for path in [*folder.rglob("*.ipynb"), *folder.rglob("*.html")]:
                 assert not pictures_in(path.read_text(encoding="utf-8"))
-    size = sum(p.stat().st_size for p in reference.REFERENCE.rglob("*") if p.is_file())
+    size = sum(p.stat().st_size for p in readme.REFERENCE.rglob("*") if p.is_file())
     assert size < 15e6
 
 
@@ -113,7 +113,7 @@ LOOSE = picture(99)  # shown in a notebook and saved as no figure
 @pytest.fixture
 def finished(tmp_path, monkeypatch):
     """A study's folder as run_all.py leaves it, with pictures in every place they may be in."""
-    monkeypatch.setattr(reference, "REFERENCE", tmp_path / "reference")
+    monkeypatch.setattr(readme, "REFERENCE", tmp_path / "reference")
     monkeypatch.setattr(reference, "notebooks", lambda: ["a"])
     folder = tmp_path / "own"
     for name in ("tables", "figures", "notebooks"):
@@ -191,7 +191,7 @@ def test_of_embedded_data_the_pictures_are_kept(finished):
 def test_figures_of_the_embedded_study_are_kept_once(finished):
     """A drawing that two studies share is shown from the first one."""
     study = finished("synthetic_birds")
-    first = reference.add(study, "python run_all.py").rename(reference.REFERENCE / "quick")
+    first = reference.add(study, "python run_all.py").rename(readme.REFERENCE / "quick")
     (first / "figures" / "60_tsne.png").write_bytes(picture(7))  # that one differs
     target = reference.add(study, "python run_all.py")
     assert [p.name for p in (target / "figures").glob("*.png")] == ["60_tsne.png"]
@@ -248,9 +248,9 @@ def test_every_figure_that_shows_pictures_has_a_name_that_says_so():
 
 def test_a_text_without_markers_is_refused(tmp_path, monkeypatch):
     (tmp_path / "README.md").write_text("no markers")
-    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    monkeypatch.setattr(readme, "ROOT", tmp_path)
     with pytest.raises(UserError, match="lacks the markers"):
-        reference.generated("README.md")
+        readme.generated("README.md")
 
 
 def test_the_check_option_tells_stale_from_fresh(tmp_path, monkeypatch):
@@ -264,9 +264,9 @@ def test_the_check_option_tells_stale_from_fresh(tmp_path, monkeypatch):
         "method,R@1,untrained R@1,paper R@1 (CUB)\nTriplet,12.3,,7\nPDDM+Quadruplet,15.6,9.1,8\n"
     )
     (folder / "tables" / "recall_x.csv").write_text(table)
-    monkeypatch.setattr(reference, "ROOT", tmp_path)
-    monkeypatch.setattr(reference, "REFERENCE", folder.parent)
-    for name, markers in reference.GENERATED.items():
+    monkeypatch.setattr(readme, "ROOT", tmp_path)
+    monkeypatch.setattr(readme, "REFERENCE", folder.parent)
+    for name, markers in readme.GENERATED.items():
         parts = [
             f"<!-- {m}: begin (python -m pddm_lite.reference readme) -->\nold\n<!-- {m}: end -->\n"
             for m in markers
@@ -288,12 +288,12 @@ def test_a_claim_on_no_data_set_has_a_table_of_its_own(tmp_path, monkeypatch):
     columns = "claim,text,data,measure,effect,low,high,threshold,verdict,note,seeds\n"
     rows = {"x": f"C9,a beats b,x,{claims.OVERFITTING}: a - b,2,1,3,0,reproduced,note,5\n"}
     rows["both"] = rows["x"] + f"C5,linear,{cost.DATA},order: p,0.9,0.8,1,0.5,reproduced,note,4\n"
-    monkeypatch.setattr(reference, "REFERENCE", tmp_path)
+    monkeypatch.setattr(readme, "REFERENCE", tmp_path)
     for name, text in rows.items():
         (tmp_path / name / "tables").mkdir(parents=True)
         (tmp_path / name / "provenance.json").write_text(json.dumps(made))
         (tmp_path / name / "tables" / "verdicts.csv").write_text(columns + text)
-    text = reference.everything()
+    text = readme.everything()
     assert (
         "| claim (claimed effect) | made up |\n| --- | --- |\n| C9: a beats b (> 0) | **rep" in text
     )
@@ -311,11 +311,11 @@ def test_the_short_table_of_verdicts_has_marks_and_says_a_claim_once(tmp_path, m
         'C9,"a beats b, over c",x,Recall@1: a - b,2,1,3,0,not reproduced,note,3\n'
         'C9,"a beats b, over d",x,Recall@1: a - b,2,-1,3,0,not enough evidence,note,3\n'
     )
-    monkeypatch.setattr(reference, "REFERENCE", tmp_path)
+    monkeypatch.setattr(readme, "REFERENCE", tmp_path)
     (tmp_path / "a" / "tables").mkdir(parents=True)
     (tmp_path / "a" / "provenance.json").write_text(json.dumps(made))
     (tmp_path / "a" / "tables" / "verdicts.csv").write_text(columns + rows)
-    text = "\n".join(reference._decided(fewest=3, short=True))
+    text = "\n".join(readme._decided(fewest=3, short=True))
     claims_of = [line.split(" | ") for line in text.splitlines() if line.startswith("| C")]
     said = ["C7: alone", "C8: alone too", "C9: a beats b, over c", "C9, over d", "C10: late, a"]
     assert [c[0][2:].split(" (")[0] for c in claims_of] == said
@@ -325,6 +325,6 @@ def test_the_short_table_of_verdicts_has_marks_and_says_a_claim_once(tmp_path, m
 
 def test_long_titles_are_numbers_in_the_heads_of_the_readme_s_tables():
     numbers = {"birds": "(1)", "birds (steps=9)": "(2)"}
-    head = reference._numbered("| method | birds | birds (steps=9), 7 new classes |", numbers)
+    head = readme._numbered("| method | birds | birds (steps=9), 7 new classes |", numbers)
     assert head == "| method | (1) | (2), 7 new classes |"
-    assert reference._numbered("| birds | birds |", numbers) == "| birds | birds |"
+    assert readme._numbered("| birds | birds |", numbers) == "| birds | birds |"

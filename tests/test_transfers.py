@@ -57,6 +57,14 @@ def test_every_row_that_is_asked_for_is_there(study, measured):
     assert t.groupby("features")["accuracy"].mean().min() > 3 * 100 / 60  # well above chance
 
 
+def test_beyond_its_limit_the_linear_classifier_is_left_out(study, monkeypatch):
+    few = dataclasses.replace(transfers.PLANS["smoke"], linear_classes=20)
+    monkeypatch.setitem(transfers.PLANS, "smoke", few)
+    found = transfers.measure(transfers.NewClasses(study, "synthetic_birds"), PLAIN, None, seed=0)
+    sizes = found.groupby("classifier")["classes"].agg(set)
+    assert sizes[LINEAR] == {10} and sizes[KNN] == {10, 60}
+
+
 def test_a_row_is_ncm_on_f_of_the_new_images(study, measured):
     new = transfers.NewClasses(study, "synthetic_birds")
     assert not set(new.names) & set(new.source.class_names)

@@ -42,8 +42,23 @@ def entries(path: Path) -> dict[str, int]:
 
 def _is_image(name: str) -> bool:
     parts = name.split("/")
-    hidden = any(p.startswith(".") or p == "__MACOSX" for p in parts)  # ._x.jpg too
-    return not hidden and parts[-1].lower().endswith(SUFFIXES)
+    return not any(map(_is_litter, parts)) and parts[-1].lower().endswith(SUFFIXES)
+
+
+def _is_litter(part: str) -> bool:
+    return part.startswith(".") or part == "__MACOSX"  # ._x.jpg too
+
+
+def _folders(path: Path, top: str) -> set[str]:
+    """Names of the folders right below `top` ("" or "a/b/") in a directory or a zip."""
+    if path.is_dir():
+        with os.scandir(path / top) as found:
+            names = {f.name for f in found if f.is_dir()}
+    else:
+        with zipfile.ZipFile(path) as z:
+            inside = [n.removeprefix(top) for n in z.namelist() if n.startswith(top)]
+        names = {n.partition("/")[0] for n in inside if "/" in n}
+    return {n for n in names if not _is_litter(n)}
 
 
 class Reader:
@@ -135,8 +150,8 @@ def open_folder(
         expect: (classes, images) that must be found.
 
     Raises:
-        UserError: missing or empty path, one class only, too few images in a class, other counts
-            than expected. Images are opened on reading, where a truncated one is named.
+        UserError: missing or empty path, one class only, none or too few images in a class, other
+            counts than expected. Images are opened on reading, where a truncated one is named.
     """
     if not path.exists():
         raise UserError(f"{name}: {path} does not exist; give its folder with --data-root.")
@@ -149,9 +164,15 @@ def open_folder(
     classes = [n.split("/")[:-1] for n in names]
     while all(c for c in classes) and len({c[0] for c in classes}) == 1 and len(classes[0]) > 1:
         classes = [c[1:] for c in classes]  # a common top folder is no class
+    top = names[0][: names[0].rindex("/") - len("/".join(classes[0]))] if classes[0] else ""
     loose = next((n for n, c in zip(names, classes, strict=True) if not c), "")
     if loose and any(classes):
         raise UserError(f"{name}: {loose} lies beside the class folders; move it into one or away.")
+    if empty := sorted(_folders(path, top) - {c[0] for c in classes if c}):
+        raise UserError(
+            f"{name}: class folder {top}{empty[0]} holds no image ({len(empty)} such); fill it or "
+            "take it away."
+        )
     class_of = ["/".join(c) for c in classes]
     class_names = tuple(sorted(set(class_of)))
     if expect and (len(class_names), len(names)) != expect:

@@ -102,7 +102,10 @@ def parser() -> Parser:
 
 
 def _names(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if text and not parts:
+        raise UserError(f"{text!r} names nothing; give names with commas between, as in A,B.")
+    return parts
 
 
 def _seeds(text: str) -> list[int]:

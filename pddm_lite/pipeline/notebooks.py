@@ -33,7 +33,7 @@ SOURCES = tuple(
     f"pddm_lite.{'.'.join(path.relative_to(PACKAGE).with_suffix('').parts)}"
     for folder in (PACKAGE, PACKAGE / "evaluation")
     for path in sorted(folder.glob("*.py"))
-    if path.stem not in ("__init__", "reference", "pack", "pretrain")
+    if path.stem not in ("__init__", "reference", "readme", "pack", "pretrain")
 )
 
 
@@ -130,7 +130,7 @@ def stale(study: Study, name: str, parameters: dict) -> str:
     except FileNotFoundError:
         return NEW
     except (OSError, ValueError, KeyError, TypeError):
-        return "its manifest cannot be read"
+        return "it was made by an older version, or its manifest is torn"
     if key != _key(study, name, parameters):
         return "its text, parameters, runs or code changed"
     for file, digest in files.items():

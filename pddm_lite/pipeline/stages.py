@@ -31,6 +31,8 @@ def run(study: Study, args: argparse.Namespace, began: float) -> int:
             raise unknown("stage", name, cli.STAGES)
     names = chosen or notebooks.notebooks()
     parameters = notebooks.check_parameters(names, dict(args.parameter))
+    if parameters:  # what the notebooks would raise, before the first of them runs
+        Study.of(**(study.arguments() | parameters)).titles()
     if args.explain or args.dry_run:
         from .explain import explain
 

@@ -222,6 +222,8 @@ UNFIT = [
     (tree(("ant",)), ["1 class found", "at least 2", "one folder a class"]),
     (tree(("ant",), top="a/b/"), ["1 class found"]),
     ({f"{n}.png": picture() for n in range(6)}, ["1 class found"]),
+    (tree(top="a/b/") | {"a/b/dog/1.heic": b"x"}, ["a/b/dog holds no image", "1 such", "fill it"]),
+    (tree() | {"dog/.hidden": b"x", "elk/.hidden": b"x"}, ["dog holds no image", "2 such"]),
     (tree() | tree(("dog",), images=3), ["'dog' has 3 images", "draws 4", "1 such class"]),
     (tree() | tree(("dog", "elk"), images=1), ["'dog' has 1 images", "2 such classes"]),
 ]

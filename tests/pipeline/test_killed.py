@@ -103,7 +103,7 @@ def litter(results: Path) -> list[Path]:
     ("kills", "what"),
     [
         (2, ("--stage", "data,runs")),
-        pytest.param(50, ("--only", "82_transfer"), marks=pytest.mark.slow),
+        pytest.param(50, (), marks=pytest.mark.slow),
     ],
 )
 def test_a_batch_killed_at_random_moments_ends_with_the_same_tables(kills, what, tmp_path):
@@ -114,7 +114,7 @@ def test_a_batch_killed_at_random_moments_ends_with_the_same_tables(kills, what,
     seconds = finish(unbroken, "--jobs", "1", *what)
     want = content(unbroken)
     assert len([f for f in want if f.startswith("runs/")]) == 4 * 4
-    assert any("/tables/" in f for f in want) == ("--only" in what)
+    assert len([f for f in want if "/tables/" in f]) > 10 or "--stage" in what
     moments, went_on, compared = [], 0, 0
     while len(moments) < kills:
         shutil.rmtree(killed, ignore_errors=True)
