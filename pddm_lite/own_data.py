@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -20,9 +18,10 @@ from . import backbones, claims, tables
 from .claims import Runs, count
 from .data import ImageSet, split
 from .data.sampler import class_balanced
-from .data.synthetic import world
+from .data.synthetic import species_names, world
 from .embedding import Embedding
 from .errors import UserError
+from .files import beside, sweep
 from .inputs import inputs
 from .methods import METHODS
 from .pddm import Euclidean
@@ -75,29 +74,25 @@ def is_folder(study: Study) -> bool:
 
 
 def demo(folder: Path) -> Path:
-    """`folder`/demo_birds, 40 painted species as a tree <class>/<image>.png; made if not there."""
+    """`folder`/demo_birds, 40 painted species as a tree <class>/<image>.png; what is there stays.
+
+    Raises:
+        CannotWrite: the folder cannot be written, or its disk is full.
+    """
     final = folder / "demo_birds"
-    if final.is_dir():
+    names = species_names("birds", FIRST, SPECIES)
+    paths = [final / c.replace(" ", "_") / f"{n:02d}.png" for c in names for n in range(IMAGES)]
+    if all(path.exists() for path in paths):
         return final
-    w = world("birds", SPECIES, IMAGES, first=FIRST)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder, prefix=".tmp-"))
-    except OSError as err:
-        raise UserError(f"results folder {folder} cannot be written ({err.strerror}).") from None
-    try:
-        for n, (picture, label) in enumerate(zip(w.images, w.labels, strict=True)):
-            path = made / w.class_names[label].replace(" ", "_") / f"{n % IMAGES:02d}.png"
-            path.parent.mkdir(exist_ok=True)
-            # not compressed: the sizes, which name the data, do not depend on the zlib at hand
-            Image.fromarray(picture).save(path, compress_level=0)
-        made.chmod(0o755)
-        os.rename(made, final)
-    except OSError:
-        if not final.is_dir():  # else another process was quicker
-            raise
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    sweep({path.parent for path in paths})
+    painted = world("birds", SPECIES, IMAGES, first=FIRST).images
+    for path, picture in zip(paths, painted, strict=True):
+        if not path.exists():
+            with beside(path) as made:
+                # not compressed: the sizes, which name the data, hang on no version of zlib
+                Image.fromarray(picture).save(made, compress_level=0)
+                made.chmod(0o644)
+                os.replace(made, path)
     return final
 
 

@@ -63,6 +63,10 @@ def test_a_study_of_other_data_takes_the_demo(tmp_path):
     stamp = again.stat().st_mtime_ns
     assert own_data.demo(tmp_path / "elsewhere").stat().st_mtime_ns == stamp
     assert [p.name for p in again.parent.iterdir()] == ["demo_birds"]
+    whole = {p: p.read_bytes() for p in sorted(again.rglob("*.png"))}
+    for path in [*whole][::3]:  # half deleted, or killed while it was painted
+        path.unlink()
+    assert {p: p.read_bytes() for p in sorted(own_data.demo(again.parent).rglob("*.png"))} == whole
 
 
 def test_the_demo_is_of_species_that_no_one_trains():
