@@ -27,7 +27,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -35,6 +34,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from common import apart, peak
 
 from pddm_lite import allpairs
 from pddm_lite.pddm import PDDM, Tiles
@@ -171,20 +171,9 @@ def table(
     return pd.DataFrame(rows).assign(d=d, threads=threads, device=device)
 
 
-def peak() -> float:
-    """MB this process held at most so far (Linux; what getrusage says includes the parent's)."""
-    line = Path("/proc/self/status").read_text().split("VmHWM:")[1]
-    return int(line.split()[0]) / 1024
-
-
 def growth(way: str, n: int = 3072, d: int = 128) -> float:
     """MB by which all_pairs or top_k of n items raised the peak of a process, with its result."""
-    code = f"from allpairs import grown; print(grown({way!r}, {n}, {d}))"
-    here = Path(__file__).parent
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True
-    )
-    return float(done.stdout)
+    return apart("allpairs", way, n, d)
 
 
 def grown(way: str, n: int, d: int) -> float:

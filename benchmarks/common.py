@@ -8,6 +8,7 @@ import inspect
 import json
 import math
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -26,7 +27,7 @@ NOT_RUN = "not run"  # stands in a CSV for a time that was not measured
 
 
 class Target(NamedTuple):
-    """A number that issue 6 asks for, beside the measured one (nan: not measured)."""
+    """A number that was aimed at, beside the measured one (nan: not measured)."""
 
     what: str
     wanted: float
@@ -39,6 +40,22 @@ class Target(NamedTuple):
             return "not measured"
         met = self.measured >= self.wanted if self.least else self.measured <= self.wanted
         return "met" if met else "missed"
+
+
+def peak() -> float:
+    """MB this process held at most so far (Linux; what getrusage says includes the parent's)."""
+    line = Path("/proc/self/status").read_text().split("VmHWM:")[1]
+    return int(line.split()[0]) / 1024
+
+
+def apart(module: str, *args: object) -> float:
+    """`grown(*args)` of a benchmark, in MB, asked in a new process: a peak of memory only rises."""
+    code = f"from {module} import grown; print(grown(*{args!r}))"
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
 
 
 def sizes(text: str) -> tuple[int, ...]:

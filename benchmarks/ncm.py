@@ -13,14 +13,13 @@ were streamed into the means of as many classes.
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from common import interleaved, made, save
+from common import apart, interleaved, made, peak, save
 
 from pddm_lite.evaluation.ncm import ClassMeans, accuracy, ncm_topk
 
@@ -50,12 +49,12 @@ def table(queries=1024, classes=10_000, d=4096, repeats=5, device="cpu") -> pd.D
     return seen.assign(queries=queries, classes=classes, d=d, device=device)
 
 
-def growth(classes: int, n: int = 1_000_000, d: int = 128, batch: int = 10_000) -> float:
-    """MB by which streaming n features into class means raised the peak of this process."""
+def growth(classes: int = 10_000) -> float:
+    """MB by which streaming a million features into class means raised the peak of a process."""
+    return apart("ncm", classes)
 
-    def peak() -> float:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
+def grown(classes: int, n: int = 1_000_000, d: int = 128, batch: int = 10_000) -> float:
     before, means, rng = peak(), ClassMeans(classes, d), np.random.default_rng(0)
     for a in range(0, n, batch):
         labels = np.arange(a, a + batch) % classes
@@ -74,13 +73,13 @@ def main() -> None:
     p.add_argument("--out", default="")
     args = p.parse_args()
     torch.set_num_threads(1)
-    grown = growth(args.classes)  # first: the peak of a process only rises
+    more = growth(args.classes)
     result = table(args.queries, args.classes, args.d, args.repeats, args.device)
     print(result.to_string(index=False))
-    print(f"a million 128-d features into {args.classes} means: {grown:.0f} MB more")
+    print(f"a million 128-d features into {args.classes} means: {more:.0f} MB more")
     if args.out:
         command = " ".join(["python", "benchmarks/ncm.py", *sys.argv[1:]])
-        making = made(command, args.device) | {"growth_MB": round(grown)}
+        making = made(command, args.device) | {"growth_MB": round(more)}
         save(result, Path(args.out), making)
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import time
 from importlib.util import find_spec
@@ -24,6 +23,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from common import apart, peak
 
 from pddm_lite.evaluation.retrieval import nearest, recall_at_k
 from pddm_lite.store import environment, write_text
@@ -113,20 +113,9 @@ def table(
     return pd.DataFrame([row for n in sizes for row in compare(n, d, repeats, device)])
 
 
-def peak() -> float:
-    """MB this process held at most so far (Linux; what getrusage says includes the parent's)."""
-    line = Path("/proc/self/status").read_text().split("VmHWM:")[1]
-    return int(line.split()[0]) / 1024
-
-
 def growth(n: int, d: int) -> float:
     """MB by which Recall@1..32 of n items raised the peak of a process, beyond its features."""
-    code = f"from retrieval import grown; print(grown({n}, {d}))"
-    here = Path(__file__).parent
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True
-    )
-    return float(done.stdout)
+    return apart("retrieval", n, d)
 
 
 def grown(n: int, d: int) -> float:

@@ -1,4 +1,4 @@
-"""What issue 6 asks of all pairs and of Recall@K, from the tables of their benchmarks.
+"""What was aimed at for class means, all pairs and Recall@K, from their benchmarks' tables.
 
 step.py and losses.py hold their own. A target that was not measured is listed all the same.
 """
@@ -47,6 +47,17 @@ def allpairs(table: pd.DataFrame, beyond_mb: float = NAN) -> list[Target]:
         Target(f"H200, all pairs of 5,924: ms{cub}", 20, cub_ms, least=False),
         Target(f"H200, all pairs of 60,502: s{sop}", 2, sop_ms / 1e3, least=False),
         Target(f"H200, all pairs of 5,924: times eager{cub}", 10, eager),
+    ]
+
+
+def ncm(table: pd.DataFrame, streamed_gb: float = NAN) -> list[Target]:
+    """From way, share_of_product, classes, d. streamed_gb: beside a million features' means."""
+    at = table[table["way"].str.startswith("ncm_topk")] if len(table) else table
+    at = at[(at["classes"] == 10_000) & (at["d"] == 4096)]["share_of_product"] if len(at) else at
+    share = float(at.min()) if len(at) else NAN
+    return [
+        Target("NCM, 10,000 classes, d = 4,096: share of the product rate", 0.7, share),
+        Target("NCM, means of 1,000,000 x 128: GB", 1, streamed_gb, least=False),
     ]
 
 
