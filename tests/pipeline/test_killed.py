@@ -1,7 +1,7 @@
 """A batch that is killed - at random moments, wholly or in part - and what goes on afterwards.
 
 The long form (50 kills) runs with `make test-all`; with PDDM_RECORD=1 its result is written to
-results/reference/kill_test.json.
+results/reference/kill_test.json; that of one job against four, jobs_test.json.
 """
 
 import json
@@ -29,6 +29,8 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PDDM_CHECKPOINT_SECONDS": 
 # timing.csv says how long the steps of a run took: it depends on the clock, not on the run
 COMPARED = ("runs/*/history.csv", "runs/*/histograms.csv", "runs/*/metrics.json",
             "runs/*/embeddings.npz", "*/tables/*.csv", "*/figures/*.csv")  # fmt: skip
+
+LEFT_OUT = "runs/*/timing.csv, columns of seconds, and cost/: how fast this machine was"
 
 
 def command(results: Path, *more: str) -> list[str]:
@@ -141,22 +143,30 @@ def test_a_batch_killed_at_random_moments_ends_with_the_same_tables(kills, what,
         assert got.keys() == want.keys()
         assert [f for f in want if got[f] != want[f]] == []
         assert litter(killed) == []
-    if os.environ.get("PDDM_RECORD") and kills >= 50:
-        record = {
-            "kills": len(moments),
-            "batches that were killed, then ended": compared,
-            "of these identical to the unbroken one": compared,  # or the test had failed
-            "kills with a run half-way, which went on from its checkpoint": went_on,
-            "files compared each time": len(want),
-            "left out": "runs/*/timing.csv and cost/, which say how fast this machine was",
-            "seconds of the unbroken batch": round(seconds, 1),
-            "seconds after the start": moments,
-            "seed": seed,
-            "command": " ".join(["python run_all.py", *STUDY, "--jobs", "2", *what]),
-            **{k: v for k, v in environment().items() if k not in ("gpu", "command")},
-        }
-        path = ROOT / "results" / "reference" / "kill_test.json"
-        path.write_text(json.dumps(record, indent=1) + "\n")
+    if kills >= 50:
+        record(
+            "kill_test.json",
+            {
+                "kills": len(moments),
+                "batches that were killed, then ended": compared,
+                "of these identical to the unbroken one": compared,  # or the test had failed
+                "kills with a run half-way, which went on from its checkpoint": went_on,
+                "files compared each time": len(want),
+                "left out": LEFT_OUT,
+                "seconds of the unbroken batch": round(seconds, 1),
+                "seconds after the start": moments,
+                "seed": seed,
+                "command": " ".join(["python run_all.py", *STUDY, "--jobs", "2", *what]),
+            },
+        )
+
+
+def record(name: str, result: dict) -> None:
+    """Keep the result of a long test, where that was asked for."""
+    if os.environ.get("PDDM_RECORD"):
+        made = {k: v for k, v in environment().items() if k not in ("gpu", "command")}
+        path = ROOT / "results" / "reference" / name
+        path.write_text(json.dumps(result | made, indent=1) + "\n")
 
 
 @pytest.mark.slow
@@ -168,6 +178,15 @@ def test_one_job_and_four_give_the_same_tables_of_all_notebooks(tmp_path):
     want, got = content(one), content(four)
     assert len([f for f in want if "/figures/" in f]) > 30 and got.keys() == want.keys()
     assert [f for f in want if got[f] != want[f]] == []
+    record(
+        "jobs_test.json",
+        {
+            "files of --jobs 1 and of --jobs 4 compared": len(want),
+            "of these identical": len(want),  # or the test had failed
+            "left out": LEFT_OUT,
+            "command": " ".join(["python run_all.py", *STUDY]),
+        },
+    )
 
 
 def begun(batch: subprocess.Popen, what: str, seconds: float = 120) -> list[psutil.Process]:
