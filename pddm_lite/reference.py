@@ -76,8 +76,7 @@ def add(study: Study, command: str) -> Path:
     real = any(d.partition("@")[0] not in EMBEDDED for d in study.data)
     shutil.rmtree(target, ignore_errors=True)
     whole = len(list((source / "notebooks").glob("*.ipynb"))) == len(notebooks())
-    # of a part of the notebooks the verdicts are few: their table is enough
-    left_out = (PHOTOGRAPHS if real else ()) + (() if whole else ("90_verdict",))
+    photographs = PHOTOGRAPHS if real else ()
     for folder, suffixes in (
         ("tables", (".csv",)),
         ("figures", (".png", ".csv", ".json")),
@@ -87,7 +86,10 @@ def add(study: Study, command: str) -> Path:
         for path in sorted((source / folder).iterdir()):
             if path.suffix not in suffixes:
                 continue
-            if path.suffix in (".png", ".ipynb") and path.stem.startswith(left_out):
+            if path.suffix in (".png", ".ipynb") and path.stem.startswith(photographs):
+                continue
+            # of a part of the notebooks the verdicts are few: their table is enough
+            if path.stem == "90_verdict" and not whole:
                 continue
             shutil.copyfile(path, target / folder / path.name)
             # as fine as anyone can see; the table of a figure with nothing to draw may be empty
@@ -167,7 +169,8 @@ def share(target: Path, first: Path) -> None:
         twin = first / "figures" / path.name
         if not twin.exists() or twin.read_bytes() != path.read_bytes():
             continue
-        path.unlink()
+        for kept in path.parent.glob(f"{path.stem}.*"):  # what it shows, and how it was made
+            kept.unlink()
         for text in (*(target / "notebooks").glob("*.ipynb"), *target.glob("report.html")):
             old, new = text.read_text(encoding="utf-8"), f"../{first.name}/figures/{path.name}"
             changed = old.replace(f"(../figures/{path.name})", f"(../{new})")
