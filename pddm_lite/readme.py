@@ -31,8 +31,8 @@ def studies() -> list[tuple[Path, dict]]:
 def results() -> str:
     """The README's part: verdicts, Recall@1 and Table 2 of the studies of three seeds or more."""
     more = (
-        "Intervals, every table, also of ablations and of single fine-tuned runs, with the command "
-        "that made"
+        "Effects and intervals, every table, also of ablations and of single fine-tuned runs, with "
+        "the command that made"
     )
     beside = "the paper's columns are other data and another network:\n"
     titles = [t for _, made in studies() if len(made["seeds"]) > 2 for t in made["titles"].values()]
@@ -42,7 +42,6 @@ def results() -> str:
         "its features frozen, where nothing else is said:\n",
         *(f"- {number} {title}" for title, number in numbers.items()),
         "",
-        *_decided(fewest=3, short=True),
         f"Test Recall@1 in percent, mean ± standard deviation over seeds; {beside}",
         markdown(_recall_1()),
     ]
@@ -51,6 +50,7 @@ def results() -> str:
         ("zero_shot", "Table 2, right: flat top-5 in percent on classes without an image"),
     ):
         parts += [f"{what}; {beside}", markdown(_table_2(kind))]
+    parts += _decided(fewest=3, short=True)
     parts.append(f"{more} it: [results/reference](results/reference/README.md).\n")
     return "\n".join(_numbered(line, numbers) for line in "\n".join(parts).splitlines()) + "\n"
 
@@ -82,7 +82,7 @@ def _table_2(kind: str) -> pd.DataFrame:
             columns[title + (f", {new} new classes" if new else "")] = own[value]
             for column in own.columns[own.columns.str.startswith("paper ")]:
                 printed[column.replace("paper", "the paper,")] = own[column][own[column] != ""]
-    return pd.DataFrame(columns | printed).fillna("").reset_index(names=name)
+    return _beside(columns | printed, name)
 
 
 def _data_of(path: Path, kind: str, names: Mapping[str, str]) -> str:
@@ -108,7 +108,7 @@ def _decided(fewest: int, short: bool = False) -> list[str]:
     by_data = _verdicts(fewest, short)
     said = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
     parts = [
-        f"Verdicts ({said}), with the effect:\n"
+        f"Verdicts ({said}; empty where not asked):\n"
         if short
         else "Verdicts, with effect and 95 % interval over paired seeds:\n"
     ]
@@ -136,13 +136,19 @@ def _recall_1() -> pd.DataFrame:
             for column in own.columns[own.columns.str.startswith("paper R@1 (")]:
                 half = column.removeprefix("paper R@1 (").removesuffix(")")
                 printed[f"the paper, {half}"] = own[column]
-    return pd.DataFrame(columns | printed).fillna("").reset_index(names="method")
+    return _beside(columns | printed, "method")
+
+
+def _beside(columns: Mapping[str, pd.Series], name: str) -> pd.DataFrame:
+    """Columns side by side; rows in the order in which the columns name them, not in the ABC's."""
+    rows = dict.fromkeys(row for column in columns.values() for row in column.index)
+    return pd.DataFrame(columns).reindex(rows).fillna("").reset_index(names=name)
 
 
 def _verdicts(fewest: int, short: bool) -> pd.DataFrame:
     """A row a claim, a column a data set: verdict and effect, of the study with most seeds.
 
-    short: a mark in place of the verdict's words, and no interval.
+    short: a mark alone.
     """
     cells: dict[str, dict[str, str]] = {}
     seeds: dict[tuple[str, str], int] = {}
@@ -163,7 +169,7 @@ def _verdicts(fewest: int, short: bool) -> pd.DataFrame:
                 if short and effect == "none":
                     continue
                 if short:
-                    text = f"{MARKS[row['verdict']]} {effect.partition(' [')[0]}"
+                    text = MARKS[row["verdict"]]
                 cells.setdefault(claim, {})[row["data"]] = text
     table = pd.DataFrame.from_dict(cells, orient="index").fillna("")
     table = table.loc[sorted(table.index, key=lambda c: int(c[1:].partition(":")[0]))]

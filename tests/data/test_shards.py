@@ -1,7 +1,9 @@
 """Features in shards: those of the one-file cache, whatever stopped or shared their extraction."""
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -78,15 +80,27 @@ def test_a_second_call_makes_nothing(made):
     assert files(made) == before
 
 
-def test_stopped_midway_it_goes_on_at_the_shard(made, tmp_path):
+def _stopped(folder, number):
+    """Extraction that a signal ends in the middle of the fourth shard of five."""
+    torch.set_num_threads(1)
+
     def read(i):
         if i == 3 * SIZE + 40:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
         return Image.fromarray(picture(i))
 
+    extract(images(read), network(), folder, size=SIZE, bar=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_midway_it_goes_on_at_the_shard(number, made, tmp_path):
     folder = tmp_path / "y"
-    with pytest.raises(KeyboardInterrupt):
-        extract(images(read), network(), folder, size=SIZE, bar=False)
+    process = torch.multiprocessing.get_context("spawn").Process(
+        target=_stopped, args=(folder, number)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -number
     kept = files(folder)
     assert sorted(n for n in kept if n.endswith("npy")) == [f"{s:05d}.npy" for s in range(3)]
     with pytest.raises(UserError, match="2 of 5 shards .* not made yet, from 00003 on;"):

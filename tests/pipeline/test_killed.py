@@ -1,7 +1,8 @@
 """A batch that is killed - at random moments, wholly or in part - and what goes on afterwards.
 
-The long form (50 kills) runs with `make test-all`; with PDDM_RECORD=1 its result is written to
-results/reference/kill_test.json; that of one job against four, jobs_test.json.
+The long forms (50 kills each) run with `make test-all`; with PDDM_RECORD=1 their results are
+written to results/reference/: kill_test.json, kill_test_runs.json, and jobs_test.json of
+one job against four.
 """
 
 import json
@@ -105,7 +106,9 @@ def litter(results: Path) -> list[Path]:
     ("kills", "what"),
     [
         (2, ("--stage", "data,runs")),
+        # all of it, and then training alone, long enough that most kills hit a run half-way
         pytest.param(50, (), marks=pytest.mark.slow),
+        pytest.param(50, ("--stage", "data,runs", "--set", "steps=1000"), marks=pytest.mark.slow),
     ],
 )
 def test_a_batch_killed_at_random_moments_ends_with_the_same_tables(kills, what, tmp_path):
@@ -145,7 +148,7 @@ def test_a_batch_killed_at_random_moments_ends_with_the_same_tables(kills, what,
         assert litter(killed) == []
     if kills >= 50:
         record(
-            "kill_test.json",
+            "kill_test.json" if drawn else "kill_test_runs.json",
             {
                 "kills": len(moments),
                 "batches that were killed, then ended": compared,
