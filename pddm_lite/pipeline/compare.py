@@ -17,7 +17,8 @@ KEYS = set(
     " classes per_mean split ranking measure kind loss class layer panel query rank quadruplets"
     " heterogeneity compared group change miner ruler number".split()
 )
-TIMES = re.compile(r"seconds|\bms\b|\btime\b")  # no machine takes the same twice: not counted
+# of a column or of what a row tells of; no machine takes the same twice: not counted
+TIMES = re.compile(r"seconds|\bms\b|\btime\b")
 NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
@@ -133,10 +134,15 @@ def differences(a: Path, b: Path) -> tuple[list[str], list[str]]:
     for column in [c for c in x.columns if c in y.columns]:
         pairs = zip(rows, x.loc[rows, column], y.loc[rows, column], strict=True)
         changed = [(row, u, v) for row, u, v in pairs if u != v and not _rounded(u, v)]
-        if changed:
-            text = f"{column} in {len(changed)} of {len(rows)} rows, {_most(changed)}"
-            (times if TIMES.search(column) else found).append(text)
+        for said, of_time in ((found, False), (times, True)):
+            some = [c for c in changed if _of_time(column, c[0]) == of_time]
+            if some:
+                said.append(f"{column} in {len(some)} of {len(rows)} rows, {_most(some)}")
     return found, times
+
+
+def _of_time(column: str, row: tuple[str, ...]) -> bool:
+    return bool(TIMES.search(" ".join((column, *row))))
 
 
 def _by_key(frame: pd.DataFrame) -> pd.DataFrame:

@@ -72,6 +72,17 @@ def test_times_and_versions_are_told_and_not_counted(tmp_path, capsys):
     assert "made with, not counted: torch 2.11 | 2.15" in out and "cpu" not in out
 
 
+def test_rows_of_times_are_told_and_not_counted(tmp_path):
+    for name, pairs, seconds in (("a.csv", 1, 1.33), ("b.csv", 1, 1.25), ("c.csv", 2, 1.25)):
+        text = f"claim,measure,effect\nC5,PDDM's pairs,{pairs}\nC5,PDDM's seconds,{seconds}\n"
+        (tmp_path / name).write_text(text)
+    a, b, c = (tmp_path / name for name in ("a.csv", "b.csv", "c.csv"))
+    times = ["effect in 1 of 2 rows, by up to 0.08 (C5, PDDM's seconds)"]
+    assert compare.differences(a, b) == ([], times)
+    pairs = ["effect in 1 of 2 rows, by up to 1 (C5, PDDM's pairs)"]
+    assert compare.differences(a, c) == (pairs, times)
+
+
 def test_a_table_in_one_folder_only(tmp_path, capsys):
     a, b = study(tmp_path / "a"), study(tmp_path / "b")
     (b / "tables" / "recall.csv").unlink()
