@@ -18,7 +18,6 @@ from .pipeline.report import TABLES
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
 FIRST = "notebooks/00_start_here.ipynb"  # what a study of part of the notebooks lacks
-MARKS = {"reproduced": "✓", "not reproduced": "✗", "not enough evidence": "?"}
 
 
 def studies() -> list[tuple[Path, dict]]:
@@ -106,9 +105,8 @@ def everything() -> str:
 def _decided(fewest: int, short: bool = False) -> list[str]:
     """The table of verdicts on `fewest` seeds or more, and a table of those on no data set."""
     by_data = _verdicts(fewest, short)
-    said = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
     parts = [
-        f"Verdicts ({said}; empty where not asked):\n"
+        f"Verdicts ({tables.LEGEND}; empty where not asked):\n"
         if short
         else "Verdicts, with effect and 95 % interval over paired seeds:\n"
     ]
@@ -169,20 +167,15 @@ def _verdicts(fewest: int, short: bool) -> pd.DataFrame:
                 if short and effect == "none":
                     continue
                 if short:
-                    text = MARKS[row["verdict"]]
+                    text = tables.MARKS[row["verdict"]]
                 cells.setdefault(claim, {})[row["data"]] = text
     table = pd.DataFrame.from_dict(cells, orient="index").fillna("")
-    table = table.loc[sorted(table.index, key=lambda c: int(c[1:].partition(":")[0]))]
+    table = table.loc[sorted(table.index, key=tables.claim_number)]
     titles = dict.fromkeys(t for _, made in studies() for t in made["titles"].values())
     table = table[[*(t for t in titles if t in table), *(c for c in table if c not in titles)]]
-    if short:  # of a claim of several parts the words once
-        words = [c.rpartition(", ")[0] for c in table.index]
-        again = [i > 0 and w != "" and w == words[i - 1] for i, w in enumerate(words)]
-        table.index = [
-            f"{c.partition(':')[0]}, {c.rpartition(', ')[2]}" if a else c
-            for c, a in zip(table.index, again, strict=True)
-        ]
-    return table.reset_index(names="claim (claimed effect)")
+    if short:
+        table.index = tables.words_once(table.index)
+    return table.reset_index(names=tables.CLAIM)
 
 
 def recipe() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -134,6 +134,37 @@ def verdict_table(verdicts: pd.DataFrame, title: Callable[[str], str | None] = s
         },
         index=t.index,
     )
+
+
+MARKS = {claims.REPRODUCED: "✓", claims.NOT_REPRODUCED: "✗", claims.NOT_ENOUGH: "?"}
+LEGEND = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
+CLAIM = "claim (claimed effect)"
+
+
+def verdict_marks(shown: pd.DataFrame) -> pd.DataFrame:
+    """`verdict_table` at a glance: a row a claim, a column a data set, cells of MARKS or ""."""
+    cells: dict[str, dict[str, str]] = {}
+    for row in shown.to_dict("records"):
+        claim = f"{row['claim']} ({row['claimed']})"
+        cells.setdefault(claim, {})[row["data"]] = MARKS[row["verdict"]]
+    table = pd.DataFrame.from_dict(cells, orient="index", columns=dict.fromkeys(shown["data"]))
+    table = table.fillna("").loc[sorted(cells, key=claim_number)]
+    return table.set_axis(words_once(table.index)).reset_index(names=CLAIM)
+
+
+def claim_number(claim: str) -> int:
+    """10 of "C10: ..."."""
+    return int(claim[1:].partition(":")[0])
+
+
+def words_once(claims: Sequence[str]) -> list[str]:
+    """Claims in a row, "C1: words, part": the words of one of several parts are said once."""
+    words = [c.rpartition(", ")[0] for c in claims]
+    again = [i > 0 and w != "" and w == words[i - 1] for i, w in enumerate(words)]
+    return [
+        f"{c.partition(':')[0]}, {c.rpartition(', ')[2]}" if a else c
+        for c, a in zip(claims, again, strict=True)
+    ]
 
 
 def _digits(measure: str, numbers: tuple[float, ...], two_sided: bool) -> int:

@@ -110,6 +110,26 @@ def test_verdict_table_says_effect_interval_and_what_was_claimed():
     assert first.endswith(", each on features of its own") and second.endswith("own features")
 
 
+def test_marks_say_the_verdicts_at_a_glance():
+    part = "Clusters are sharper (Fig. 4 bottom)"
+    shown = pd.DataFrame(
+        [
+            (f"C16: {part}, by NMI", "birds", claims.REPRODUCED, "> 0"),
+            (f"C16: {part}, by F1", "birds", claims.NOT_REPRODUCED, "> 0"),
+            ("C7: a beats b", "cars", claims.NOT_ENOUGH, "> 8"),
+        ],
+        columns=["claim", "data", "verdict", "claimed"],
+    )
+    marks = tables.verdict_marks(shown)
+    assert marks.columns.tolist() == ["claim (claimed effect)", "birds", "cars"]
+    assert marks.values.tolist() == [
+        ["C7: a beats b (> 8)", "", "?"],
+        [f"C16: {part}, by NMI (> 0)", "✓", ""],
+        ["C16, by F1 (> 0)", "✗", ""],
+    ]
+    assert tables.verdict_marks(shown[:0]).empty
+
+
 def test_a_claim_on_no_data_set_keeps_its_own_name():
     sizes = (16, 64, 256, 1024)
     costs = pd.DataFrame(

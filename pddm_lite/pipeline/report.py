@@ -59,6 +59,9 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
         status = badge.svg(verdicts)
         parts.append(f"<p>{status}</p>")
         shown = tables.verdict_table(verdicts, lambda name: titles.get(name, name))
+        parts.append(_table(tables.verdict_marks(shown), "marks"))
+        parts.append(f'<p class="small">{tables.LEGEND}; empty where it was not asked.</p>')
+        parts.append('<h3 id="effects">Effects</h3>')
         parts.append(_table(shown, "verdicts"))
         parts.append(
             '<p class="small">Each effect is the mean over paired seeds with its 95 % Student '
@@ -157,10 +160,10 @@ def _contents(parts: list[str]) -> str:
 
 def _table(frame: pd.DataFrame, kind: str = "") -> str:
     body = frame.to_html(index=False, border=0, classes=kind, na_rep="")
-    for verdict in ("not reproduced", "not enough evidence", "reproduced"):
-        cell = f"<td>{verdict}</td>"
-        styled = f'<td class="v {verdict.replace(" ", "-")}">{verdict}</td>'
-        body = body.replace(cell, styled)
+    for verdict, mark in tables.MARKS.items():
+        for text in (verdict, mark):
+            styled = f'<td class="v {verdict.replace(" ", "-")}">{text}</td>'
+            body = body.replace(f"<td>{text}</td>", styled)
     return f'<div class="scroll">{body}</div>'
 
 

@@ -53,7 +53,12 @@ def page(tmp_path_factory) -> Path:
 
 def test_the_verdict_comes_first_and_everything_is_in_the_contents(page):
     text = page.read_text()
-    order = ["All tables, figures and notebooks", '<h2 id="verdicts">', '<h2 id="tables">']
+    order = [
+        "All tables, figures and notebooks",
+        '<h2 id="verdicts">',
+        '<td class="v reproduced">✓</td>',
+    ]
+    order += ['<h3 id="effects">', '<td class="v reproduced">reproduced</td>', '<h2 id="tables">']
     order += ['<h2 id="figures">', '<h2 id="notebooks">']
     assert sorted(order, key=text.index) == order
     for anchor in ("verdicts", "table-recall_synthetic_birds", "60-retrieval", "60_retrieval"):
