@@ -30,6 +30,21 @@ def test_the_tables_in_the_text_are_what_the_evidence_generates(name):
     assert shown and all(made["title"] in new for made in shown)
 
 
+def test_what_the_readme_says_in_short_is_what_the_evidence_says():
+    rows = [line.split(" | ") for line in readme.results().splitlines() if line.startswith("| C")]
+    marks = {row[0].removeprefix("| "): "".join(row[1:]) for row in rows}
+    (c10,) = (m for claim, m in marks.items() if claim.startswith("C10: "))
+    assert "✗" in c10 and "✓" not in c10  # "nowhere"
+    (c1,) = (m for claim, m in marks.items() if claim.startswith("C1: "))
+    assert c1.count("✓") > c1.count("✗") + c1.count("?")  # "most data sets"
+    for claim, m in marks.items():  # "mostly level with it or ahead"
+        if claim.startswith(("C14", "C15")) and re.search("over (Softmax|Triplet) ", claim):
+            assert m.count("✓") < (m.count("✗") + m.count("?")) / 2
+    letter = re.findall(r"\| the paper's letter .*\| (\d+) of (\d+) \|", readme.recipe())
+    collapsed, of = (sum(map(int, column)) for column in zip(*letter, strict=True))
+    assert collapsed > 0.8 * of  # "nearly every run"
+
+
 def test_every_reference_study_is_whole_and_names_no_machine():
     for folder, made in STUDIES:
         assert made["command"].startswith("python run_all.py") and made["runs"]
