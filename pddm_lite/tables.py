@@ -146,7 +146,7 @@ def verdict_marks(shown: pd.DataFrame) -> pd.DataFrame:
     cells: dict[str, dict[str, str]] = {}
     for row in shown.to_dict("records"):
         claim = f"{row['claim']} ({row['claimed']})"
-        cells.setdefault(claim, {})[row["data"]] = MARKS[row["verdict"]]
+        cells.setdefault(claim, {})[row["data"]] = MARKS.get(row["verdict"], row["verdict"])
     table = pd.DataFrame.from_dict(cells, orient="index", columns=dict.fromkeys(shown["data"]))
     table = table.fillna("").loc[sorted(cells, key=claim_number)]
     return table.set_axis(words_once(table.index)).reset_index(names=CLAIM)
