@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import UserError
@@ -30,8 +30,14 @@ def results_folder(study: Study) -> Iterator[Path]:
     made = (study.folder / name for name in ("figures", "tables", "notebooks"))
     kept = ("runs", "features", "checkpoints", "cost", "transfer", "zero_shot")
     sweep([results, *(results / name for name in kept), study.folder, *made])
-    with live as folder:
-        yield Path(folder)
+    try:
+        with live as folder:
+            yield Path(folder)
+    except BaseException:
+        for empty in (study.folder, results / "features", results):  # of a mistyped command, say
+            with suppress(OSError):  # it holds something, or was not made
+                empty.rmdir()
+        raise
 
 
 @contextmanager

@@ -445,6 +445,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(case, tmp_path, capsys):
     for word in words:
         assert word in err[0]
     assert snapshot(tmp_path) == before
+    assert not (tmp_path / "results").exists()  # nor an empty folder
 
 
 # ------------------------------------------------------------------ a notebook's own parameters
