@@ -5,8 +5,8 @@ about two minutes on one CPU thread. The species that the kit trains and tests o
 never seen here, so what these features know of them is transfer, as with ImageNet and CUB-200.
 """
 
+import argparse
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -114,4 +114,6 @@ def main(path: str | Path = WEIGHTS) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    parser = argparse.ArgumentParser(prog="python -m pddm_lite.pretrain", description=main.__doc__)
+    parser.add_argument("path", nargs="?", default=WEIGHTS, help="weights file; default the kit's")
+    main(parser.parse_args().path)
