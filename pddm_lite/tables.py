@@ -153,8 +153,9 @@ def verdict_marks(shown: pd.DataFrame) -> pd.DataFrame:
 
 
 def claim_number(claim: str) -> int:
-    """10 of "C10: ..."."""
-    return int(claim[1:].partition(":")[0])
+    """10 of "C10: ..."; 0 of what someone wrote there instead."""
+    number = claim[1:].partition(":")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 def words_once(claims: Sequence[str]) -> list[str]:

@@ -128,6 +128,8 @@ def test_marks_say_the_verdicts_at_a_glance():
         ["C16, by F1 (> 0)", "✗", ""],
     ]
     assert tables.verdict_marks(shown[:0]).empty
+    edited = tables.verdict_marks(shown.assign(claim="my own words", verdict="maybe"))
+    assert edited.values.tolist()[0][1:] == ["maybe", ""]
 
 
 def test_a_claim_on_no_data_set_keeps_its_own_name():
