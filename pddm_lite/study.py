@@ -240,7 +240,7 @@ class Study:
         with Store(Path(self.results) / "runs").alone(training.run_id(e, images)):
             run = training.fit_or_load(e, images, self.results, self.device)
         if log := os.environ.get("PDDM_WRITES"):  # the pipeline asks what a notebook is made of
-            with open(log, "a", encoding="utf-8") as f:
+            with open(log, "a", encoding="utf-8", errors="surrogateescape") as f:
                 f.write(f"run {run.id}\n")
         return run
 

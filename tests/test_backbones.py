@@ -196,7 +196,10 @@ def renamed(state):
 
 
 WRONG_FILES = {
-    "a text file": (lambda p: p.write_text("<html>404</html>"), ["not a file of tensors"]),
+    "a text file": (
+        lambda p: p.write_text("<html>404</html>", encoding="utf-8"),
+        ["not a file of tensors"],
+    ),
     "an empty file": (lambda p: p.write_bytes(b""), ["not a file of tensors"]),
     "a torn file": (
         lambda p: p.write_bytes(SHIPPED.read_bytes()[:5000]),

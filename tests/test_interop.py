@@ -359,7 +359,9 @@ def test_pmls_own_trainer_and_tester_run_with_the_unit_and_learn(interop, pml, h
 
 def test_without_pml_one_line_says_what_to_install():
     code = "import sys; sys.modules['pytorch_metric_learning'] = None; import pddm_lite.interop"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8"
+    )
     last = out.stderr.strip().splitlines()[-1]
     assert out.returncode == 1 and "During handling" not in out.stderr
     assert last.startswith("ImportError: ") and "pip install 'pddm-lite[pml]'" in last

@@ -118,7 +118,9 @@ from pddm_lite.layer import PDDMLoss
 loss = PDDMLoss(8)(torch.randn(8, 8), torch.arange(2).repeat(4))
 print(loss.item() > 0)
 """
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8"
+    )
     assert out.stdout.strip() == "True", out.stderr
 
 

@@ -125,7 +125,8 @@ def _key(study: Study, name: str, parameters: dict) -> str:
 def stale(study: Study, name: str, parameters: dict) -> str:
     """Why the executed copy is to be made again; "" if it is fresh and its files are there."""
     try:
-        manifest = json.loads((study.folder / "notebooks" / f"{name}.json").read_text())
+        path = study.folder / "notebooks" / f"{name}.json"
+        manifest = json.loads(path.read_text(encoding="utf-8"))
         key, files = manifest["key"], dict(manifest["files"])
     except FileNotFoundError:
         return NEW
@@ -214,10 +215,10 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> str:
         finally:
             os.environ.pop("PDDM_WRITES")
             with suppress(ValueError):  # empty, or cut short where the disk was full
-                used = [*log.read_text().splitlines(), str(out)]
+                used = [*_logged(log), str(out)]
                 _keep(copy, out, provenance.record(sorted(set(used)), again, study.device))
         here = Path(study.results).resolve()
-        made = (Path(f) for f in sorted(set(log.read_text().splitlines())))
+        made = (Path(f) for f in sorted(set(_logged(log))))
         files = [f.relative_to(here) for f in [*made, out.resolve()] if f.is_relative_to(here)]
     files = [f for f in files if f.parts[0] not in ("runs", "features")]
     seconds = round(time.time() - began, 1)
@@ -245,10 +246,16 @@ class _Cells(io.StringIO):
         return len(text)
 
 
+def _logged(log: Path) -> list[str]:
+    """What files.note wrote there."""
+    return log.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+
+
 def _drawn(study: Study, manifest: Path) -> set[Path]:
     """Figures and tables that the last execution of a notebook wrote; none before the first."""
     try:
-        files = [Path(study.results) / f for f in json.loads(manifest.read_text())["files"]]
+        record = json.loads(manifest.read_text(encoding="utf-8"))
+        files = [Path(study.results) / f for f in record["files"]]
     except (OSError, ValueError, KeyError):
         return set()
     return {f for f in files if f.parent in (study.folder / "figures", study.folder / "tables")}

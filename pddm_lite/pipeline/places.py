@@ -56,7 +56,7 @@ def drawing(study: Study) -> Iterator[None]:
 def other(study: Study) -> str:
     """How the study that the folder's figures show differs from this one; "" if it does not."""
     try:
-        held = dict(json.loads((study.folder / "study.json").read_text()))
+        held = dict(json.loads((study.folder / "study.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return ""  # none was drawn here yet
     own = study.content()
