@@ -88,7 +88,10 @@ def write_atomic(path: Path, write: Callable) -> None:
 
     Raises:
         CannotWrite: the folder cannot be written, or its disk is full.
+        UserError: `path` is a folder.
     """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, where a file belongs; move it away.")
     with beside(path) as temporary:
         write_flushed(temporary, write)
         os.chmod(temporary, 0o644)

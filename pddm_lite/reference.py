@@ -20,7 +20,7 @@ import pandas as pd
 from PIL import Image
 
 from . import readme, tables
-from .errors import UserError
+from .errors import UserError, escape_letters
 from .pipeline import cli, report
 from .pipeline.notebooks import notebooks
 from .store import environment, write_atomic, write_text
@@ -199,6 +199,7 @@ def without_pictures(notebook: str, kept: set[bytes], instead: str) -> str:
 
 
 def main(argv: list[str]) -> int:
+    escape_letters()
     try:
         if argv[:1] == ["add"]:
             study = cli.study_of(cli.parser().parse_args(argv[1:]))

@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 
 from .files import alone, beside, note, write_atomic, write_flushed, write_text
+from .memory import cores
 
 
 @cache
@@ -62,7 +63,7 @@ def environment(device: str = "cpu") -> dict:
         "numpy": np.__version__,
         "platform": platform.system() + " " + platform.machine(),
         "cpu": cpu,
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "gpu": torch.cuda.get_device_name() if gpu else "",
         "commit": git("rev-parse", "--short", "HEAD"),
         "changed": bool(git("status", "--porcelain", "--", ".")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..errors import UserError
+from ..errors import UserError, escape_letters
 from . import HETEROGENEITY, SYNTHETIC
 from .download import Failed, download
 from .official import REAL
@@ -79,6 +79,7 @@ def listing() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    escape_letters()
     bar = sys.stdout.isatty()
     try:
         args = parser().parse_args(argv)

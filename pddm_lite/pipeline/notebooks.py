@@ -139,7 +139,7 @@ def stale(study: Study, name: str, parameters: dict) -> str:
         if path.name == "manifest.json":  # of a measurement in a store, which checks it
             if problem := Store(path.parents[1]).problem(path.parent.name):
                 return f"{path.parents[1].name}/{path.parent.name}: {problem}"
-        elif not path.exists():
+        elif not path.is_file():
             return f"{file} is gone"
         elif _digest(path) != digest:
             return f"{file} was changed or torn"
@@ -178,6 +178,9 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> str:
     out = study.folder / "notebooks" / f"{name}.ipynb"
     manifest = out.with_suffix(".json")
     drawn_before = _drawn(study, manifest)
+    for path in (manifest, out):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, where a file belongs; move it away.")
     manifest.unlink(missing_ok=True)
     key = _key(study, name, parameters)
     with beside(out) as copy, beside(out.with_suffix(".txt")) as log:
@@ -256,7 +259,7 @@ def _drawn(study: Study, manifest: Path) -> set[Path]:
     try:
         record = json.loads(manifest.read_text(encoding="utf-8"))
         files = [Path(study.results) / f for f in record["files"]]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return set()
     return {f for f in files if f.parent in (study.folder / "figures", study.folder / "tables")}
 

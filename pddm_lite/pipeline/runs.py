@@ -17,6 +17,7 @@ from ..data.sampler import class_balanced
 from ..errors import UserError
 from ..experiments import Experiment
 from ..files import alone, holder
+from ..memory import cores
 from ..progress import tell
 from ..store import Store
 from ..study import Study
@@ -63,7 +64,7 @@ def _open(study: Study, name: str) -> str:
     fit = split(data, e.holdout, e.seed).fit
     next(class_balanced(data.labels[fit], e.classes, e.images, e.seed))  # or UserError, now
     # all the machine's cores for this one long job, one thread a worker afterwards
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cores())
     features = Path(study.results) / "features"
     with alone(features / f".lock-{data.fingerprint}"):  # another batch may make them just now
         training.inputs(e, data, features, study.device, True)
