@@ -39,7 +39,7 @@ def fake_run(data, name, seed):
         id=f"{data}-{METHODS[name].training}-{seed}",
         metrics=metrics,
         embeddings={"f": rng.normal(size=(24, 4)), "labels": np.repeat(np.arange(4), 6)},
-        experiment=SimpleNamespace(quadruplets=0, dim=128, batch_size=64),
+        experiment=SimpleNamespace(quadruplets=0, embedding_size=128, batch_size=64),
         histograms=pd.concat(histograms),
         history=history,
     )
