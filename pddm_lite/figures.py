@@ -44,6 +44,7 @@ COLOURS = {
 POSITIVE, NEGATIVE = "#3aa99a", "#882255"  # pairs of one class, pairs of two classes
 VERDICTS = {
     claims.REPRODUCED: "#117733",
+    claims.LEVEL: "#20308a",
     claims.NOT_REPRODUCED: "#b0186b",
     claims.NOT_ENOUGH: "#777777",
 }
@@ -323,37 +324,24 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
 
     An interval that goes on beyond the axis ends there in an arrow.
     """
-    parts = table["measure"].str.partition(": ")
-    names = {
-        "overlap": "difference of overlaps",
-        claims.POINTS: "Recall@1 (points)",
-        claims.OVERFITTING: "difference of overfitting (train − test AUC of the score)",
-        claims.ORDER: "2 − p or p − 1 of cost ~ mᵖ (1: as claimed, 0: the other order)",
-        claims.FASTER: claims.FASTER,
-        claims.SHARE: "share of the unseen classes",
-        claims.NEW_CLASSES: "top-1 on new classes (points)",
-        claims.UNSEEN: "top-5 of unseen classes, zero-shot (points)",
-        claims.CLUSTERS: "difference of NMI, F1 or silhouette",
-    }
-    unit = parts[0].map(names).fillna("steps of Euclidean mining per step of PDDM mining")
-    order = table.groupby("data").cumcount()  # the same comparison has the same place in each
-    panels = {u: table[unit == u] for u in dict.fromkeys(unit)}
+    order = table.groupby("text", sort=False).ngroup()  # a question, on each data set
+    panels = {u: table[table["unit"] == u] for u in dict.fromkeys(table["unit"])}
     heights = [len(t) + order[t.index].nunique() + 0.5 for t in panels.values()]
     fig, axes = _grid(
         len(panels), 1, 1 + 0.27 * sum(heights) + 0.6 * len(panels), height_ratios=heights
     )
     cut = False
     for ax, (u, t) in zip(axes[:, 0], panels.items(), strict=True):
-        below = t[t["two_sided"]].assign(threshold=lambda x: -x["threshold"])
-        log = u.startswith(("steps", claims.FASTER))
+        below = t[t["claimed"] == "±"].assign(threshold=lambda x: -x["threshold"])
+        log = u in claims.UNITS and claims.UNITS[u].ratio
         left, right = _limits(pd.concat([t, below]), log=log)
         at, y = {}, 0
         for _, same in t.groupby(order):
-            what = parts[2][same.index].str.replace(" - ", " − ").tolist()
+            what = same["measure"].str.replace(" - ", " − ").tolist()
             head, differ = os.path.commonprefix(what), len(set(what)) > 1
             rest = [f" ({w[len(head) :]})" * differ for w in what]
             head += "best rival" * differ
-            head = f"{same['claim'].iloc[0]}  {head or 'speed of PDDM over Euclidean mining'}"
+            head = f"{same['claim'].iloc[0]}  {head}"
             head = head.replace("E_e", "Eₑ")
             ax.text(0.01, y, head, transform=ax.get_yaxis_transform(), va="center", weight="bold")
             for v, rival in zip(same.itertuples(), rest, strict=True):
@@ -370,13 +358,13 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
                         cut = True
                         ax.plot(end, y, marker=arrow, color=colour, ms=13, clip_on=False, zorder=4)
                 ax.plot(v.effect, y, "o", color=colour, ms=10)
-                for x in (v.threshold, -v.threshold)[: 1 + v.two_sided]:
+                for x in (v.threshold, -v.threshold)[: 1 + (v.claimed == "±")]:
                     ax.plot([x, x], [y - 0.45, y + 0.45], color="black", linewidth=2.5)
                 beside = dict(transform=ax.get_yaxis_transform(), va="center", color=colour)
                 ax.text(1.01, y, v.verdict, **beside)
             y += 1
         ax.set_yticks(list(at), at.values())
-        if u.startswith(("steps", claims.FASTER)):
+        if log:
             ax.set_xscale("log", base=2)
             ax.xaxis.set_major_formatter("{x:g}")
         ax.set(xlim=(left, right), ylim=(y - 0.4, -0.6), xlabel=u, ylabel="data")
@@ -390,7 +378,7 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
             ms=14,
             mew=2.5,
             lw=0,
-            label="claimed: right of this; of two such: between them",
+            label="claimed: right of this (C5: left or right); of two such: between them",
         ),
     ]
     if cut:

@@ -124,9 +124,9 @@ def test_the_badge_counts_the_verdicts(page):
     text = (page.parent / "badge.svg").read_text()
     assert f"<title>verdicts: {words}</title>" in text and "href" not in text
     none = badge.svg(pd.DataFrame({"verdict": []}))
-    assert "0 reproduced, 0 not, 0 open" in none and "#0a7a4b" not in none
+    assert "0 reproduced, 0 level, 0 not, 0 open" in none and "#0a7a4b" not in none
     all_well = badge.svg(pd.DataFrame({"verdict": [claims.REPRODUCED]}))
-    assert "1 reproduced, 0 not, 0 open" in all_well and "#0a7a4b" in all_well
+    assert "1 reproduced, 0 level, 0 not, 0 open" in all_well and "#0a7a4b" in all_well
 
 
 def test_without_verdicts_there_is_a_report_and_no_badge(tmp_path):
