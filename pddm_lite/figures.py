@@ -333,7 +333,10 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
     cut = False
     for ax, (u, t) in zip(axes[:, 0], panels.items(), strict=True):
         below = t[t["claimed"] == "±"].assign(threshold=lambda x: -x["threshold"])
-        log = u in claims.UNITS and claims.UNITS[u].ratio
+        of = claims.UNITS.get(u)
+        log = of is not None and of.ratio
+        if of is not None and of.margin:
+            ax.axvspan(-of.margin, of.margin, color=VERDICTS[claims.LEVEL], alpha=0.1, lw=0)
         left, right = _limits(pd.concat([t, below]), log=log)
         at, y = {}, 0
         for _, same in t.groupby(order):
@@ -381,6 +384,9 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
             label="claimed: right of this (C5: left or right); of two such: between them",
         ),
     ]
+    if any(u in claims.UNITS and claims.UNITS[u].margin for u in panels):
+        level = dict(color=VERDICTS[claims.LEVEL], alpha=0.1)
+        marks.append(Patch(**level, label="an interval within this is level"))
     if cut:
         arrow = dict(marker=CARETRIGHT, color="#555555", ms=13, lw=0)
         marks.append(Line2D([], [], **arrow, label="the interval goes on"))
