@@ -5,6 +5,8 @@ claims_runs.py asks the questions of runs, claims_measured.py of what is measure
 claims_changes.py has the changes of the method that no claim is about. All are found here by name.
 """
 
+# ruff: noqa: F401 - names without use here are for who imports claims
+
 from __future__ import annotations
 
 import dataclasses
@@ -67,41 +69,3 @@ def verdicts(
     text = table["claim"].map(paper.CLAIMS)
     table.insert(1, "text", text.where(table["part"] == "", text + ", " + table["part"]))
     return table
-
-
-__all__ = [
-    "ABLATED",
-    "EUCLIDEAN",
-    "EUCLIDEAN_MINED",
-    "FEWEST",
-    "IN_PARTS",
-    "LEVEL",
-    "MAHALANOBIS",
-    "MEASURED_DECIDERS",
-    "MEASURES",
-    "MINERS",
-    "NOT_ENOUGH",
-    "NOT_REPRODUCED",
-    "OVERFITTING",
-    "PDDM",
-    "QUESTIONS",
-    "REPRODUCED",
-    "UNITS",
-    "Claim",
-    "Runs",
-    "Side",
-    "VariantRuns",
-    "Verdict",
-    "ablation_effects",
-    "c14",
-    "c15",
-    "c5",
-    "common_level",
-    "count",
-    "decide",
-    "interval",
-    "overfitting",
-    "recipe_effects",
-    "verdict",
-    "verdicts",
-]

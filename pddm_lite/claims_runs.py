@@ -59,7 +59,11 @@ def judged(
     how = (threshold, claim.claimed, measure.margin)
     verdict, level = judge(found, *how)
     if level and threshold:
-        notes = [*notes, f"level within {measure.margin:g}"]
+        rival = f" with {what.rpartition(' - ')[2]}" * bool(claim.rivals)
+        notes = [
+            *notes,
+            f"level{rival} within {measure.margin:g}{' point' * (measure.margin == 1)}",
+        ]
     if verdict == NOT_ENOUGH and found.seeds:  # without any, the notes say why
         notes = [*notes, missing(found, *how)]
     bounds = [2.0**v if measure.ratio else v for v in found.interval]

@@ -364,7 +364,8 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
                 for x in (v.threshold, -v.threshold)[: 1 + (v.claimed == "±")]:
                     ax.plot([x, x], [y - 0.45, y + 0.45], color="black", linewidth=2.5)
                 beside = dict(transform=ax.get_yaxis_transform(), va="center", color=colour)
-                ax.text(1.01, y, v.verdict, **beside)
+                both = v.level and v.verdict == claims.NOT_REPRODUCED
+                ax.text(1.01, y, v.verdict + ", level" * both, **beside)
             y += 1
         ax.set_yticks(list(at), at.values())
         if log:

@@ -111,7 +111,7 @@ def verdict_table(verdicts: pd.DataFrame, title: Callable[[str], str | None] = s
         {
             "claim": t["claim"] + ": " + t["text"],
             "data": [title(name) or name for name in t["data"]],  # C5 is on no data set
-            "verdict": t["verdict"],
+            "verdict": _with_level(t),
             "effect [95 % interval]": effects,
             "claimed": claimed,
             "measured": t["measure"],
@@ -122,12 +122,20 @@ def verdict_table(verdicts: pd.DataFrame, title: Callable[[str], str | None] = s
     )
 
 
+def _with_level(t: pd.DataFrame) -> pd.Series:
+    """Verdicts, with "level" beside where a claimed lead is not reproduced and nothing leads."""
+    if "level" not in t:  # a table of a reference study, from before there was one
+        return t["verdict"]
+    beside = (t["level"].astype(str) == "True") & (t["verdict"] == claims.NOT_REPRODUCED)
+    return t["verdict"].mask(beside, NO_LEAD)
+
+
 def verdict_lines(verdicts: pd.DataFrame, title: Callable[[str], str | None] = str) -> list[str]:
     """A short line a verdict, for the terminal: with its part, where a claim has several."""
     shown = verdict_table(verdicts, title)
     parts = verdicts["part"].fillna("") if "part" in verdicts else [""] * len(verdicts)
     return [
-        f"  {claim:<4} {row['data'][:24]:<24} {row['verdict']:<19} "
+        f"  {claim:<4} {row['data'][:24]:<24} {row['verdict']:<21} "
         f"{row['effect [95 % interval]']:<22} {part}".rstrip()
         for claim, part, (_, row) in zip(verdicts["claim"], parts, shown.iterrows(), strict=True)
     ]
@@ -143,10 +151,12 @@ def chance(verdicts: pd.DataFrame) -> str:
     )
 
 
+NO_LEAD = f"{claims.NOT_REPRODUCED}, {claims.LEVEL}"
 MARKS = {
     claims.REPRODUCED: "✓",
-    claims.LEVEL: "=",
+    claims.LEVEL: "≈",
     claims.NOT_REPRODUCED: "✗",
+    NO_LEAD: "✗≈",
     claims.NOT_ENOUGH: "?",
 }
 LEGEND = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
@@ -254,7 +264,8 @@ def verdict_lists(verdicts: pd.DataFrame, titles: Mapping[str, str]) -> str:
         counts = ", ".join(f"{n} {verdict}" for verdict, n in t["verdict"].value_counts().items())
         lines.append(f"{titles.get(d, d)}: of {count(len(t), 'comparison')}, {counts}.")
         for verdict in (claims.REPRODUCED, claims.LEVEL, claims.NOT_REPRODUCED):
-            lines.append(f"  {verdict}: {_named(t[t['verdict'] == verdict]) or 'none'}.")
+            own = t["level"] if verdict == claims.LEVEL else t["verdict"] == verdict
+            lines.append(f"  {verdict}: {_named(t[own]) or 'none'}.")
     data = [d for d in dict.fromkeys(verdicts["data"]) if d in titles]
     missing: dict[str, list[str]] = {}
     for claim in paper.CLAIMS:

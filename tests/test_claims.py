@@ -376,7 +376,9 @@ def test_c10_wants_eight_points():
 
 def test_c10_says_level_beside_the_threshold():
     v = only(study({PDDM: 70, "Triplet": 69.8}), "C10")
-    assert (v.verdict, v.level) == (NOT_REPRODUCED, True) and v.note.endswith("level within 1")
+    assert (v.verdict, v.level) == (NOT_REPRODUCED, True) and v.note.endswith(
+        "level with Triplet within 1 point"
+    )
 
 
 def test_c10_is_asked_again_over_the_rivals_as_printed(monkeypatch):

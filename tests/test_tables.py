@@ -189,13 +189,24 @@ def test_a_bound_that_rounds_to_the_threshold_has_more_decimals(
     assert tables.verdict_table(table)["effect [95 % interval]"].item() == text
 
 
+def test_level_stands_beside_a_lead_that_is_not_reproduced():
+    some = {(BIRDS, PDDM, s): fake_run(40.1 + s) for s in range(3)} | runs()
+    table = claims.verdicts(some, [BIRDS], only=["C10"])
+    shown = tables.verdict_table(table, TITLES.get)
+    assert table["verdict"].tolist() == [claims.NOT_REPRODUCED] and table["level"].all()
+    assert shown["verdict"].tolist() == ["not reproduced, level"]
+    assert tables.verdict_marks(shown)["birds"].tolist() == ["✗≈"]
+    assert "  level: C10 (" in tables.verdict_lists(table, TITLES)
+    assert shown["note"].item() == "best rival by mean; level with Triplet within 1 point"
+
+
 def test_the_terminal_tells_the_parts_of_a_claim_apart():
     some = {**runs(), **{(BIRDS, "PDDM+Triplet", s): fake_run(45.0 + 2 * s) for s in range(3)}}
     table = claims.verdicts(some, [BIRDS])
     lines = tables.verdict_lines(table, TITLES.get)
     assert len(set(lines)) == len(lines) == len(table)
     assert [line for line in lines if line.startswith("  C1 ")][1].endswith(" PDDM's own features")
-    assert "  C9   birds                    reproduced          6.0 [3.5, 8.5]" in lines
+    assert "  C9   birds                    reproduced            6.0 [3.5, 8.5]" in lines
     n = (table["seeds"] > 2).sum()
     assert tables.chance(table).startswith(f"{len(table)} comparisons, {n} of them on 3 seeds")
 

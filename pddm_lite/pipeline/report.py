@@ -162,7 +162,8 @@ def _table(frame: pd.DataFrame, kind: str = "") -> str:
     body = frame.to_html(index=False, border=0, classes=kind, na_rep="")
     for verdict, mark in tables.MARKS.items():
         for text in (verdict, mark):
-            styled = f'<td class="v {verdict.replace(" ", "-")}">{text}</td>'
+            kind = verdict.partition(",")[0].replace(" ", "-")
+            styled = f'<td class="v {kind}">{text}</td>'
             body = body.replace(f"<td>{text}</td>", styled)
     return f'<div class="scroll">{body}</div>'
 

@@ -118,6 +118,12 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+def test_the_number_of_comparisons_is_said(page):
+    table = pd.read_csv(page.parent / "tables" / "verdicts.csv")
+    text = page.read_text(encoding="utf-8")
+    assert f"{len(table)} comparisons, " in text and "by chance" in text
+
+
 def test_the_badge_counts_the_verdicts(page):
     counted = pd.read_csv(page.parent / "tables" / "verdicts.csv")["verdict"].value_counts()
     words = ", ".join(f"{counted.get(v, 0)} {w}" for v, w in badge.WORDS.items())
