@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from . import paper
 
 FEWEST = 3  # seeds; below that nothing is decided
-SEEDS = {"quick": 3, "given space": 5, "frozen": 10, "end to end": 5, "from scratch": 5}  # planned
+# of the reference studies, by kind; where too few questions are decided, seeds are added once
+SEEDS = {"quick": 3, "given space": 5, "frozen": 10, "end to end": 5, "from scratch": 5}
 
 PDDM, EUCLIDEAN = "PDDM+Quadruplet", "Euclidean+Quadruplet"  # the two minings compared
 MAHALANOBIS = "Mahalanobis score"
@@ -73,7 +74,7 @@ class Claim:
     claim: str
     measure: str  # a key of MEASURES
     terms: tuple[tuple[float, Side], ...] = ()  # none of what is not measured on runs
-    part: str = ""  # which of a claim's questions
+    part: str = ""  # which of a claim's questions; no ", " in it
     threshold: float = 0.0
     claimed: str = ">"  # than the threshold; "<"; or "±", alike: within it
     rivals: tuple[str, ...] = ()  # one more term, -1: of these the one with the highest mean; of
@@ -119,13 +120,13 @@ def _without_e_e(ranking: str) -> Claim:
 
 def _pointwise(change: str, note: str = "") -> Claim:
     terms = _changed("score", **{"": 1, change: -1})
-    part = f"Recall@1, hinge - {change}"
+    part = f"Recall@1: hinge - {change}"
     return Claim("C13", "recall_1", terms, part, what=f"hinge - {change}", note=note, optional=True)
 
 
 def _overfits(change: str) -> Claim:
     terms, what = _changed("score", **{change: 1, "": -1}), f"{change} - hinge"
-    return Claim("C13", "overfitting", terms, f"overfitting, {what}", what=what, optional=True)
+    return Claim("C13", "overfitting", terms, f"overfitting: {what}", what=what, optional=True)
 
 
 OWN, CARE = "each on features of its own", "over the best rival run with care"

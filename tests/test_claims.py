@@ -19,7 +19,7 @@ from pddm_lite.claims_judge import (
     resampled,
     spread_of,
 )
-from pddm_lite.claims_table import AS_PRINTED, COST, UNITS
+from pddm_lite.claims_table import AS_PRINTED, COST, NEW_CLASSES, UNITS
 from pddm_lite.methods import METHODS
 
 # one wobble a seed, common to all methods: paired differences do not see it, means do
@@ -539,6 +539,23 @@ def test_c16_compares_with_the_best_rival_of_each_measure():
     assert 0.1 < silhouette.effect < 1
 
 
+def test_questions_name_what_exists():
+    rows = [*claims.QUESTIONS, *COST, *NEW_CLASSES.values()]
+    assert {q.claim for q in rows} == set(paper.CLAIMS)
+    assert len({(q.claim, q.part) for q in rows}) == len(rows)
+    for q in rows:
+        assert q.measure in claims.MEASURES and q.claimed in "><±" and ", " not in q.part
+        for _, side in q.terms:
+            assert side.method in METHODS and side.change in {"", *experiments.CHANGES}
+            assert {side.by, side.at} <= {"", "distance", "score"}
+    for q in claims.QUESTIONS:
+        assert {*q.rivals} <= {*METHODS, *AS_PRINTED} and q.terms
+    for m in claims.MEASURES.values():  # effects of one unit share an axis, a margin and digits
+        assert (m.margin, m.digits, m.ratio) == (
+            UNITS[m.unit].margin, UNITS[m.unit].digits, UNITS[m.unit].ratio
+        )  # fmt: skip
+
+
 def test_only_the_claims_asked_for_are_decided():
     table = claims.verdicts({}, ["d", "e"], only=["C6", "C2"])
     assert table["claim"].tolist() == ["C2", "C2", "C6"] * 2
@@ -632,11 +649,11 @@ def test_c13_asks_for_overfitting_and_for_the_result():
     )
     of = {part.removeprefix(", "): (v.effect, v.verdict) for part, v in rows.items()}
     assert of == {
-        "overfitting, logistic regression - hinge": (pytest.approx(0.05), REPRODUCED),
-        "Recall@1, hinge - logistic regression": (pytest.approx(5), REPRODUCED),
-        "overfitting, binary classification - hinge": (pytest.approx(-0.05), NOT_REPRODUCED),
-        "Recall@1, hinge - binary classification": (pytest.approx(-3), NOT_REPRODUCED),
-        "Recall@1, hinge - Fisher criterion": (pytest.approx(0), NOT_ENOUGH),
+        "overfitting: logistic regression - hinge": (pytest.approx(0.05), REPRODUCED),
+        "Recall@1: hinge - logistic regression": (pytest.approx(5), REPRODUCED),
+        "overfitting: binary classification - hinge": (pytest.approx(-0.05), NOT_REPRODUCED),
+        "Recall@1: hinge - binary classification": (pytest.approx(-3), NOT_REPRODUCED),
+        "Recall@1: hinge - Fisher criterion": (pytest.approx(0), NOT_ENOUGH),
     }
 
 
