@@ -123,8 +123,10 @@ def spread_of(values: Sequence[float], draws: np.ndarray | None = None, classes:
         V_s, the variance of seeds' means / S, has seed / S + rest / (S C);
         V_c, the variance over draws of the mean over seeds, has class / C + rest / (S C);
         V_r, that of what a seed's draws have beyond that mean / (S - 1), has rest / (S C).
-    Their sum V_s + V_c - V_r is the variance wanted. Seeds are not drawn: resampling S of them
-    gives V_s (S - 1) / S, which is too little, and three drawn from three cover four times in five.
+    The variance of the mean is V_s + V_c - V_r, here as seeds' part V_s, at least V_r, and classes'
+    part V_c - V_r, at least 0. Seeds are a random effect that is not drawn: S of them resampled
+    give V_s (S - 1) / S and no Student factor, and their interval covers four times in five at
+    S = 3 (a test shows it).
     """
     values = np.asarray(values, dtype=float)
     seen = np.isfinite(values)
