@@ -192,15 +192,15 @@ def squashed(h: pd.DataFrame) -> pd.DataFrame:
 
 @style()
 def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]:
-    """Fig. 4, top: E_e and test Recall@1 under Euclidean and under PDDM mining of quadruplets.
+    """Fig. 4, top: E_e and Recall@1 of held-out classes, by Euclidean and by PDDM mining.
 
     E_e (Eq. 4) is drawn since both minimise it; each run's own miner picks the tuples it is the
     mean of. Diamonds are where a seed reaches the level that claim C4 compares. Time is that of the
     fastest seed: the rest take longer for the same work since the machine had other work.
     """
-    columns = ["data", "method", "seed", "step", "seconds", "E_e", "test_recall_1"]
+    columns = ["data", "method", "seed", "step", "seconds", "E_e", "val_recall_1"]
     frames = [
-        run.history[columns[3:]].assign(data=d, method=m, seed=s)
+        run.history.reindex(columns=columns[3:]).assign(data=d, method=m, seed=s)
         for (d, m, s), run in runs.items()
         if m in FIG_4
     ]
@@ -210,7 +210,7 @@ def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataF
         )
     frame = pd.concat(frames, ignore_index=True)[columns].assign(level=np.nan, reached=np.nan)
     for (d, s), both in frame.groupby(["data", "seed"]):
-        curves = {m: t.set_index("step")["test_recall_1"] for m, t in both.groupby("method")}
+        curves = {m: t.set_index("step")["val_recall_1"] for m, t in both.groupby("method")}
         level, reached = (len(curves) == 2 and claims.common_level(curves)) or (np.nan, {})
         for m, step in reached.items():
             own = (frame[["data", "seed", "method"]] == [d, s, m]).all(axis=1)
@@ -221,10 +221,10 @@ def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataF
         for m in [m for m in FIG_4 if m in set(frame["method"])]:
             own = frame[(frame["data"] == d) & (frame["method"] == m)]
             mean = own.groupby("step").mean(numeric_only=True)
-            steps, shown = own.groupby("step"), [("E_e", mean.index), ("test_recall_1", mean.index)]
+            steps, shown = own.groupby("step"), [("E_e", mean.index), ("val_recall_1", mean.index)]
             fastest = own.groupby("seed")["seconds"].max().idxmin()
             seconds = own[own["seed"] == fastest].set_index("step")["seconds"]
-            shown.append(("test_recall_1", seconds.reindex(mean.index)))
+            shown.append(("val_recall_1", seconds.reindex(mean.index)))
             for ax, (y, x) in zip(row, shown, strict=True):
                 low, high = steps[y].min(), steps[y].max()
                 ax.fill_between(x, low, high, color=COLOURS[m], alpha=0.22, linewidth=0)
@@ -235,7 +235,7 @@ def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataF
             )
         row[0].set_ylabel(f"{beside(titles[d])}\nloss Eₑ (Eq. 4)")
         for ax in row[1:]:
-            ax.set_ylabel("test Recall@1 (%)")
+            ax.set_ylabel("Recall@1 of held-out\nclasses (%)")
         for ax, x in zip(
             row, ("step", "step", "wall-clock training\ntime (s), fastest seed"), strict=True
         ):
