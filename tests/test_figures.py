@@ -35,7 +35,7 @@ def fake_run(data, name, seed):
         } | {"auc": 0.9, "eer": 0.1, "overlap": float(rng.uniform(0.2, 0.4)), "nmi": 0.5, "f1": 0.2}
     history = pd.DataFrame({"step": [0, 10, 20], "seconds": [0.0, 1.0, 2.0]})
     history["E_e"] = rng.uniform(1, 2, 3)
-    history["test_recall_1"] = history["val_recall_1"] = [40.0, *rng.uniform(45, 50, 2)]
+    history["val_recall_1"] = [40.0, *rng.uniform(45, 50, 2)]
     run = SimpleNamespace(
         id=f"{data}-{METHODS[name].training}-{seed}",
         metrics=metrics,
