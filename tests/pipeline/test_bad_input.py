@@ -349,7 +349,7 @@ BAD = {
     ),
     "report of a table without its columns": (
         lambda t: drawn(t / "r", "tables/verdicts.csv", "claim,data\nC1,x\n"),
-        ["verdicts.csv", "no column effect", "reproduce"],
+        ["verdicts.csv", "no column claimed, effect, high", "reproduce"],
     ),
     "report of a torn table": (
         lambda t: drawn(t / "r", "tables/recall_x.csv", 'method,R@1\n"PDDM,1,2,3\n'),
