@@ -209,7 +209,9 @@ def fit_or_load(
     else:  # measured by another version: the weights stay
         kept = {n: (store.path(run.id) / n).read_bytes() for n in run.manifest["files"]}
         fitted = _loaded(run, source, backbone)
-        store.save(run.id, kept | _measured(data, source, fitted), run.manifest | {"measure": MEASURE})
+        store.save(
+            run.id, kept | _measured(data, source, fitted), run.manifest | {"measure": MEASURE}
+        )
     distributed.as_main_says(True)
     return run
 
@@ -258,7 +260,9 @@ def _measured(data: data_base.ImageSet, source, fitted: training.Fitted) -> dict
             f = training.embed(own.model, source, idx)
             labels = torch.from_numpy(data.labels[idx]).to(f.device)
             found[split], histograms, by_class = evaluate_fully(f, labels, own.similarity)
-            tables += [t.assign(split=split, ranking=r, state=ranking) for r, t in histograms.items()]
+            tables += [
+                t.assign(split=split, ranking=r, state=ranking) for r, t in histograms.items()
+            ]
             if split == "test":
                 f = f.half()  # as it is stored, so that anyone can compute these again
                 found[split]["distance"] |= clusters(f.float(), labels)
@@ -277,7 +281,12 @@ def _loaded(run: Run, source, backbone: nn.Module | None) -> training.Fitted:
         best[ranking] = (0.0, step, model.state_dict(), similarity.state_dict())
     device = source.device
     return training.Fitted(
-        model.to(device), similarity.to(device), pd.DataFrame(), pd.DataFrame(), kept["collapse"], best
+        model.to(device),
+        similarity.to(device),
+        pd.DataFrame(),
+        pd.DataFrame(),
+        kept["collapse"],
+        best,
     )
 
 

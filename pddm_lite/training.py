@@ -113,7 +113,9 @@ class Training:
     @property
     def stateful(self) -> dict[str, checkpoints.Stateful]:
         parts = {"model": self.model, "similarity": self.similarity, "optim": self.optim}
-        return parts | dict(zip(("slow_model", "slow_similarity"), self.averaged or (), strict=False))
+        return parts | dict(
+            zip(("slow_model", "slow_similarity"), self.averaged or (), strict=False)
+        )
 
 
 def start(
