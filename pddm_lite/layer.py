@@ -23,8 +23,8 @@ from .pddm import Similarity, r
 
 # the settings of experiments.Experiment that the loss reads
 SETTINGS = (
-    "alpha beta lam quadruplets squared scale_scores range_floor easy metric_loss detach_metric "
-    "mine_with_dropout dropout zero_bias"
+    "alpha beta lam quadruplets negatives squared scale_scores range_floor random_negative_weight "
+    "metric_loss detach_metric mine_with_dropout dropout zero_bias"
 ).split()
 ROWS = tuple(name for name, m in METHODS.items() if m.loss == "quadruplet")
 
@@ -56,7 +56,7 @@ class PDDMLoss(nn.Module):
         for name in settings:
             if name not in SETTINGS:
                 raise unknown("setting of the loss", name, SETTINGS)
-        self.experiment = make(recipe, data="", method=method, dim=d, **settings)
+        self.experiment = make(recipe, data="", method=method, embedding_size=d, **settings)
         self.unit = build_similarity(self.experiment)
 
     def forward(
@@ -72,7 +72,7 @@ class PDDMLoss(nn.Module):
                 one of another (draw it class by class); `indices_tuple`, as this loss mines by
                 itself.
         """
-        d = self.experiment.dim
+        d = self.experiment.embedding_size
         if not isinstance(f, Tensor) or not f.is_floating_point():
             raise UserError(
                 f"PDDMLoss({d}) takes embeddings [m, {d}] in a tensor of floats, not "
