@@ -90,7 +90,7 @@ def load(name: str, weights: str = "", stored: int = 0, crop: int = 0) -> Backbo
         weights: a local file with a state dict; "imagenet" for torchvision's or timm's default
             (fetched by it); a name of torchvision's, as in "IMAGENET1K_V1"; "none" for a random
             start; "" for smallnet's shipped weights, else "imagenet".
-        stored: side of the stored images in pixels, 0 if unknown: where they are small the
+        stored: typical shorter side of the stored images in pixels (ImageSet.side), 0 if unknown:
             network's own crop (256 -> 224 in the field) is scaled down with them.
         crop: side of the crop in pixels; 0 for the network's own, scaled as above.
 
