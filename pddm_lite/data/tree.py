@@ -11,7 +11,7 @@ import time
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -164,14 +164,14 @@ def _walk(tree: Tree) -> Iterator[Listing]:
             name = _text(e.name)
             whole = f"{folder}/{name}" if folder else name
             link = e.is_symlink()
-            if e.is_dir():
+            if _true(e.is_dir):
                 if link:
                     links.append((whole, below))
                     continue
                 seen.add(_key(os.stat(e.path)))
                 todo.append((whole, below))
                 dirs.append(name)
-            elif not e.is_file():  # nowhere, or no file at all
+            elif not _true(e.is_file):  # nowhere, or no file at all
                 tree.aside["links to nothing" if link else "things that are no files"] += 1
             elif link:
                 files_by_link.append((folder, name, below))
@@ -186,6 +186,14 @@ def _walk(tree: Tree) -> Iterator[Listing]:
             tree.aside["links to files that are counted already"] += 1
         else:
             yield folder, [], [(name, _file(below, s))]
+
+
+def _true(test: Callable[[], bool]) -> bool:
+    """test(), False for a link that leads in a circle or where one may not look."""
+    try:
+        return test()
+    except OSError:
+        return False
 
 
 def _text(raw: str) -> str:

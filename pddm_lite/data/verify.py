@@ -110,7 +110,8 @@ def _check_images(report: Report, data: ImageSet, bar: bool) -> None:
                 report.problems.append(str(err))
                 continue
             modes[mode] += 1
-            sides.append((min(size), i))
+            if min(size) >= SMALL:
+                sides.append((min(size), i))
             for odd, found in ((min(size) < SMALL, small), (max(size) > LARGE, large)):
                 if odd:
                     found.append(f"{_name(data, i)} ({size[0]} x {size[1]})")
