@@ -10,7 +10,7 @@ from PIL import Image
 from ..errors import unknown
 from . import SYNTHETIC, WORLDS, embedded
 from .base import ImageSet, fingerprint
-from .synthetic import PAINTER, species_names, world
+from .synthetic import PAINTER, SIZE, species_names, world
 
 # profile -> species; they are numbered on from the profile's last one
 SPECIES = {"smoke": 60, "quick": 1_000, "paper": 10_000}
@@ -50,4 +50,5 @@ def new_species(name: str, profile: str = "quick") -> ImageSet:
         read=read,
         fingerprint=fingerprint(*what),
         train_classes=0,
+        size=lambda i: (SIZE, SIZE),
     )
