@@ -1,19 +1,33 @@
-"""What to say when a GPU's memory is full."""
+"""What the machine gives: how many cores, and what to say when a GPU's memory is full."""
 
 from __future__ import annotations
 
 import math
+import os
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
+if TYPE_CHECKING:  # else every reader of data, and every command line, would load all of these
+    import numpy as np
 
-from .embedding import Embedding
-from .experiments import Experiment
-from .inputs import Images
+    from .embedding import Embedding
+    from .experiments import Experiment
+
+
+def cores() -> int:
+    """CPU cores that this process may use, 1 or more: fewer than the machine has under taskset."""
+    if hasattr(os, "process_cpu_count"):  # from Python 3.13
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def out_of_memory(e: Experiment, model: Embedding, source, idx: np.ndarray) -> str:
     """What to say when the GPU's memory is full: the batch and the crop that would fit."""
+    import torch
+
+    from .inputs import Images
+
     classes = e.classes_per_batch
     while classes >= 4:
         classes //= 2

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import training
 from ..experiments import Experiment
-from ..runs import SOURCES, problem
+from ..runs import SOURCES, problem, run_id
 from ..store import Store, source_hash
 from . import notebooks
 from .places import other
