@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import ownership, training
 from ..experiments import Experiment
-from ..runs import SOURCES, problem
+from ..runs import SOURCES, problem, run_id
 from ..store import Store, source_hash
 from . import notebooks
 from .runs import label
