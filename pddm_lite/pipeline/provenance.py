@@ -71,7 +71,7 @@ def of(path: str | Path) -> Known:
         UserError: no such path in a study, or nothing that a notebook there is known to write.
     """
     full = Path(os.path.abspath(Path(path).expanduser()))
-    folder, kind, name = full.parents[1], full.parent.name, full.stem
+    folder, kind, name = full.parent.parent, full.parent.name, full.stem
     made = {p.stem: _read(p) for p in sorted((folder / "notebooks").glob("*.ipynb"))}
     if kind not in KINDS or not made:
         if kind in KINDS and not folder.is_dir():
@@ -112,18 +112,16 @@ def _example(asked: Path) -> str:
     """What can be given instead, in words: a file that is there, alike if there is one."""
 
     def unlike(path: Path) -> tuple:
-        study = path.parents[1].name != asked.parents[1].name
+        study = path.parents[1].name != asked.parent.parent.name
         return path.stem != asked.stem, study, path.suffix != asked.suffix, str(path)
 
     found = [p for kind in KINDS for p in ROOT.glob(f"results/**/{kind}/*.*")]
     # only what an executed notebook beside it can make again
     found = [p for p in found if p.stem != "raw_values" and p.suffix in (".png", ".csv", ".ipynb")]
     found = [p for p in found if any((p.parents[1] / "notebooks").glob(f"{p.stem[:2]}*.ipynb"))]
-    return (
-        f"; or give one that is there, as in {os.path.relpath(min(found, key=unlike))}."
-        if (found)
-        else "."
-    )
+    if not found:
+        return "."
+    return f"; or give one that is there, as in {os.path.relpath(min(found, key=unlike))}."
 
 
 def _read(path: Path) -> dict:
