@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -82,12 +83,20 @@ def cluster_table(runs: Runs, data: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "MAP@R", "NMI", "F1", "seeds"])
 
 
+def shown(x: float, digits: int) -> str:
+    """x to that many decimals, halves away from zero: the one rounding of tables and sentences.
+
+    The last bits of a mean hang on the order of its sum, and must not decide 70.25.
+    """
+    return f"{x + math.copysign(0.5**40 * max(abs(x), 1.0), x):.{digits}f}"
+
+
 def spread(values: pd.Series, digits: int) -> str:
     """ "mean ± standard deviation" of the values; the mean alone for one; "" for none."""
     if len(values) == 0:
         return ""
-    text = f"{values.mean():.{digits}f}"
-    return text if len(values) == 1 else f"{text} ± {values.std(ddof=1):.{digits}f}"
+    text = shown(values.mean(), digits)
+    return text if len(values) == 1 else f"{text} ± {shown(values.std(ddof=1), digits)}"
 
 
 def with_interval(effect: float, low: float, high: float, digits: int, sign: str = "") -> str:
