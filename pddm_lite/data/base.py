@@ -27,14 +27,23 @@ class ImageSet:
     read: Callable[[int], Image.Image]  # image i in RGB
     fingerprint: str  # changes with the content
     train_classes: int
+    parts: tuple[ImageSet, ...] = ()  # of a mix, whose images they are in turn; see mix.join
+    latents: np.ndarray | None = None  # [N, 16] of a synthetic world: what its pictures show
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def side(self) -> int:
-        """Shorter side of the first image in pixels."""
+        """Shorter side of the first image in pixels; of a mix, the largest of its parts'."""
+        if self.parts:
+            return max(p.side for p in self.parts)
         return min(self.read(0).size)
+
+    @property
+    def part(self) -> np.ndarray:
+        """[N] which part of a mix each image is of; 0 for all of a set that is no mix."""
+        return np.repeat(np.arange(max(len(self.parts), 1)), [len(p) for p in self.parts or [self]])
 
     @property
     def train(self) -> np.ndarray:

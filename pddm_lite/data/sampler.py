@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import cycle
 
 import numpy as np
 
@@ -10,7 +11,12 @@ from ..errors import UserError
 
 
 def class_balanced(
-    labels: np.ndarray, classes: int, images: int, seed: int, rank: int = 0
+    labels: np.ndarray,
+    classes: int,
+    images: int,
+    seed: int,
+    rank: int = 0,
+    part: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
     """Endless batches of positions in `labels` [N]: `classes` classes, `images` images of each.
 
@@ -18,9 +24,17 @@ def class_balanced(
     equally often; a class with fewer images than `images` repeats some of them. The same seed
     and rank (of a process under torchrun) give the same batches.
 
+    Args:
+        part: [N] which data set of a mix each position is of: they give batches in turn, each of
+            one data set, so that negatives lie within it.
+
     Raises:
-        UserError: fewer classes than a batch holds, or a class of one image.
+        UserError: fewer classes than a batch holds (in a part), or a class of one image.
     """
+    if part is not None and len(np.unique(part)) > 1:
+        rows = [np.flatnonzero(part == p) for p in np.unique(part)]
+        of_parts = [class_balanced(labels[own], classes, images, seed, rank) for own in rows]
+        return (own[next(batches)] for own, batches in cycle(zip(rows, of_parts, strict=True)))
     names, counts = np.unique(labels, return_counts=True)
     if len(names) < classes:
         raise UserError(

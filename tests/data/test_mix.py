@@ -1,0 +1,106 @@
+"""mix:A,B: one set, each part's own class-disjoint split, negatives within a part."""
+
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pddm_lite import data as data_sets
+from pddm_lite.data.base import ImageSet
+from pddm_lite.data.mix import join
+from pddm_lite.data.sampler import class_balanced
+from pddm_lite.errors import UserError
+
+
+def image_set(name, classes, images, train, seed):
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(classes), images))
+    names = tuple(f"c{c}" for c in range(classes))
+    return ImageSet(
+        name, name.upper(), labels, names, lambda i: (name, i), f"print of {name}", train
+    )
+
+
+PARTS = image_set("a", 7, 3, 5, 0), image_set("b", 4, 5, 2, 1), image_set("c", 6, 2, 3, 2)
+
+
+def test_every_part_keeps_its_split_and_its_class_names():
+    mix = join(PARTS)
+    assert mix.name == "mix:a,b,c" and len(mix) == 21 + 20 + 12 and mix.train_classes == 10
+    assert mix.labels.dtype == np.int64 and len(set(mix.class_names)) == 17
+    assert np.array_equal(np.unique(mix.labels), np.arange(17))
+    at = 0
+    for k, p in enumerate(PARTS):
+        own = np.arange(at, at + len(p))
+        assert (mix.part[own] == k).all()
+        assert np.array_equal(np.isin(own, mix.train), p.labels < p.train_classes)
+        named = [f"{p.name}/{p.class_names[c]}" for c in p.labels]
+        assert named == [mix.class_names[c] for c in mix.labels[own]]
+        assert [mix.read(i) for i in own.tolist()] == [(p.name, i) for i in range(len(p))]
+        at += len(p)
+    assert not set(mix.labels[mix.train]) & set(mix.labels[mix.test])
+    # held-out classes are of the training classes of some part
+    parts = data_sets.split(mix, 0.3, 1)
+    assert not set(mix.labels[parts.val]) & (set(mix.labels[parts.fit]) | set(range(10, 17)))
+
+
+def test_a_set_that_is_no_mix_has_one_part():
+    assert np.array_equal(PARTS[0].part, np.zeros(21))
+
+
+def test_a_batch_is_of_one_part_and_parts_take_turns():
+    mix = join(PARTS)
+    train = mix.train
+    part, labels = mix.part[train], mix.labels[train]
+    batches = list(itertools.islice(class_balanced(labels, 2, 2, 3, part=part), 30))
+    for n, batch in enumerate(batches):
+        assert set(part[batch]) == {n % 3} and len(set(labels[batch])) == 2
+    alone = class_balanced(labels[part == 1], 2, 2, 3)
+    of_b = [np.flatnonzero(part == 1)[next(alone)] for _ in range(10)]
+    assert np.array_equal(of_b, batches[1::3])
+    with pytest.raises(UserError, match="5 classes, but only 2 train"):
+        class_balanced(labels, 5, 2, 3, part=part)
+    one = class_balanced(labels, 2, 2, 3, part=np.zeros(len(labels)))
+    assert np.array_equal(next(one), next(class_balanced(labels, 2, 2, 3)))
+
+
+def test_the_fingerprint_knows_parts_and_their_splits():
+    a, b, c = PARTS
+    other = image_set("b", 4, 5, 3, 1)
+    prints = {join(p).fingerprint for p in ((a, b), (b, a), (a, c), (a, b, c), (a, other))}
+    assert len(prints) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("mix:synthetic_birds", "two sets or more"),
+        ("mix:", "two sets or more"),
+        ("mix:synthetic_birds,synthetic_birds@0.7", "same set.*would join"),
+        ("mix:synthetic_birds,given_birds@1", "given_birds@1 has no pictures"),
+        ("mix:synthetic_birds,cub200_2010", "cub200_2010.*--data-root"),
+        ("mix:synthetic_birds,cubs", "unknown data set 'cubs'"),
+    ],
+)
+def test_what_cannot_be_mixed_is_one_line(name, says):
+    with pytest.raises(UserError, match=says) as err:
+        data_sets.load(name, profile="smoke")
+    assert "\n" not in str(err.value)
+
+
+def test_mixes_do_not_nest():
+    with pytest.raises(UserError, match="cannot hold a mix"):
+        join([join(PARTS[:2]), PARTS[2]])
+
+
+def test_folders_and_worlds_mix_by_name(tmp_path):
+    for c, side in (("x", 9), ("y", 12)):
+        (tmp_path / "mine" / c).mkdir(parents=True)
+        for n in range(4):
+            image = Image.fromarray(np.full((side, 30, 3), 40 * n + side, np.uint8))
+            image.save(tmp_path / "mine" / c / f"{n}.png")
+    mix = data_sets.load("mix:folder:mine,synthetic_cars", tmp_path, "smoke")
+    assert mix.class_names[0] == "folder:mine/x" and mix.side == 64
+    assert len(mix) == 8 + 320 and mix.read(8).size == (64, 64) and mix.read(7).size == (30, 12)
+    assert [mix.class_names[c].split("/")[0] for c in (1, 20, 21)] == [
+        "synthetic_cars", "synthetic_cars", "folder:mine"]  # fmt: skip
