@@ -1,0 +1,154 @@
+"""The given space: what is run, what the tables say of it, and the three figures."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pddm_lite import figures_given, given
+from pddm_lite.evaluation.scores import histogram
+
+WORLDS = 4
+
+
+def fake(h, w, rung, row, climb=0.0):
+    """A run whose Euclidean overlap is .06 + .14 h and PDDM's .06 + .05 h, world by world."""
+    rng = np.random.default_rng([int(100 * h), w, list(given.RUNGS).index(rung)])
+    noise = 0.001 * w
+    overlap = {"distance": 0.06 + 0.14 * h - climb + noise, "score": 0.06 + 0.05 * h + noise}
+    if row in ("Mahalanobis", "LMDM"):
+        overlap["score"] = overlap["distance"] - 0.01
+    test = {
+        k: dict(overlap=v, auc=1 - v / 2, eer=v / 2, recall_1=100 * (1 - v))
+        for k, v in overlap.items()
+    }
+    tables = []
+    for ranking in overlap:
+        drawn = histogram(rng.normal(1, 1, 400), rng.normal(-1, 1, 400))
+        tables.append(drawn.assign(split="test", ranking=ranking))
+    labels = np.repeat(np.arange(8), 6)
+    f = rng.normal(size=(48, 3)) * (1 + 2 * h * (labels >= 6))[:, None]
+    return SimpleNamespace(
+        id=f"{h}{w}{rung}{row}",
+        metrics={"test": test},
+        histograms=pd.concat(tables),
+        embeddings={"f": f.astype(np.float32), "labels": labels},
+    )
+
+
+def made(climb=0.0, places=(0.0, 0.5, 1.0)):
+    runs = {}
+    for h in places:
+        for w in range(WORLDS):
+            for row in ("Mahalanobis", "LMDM", "PDDM"):
+                runs[h, w, given.ALONE, row] = fake(h, w, given.ALONE, row)
+            for rung in (given.LINEAR, given.TWO_LAYERS) if h in given.ENDS else ():
+                for row in given.CLIMBED:
+                    runs[h, w, rung, row] = fake(h, w, rung, row, climb * h)
+    return runs
+
+
+def effect(found, question, h=None, measure="overlap"):
+    own = found[(found["question"] == question) & (found["measure"] == measure)]
+    own = own[own["heterogeneity"].isna()] if h is None else own[own["heterogeneity"] == h]
+    (row,) = own.itertuples()
+    return row
+
+
+def test_the_euclidean_row_is_measured_once_with_the_runs_of_the_first_rung():
+    table = given.measured(made())
+    alone = table[table["rung"] == given.ALONE]
+    assert (
+        len(alone) == 3 * WORLDS * 4
+        and not alone.duplicated(["heterogeneity", "world", "row"]).any()
+    )
+    own = alone[(alone["row"] == "Euclidean") & (alone["heterogeneity"] == 1)]
+    assert np.allclose(own["overlap"], 0.2 + 0.001 * own["world"])
+
+
+def test_effects_are_paired_by_world_and_point_to_pddm():
+    found = given.effects(given.measured(made(climb=0.07)))
+    x = effect(found, "PDDM's lead over Euclidean", 1.0)
+    # worlds differ by .001 each, which the pairing takes out
+    assert (x.claim, x.worlds) == ("C1", WORLDS) and x.effect == pytest.approx(0.09)
+    assert x.high - x.low == pytest.approx(0, abs=1e-9)
+    assert effect(found, "PDDM's lead over Euclidean", 1.0, "auc").effect == pytest.approx(0.045)
+    assert effect(found, "PDDM's lead over Euclidean", 1.0, "recall_1").effect == pytest.approx(9)
+    assert effect(found, "PDDM's lead over Euclidean", 0.0).effect == pytest.approx(0)
+    six = effect(found, "PDDM's lead over LMDM", 0.5)
+    assert six.claim == "C6" and six.effect == pytest.approx(0.045 - 0.01)
+    growth = effect(found, "growth of the lead from heterogeneity 0 to 1")
+    assert growth.effect == pytest.approx(0.09) and growth.worlds == WORLDS
+    assert effect(found, f"what it loses {given.LINEAR}", 1.0).effect == pytest.approx(0.07)
+    assert effect(found, f"PDDM's lead over Euclidean, {given.TWO_LAYERS}", 1.0).effect == (
+        pytest.approx(0.02)
+    )
+
+
+def test_shares_and_summary():
+    table = given.measured(made())
+    share = given.shares(table)
+    own = share[(share["heterogeneity"] == 1) & (share["world"] == 0)]["share"].item()
+    assert own == pytest.approx(0.11 / 0.2)
+    shown = given.summary(table)
+    assert list(shown.columns) == ["heterogeneity", "rung", *given.ROWS]
+    assert len(shown) == 3 + 3 + 1
+    first = shown[(shown["heterogeneity"] == 0) & (shown["rung"] == given.LINEAR)]
+    assert first["LMDM"].item() == "" and first["PDDM"].item().startswith("0.06")
+
+
+def test_evenness_is_the_ratio_of_the_quarters():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(40), 50)
+    z = rng.normal(size=(2000, 8))
+    assert 1 <= given.evenness(z, labels) < 1.2
+    loose = np.where(labels < 10, 5.0, 1.0)[:, None]
+    assert given.evenness(z * loose, labels) == pytest.approx(5, rel=0.1)
+    # neither size nor place of the whole matters
+    assert given.evenness(3 * z * loose + 7, labels) == pytest.approx(
+        given.evenness(z * loose, labels)
+    )
+
+
+def test_each_space_has_a_ratio():
+    spreads = given.ratios(made())
+    assert set(spreads[spreads["rung"] == given.ALONE]["row"]) == {"the world"}
+    assert set(spreads[spreads["rung"] == given.LINEAR]["row"]) == set(given.CLIMBED)
+    mean = spreads.groupby("heterogeneity")["ratio"].mean()
+    assert mean[1.0] > 1.5 * mean[0.0]
+
+
+def test_figures_hold_their_numbers():
+    runs = made()
+    table = given.measured(runs)
+    spreads = given.ratios(runs)
+    fig, frame = figures_given.distributions(runs, table)
+    assert set(frame["row"]) == set(given.CLIMBED) and set(frame["heterogeneity"]) == {0.0, 1.0}
+    texts = " ".join(t.get_text() for ax in fig.axes for t in ax.texts)
+    assert "overlap 0.202" in texts and "overlap 0.112" in texts
+    fig, frame = figures_given.overlap(table)
+    assert len(frame) == 3 * 4 * WORLDS and fig.axes[0].get_xlabel().startswith("heterogeneity")
+    fig, frame = figures_given.rungs(table, spreads)
+    assert all(ax.get_ylabel() for ax in fig.axes) and "ratio" in frame
+
+
+def test_nothing_measured_is_said_in_words():
+    table, spreads = given.measured({}), given.ratios({})
+    found = given.effects(table)
+    assert found.empty and given.shares(table).empty
+    assert "where the study has" in given.words(table, found, spreads)
+    for fig, _ in (
+        figures_given.distributions({}, table),
+        figures_given.overlap(table),
+        figures_given.rungs(table, spreads),
+    ):
+        assert "not measured" in fig.axes[0].texts[0].get_text()
+
+
+def test_words_hold_the_numbers():
+    runs = made()
+    table = given.measured(runs)
+    said = given.words(table, given.effects(table), given.ratios(runs))
+    assert "Heterogeneity 1, 4 worlds: PDDM's overlap is 0.55 of the Euclidean one" in said
+    assert "loosest over tightest quarter" in said and "\n\n" not in said
