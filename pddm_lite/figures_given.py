@@ -50,7 +50,7 @@ def distributions(made: Mapping[Key, Run], table: pd.DataFrame) -> tuple[Figure,
                 ax.set_title(f"heterogeneity {h:g}: {loose}")
             ax.spines["top"].set(visible=True, color=COLOURS[ROWS[name]], linewidth=5)
             frames.append(drawn.assign(heterogeneity=h, row=name, overlap=own.mean()))
-        row[0].set_ylabel(f"{name}\npairs of unseen species (% a bin)")
+        row[0].set_ylabel(f"{name}: pairs of\nunseen species (% a bin)")
         most = max(100 * f[["positive", "negative"]].to_numpy().max() for f in frames[-len(row) :])
         row[0].set_ylim(0, 1.35 * most)
     _pair_legend(fig, "shared by both")

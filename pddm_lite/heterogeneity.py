@@ -116,7 +116,7 @@ def dilution(study: Study, runs: Mapping[tuple[float, str, int], Run]) -> pd.Dat
         spaces = {method: arrays["f"]}
         if first:
             spaces[SPACES[0]] = g.latents[index]
-            if run.experiment.mode == "frozen":
+            if run.experiment.mode != "finetune":
                 where = Path(study.results) / "features"
                 data = study.load(run.experiment.data)
                 x, _ = training.inputs(run.experiment, data, where, "cpu", False)
