@@ -5,8 +5,13 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from . import latents
 from .errors import UserError, unknown
 from .methods import METHODS, method
+
+# what mode metric trains; of plain Euclidean rows, which have nothing to learn, it measures the
+# one that mines, as the yardstick
+LEARNED = {m.training for m in METHODS.values() if m.loss == "quadruplet"}
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,8 @@ class Experiment:
     seed: int = 0
     backbone: str = "googlenet"
     weights: str = ""  # a local file, "imagenet" (torchvision's), "none", or "" for the default
-    mode: str = "finetune"  # "frozen": cached features, head and metric trained; "finetune": all
+    # "frozen": cached features, head and metric trained; "finetune": all; "metric": the metric alone
+    mode: str = "finetune"
     crop: int = 0  # side of the network's input in pixels; 0: the network's own, see backbones
     dim: int = 128  # d, the embedding's length
     # batch and length
@@ -43,7 +49,8 @@ class Experiment:
     cuda_graph: bool = False  # finetune on a GPU: replay the network as a graph (same numbers)
     ranks: int = 1  # processes under torchrun, each with a batch of its own, gradients averaged
     average: float = 0.0  # decay of the running average of the weights that is evaluated; 0: none
-    head_init: str = "random"  # or "pca": principal axes of the training features
+    # or "pca": principal axes of the training features; "identity": the features as they are
+    head_init: str = "random"
     # mining and the double-header loss
     metric_loss: str = "hinge"  # E_m; or "logistic", "binary", "fisher" in its place (Sec. 3.1)
     quadruplets: int = 1  # a batch: 1, q, or 0 for every positive pair
@@ -54,6 +61,7 @@ class Experiment:
     scale_scores: bool = True  # S scaled into [0, 1] by the range of the scored graph, detached
     range_floor: float = 0.0  # smallest range that scaling divides by
     easy: float = 0.0  # weight in E_m of a random negative beside each hardest one; letter: none
+    random_negatives: int = 1  # how many of them beside each hardest one
     detach_metric: bool = False  # keep E_m's gradient out of the network
     mine_with_dropout: bool = False
     dropout: float = 0.5  # in the unit
@@ -68,7 +76,7 @@ class Experiment:
         s = dataclasses.asdict(self)
         same = (n for n in METHODS if METHODS[n].training == method(self.method).training)
         s["method"] = list(same)[-1]
-        if self.mode == "frozen":  # no network is trained: how it would be does not matter
+        if self.mode != "finetune":  # no network is trained: how it would be does not matter
             s |= dict.fromkeys(("backbone_lr", "batch_norm", "bf16", "cuda_graph"))
         return s
 
@@ -91,6 +99,13 @@ RECIPES = {
         backbone_lr=0.1,
     ),
 }
+
+# The given space (given.py): the unit learns from many random negatives, and scores are unscaled.
+RECIPES["given"] = RECIPES["default"] | dict(
+    lr=3e-3, scale_scores=False, easy=1.0, random_negatives=4, alpha=0.5
+)
+# method -> what it changes of that, where held-out species say that it does better so
+GIVEN_CHANGES: dict[str, dict] = {}
 
 # One change at a time of the default recipe, to see what each is worth: (methods, changes).
 _PDDM, _EUCLIDEAN = "PDDM+Quadruplet", "Euclidean+Quadruplet"
@@ -130,7 +145,10 @@ HETEROGENEITY = {
     f"heterogeneity {h:g}": ((_PDDM, _EUCLIDEAN), dict(data=f"synthetic_birds@{h:g}"))
     for h in (0, 0.25, 0.5, 1)
 }
+# The given space between the ends of the knob, which every study of the synthetic birds has.
+GIVEN_SPACE = {f"given space {h:g}": h for h in (0.25, 0.5, 0.7)}
 CHANGES = VARIANTS | ABLATIONS | SIZES | HETEROGENEITY
+CHANGES |= {n: ((_PDDM,), dict(data=f"given_birds@{h:g}")) for n, h in GIVEN_SPACE.items()}
 # what --variants takes besides the names themselves
 GROUPS = {
     "core": (*tuple(VARIANTS)[:3], *HETEROGENEITY),
@@ -138,6 +156,7 @@ GROUPS = {
     "ablations": tuple(ABLATIONS),
     "sizes": tuple(SIZES),
     "heterogeneity": tuple(HETEROGENEITY),
+    "given": tuple(GIVEN_SPACE),
     "all": tuple(CHANGES),
 }
 
@@ -212,9 +231,9 @@ def check(e: Experiment) -> None:
     if e.classes < 2 or e.images < 2:
         raise UserError("a batch needs at least 2 classes and 2 images a class.")
     for name, allowed in (
-        ("mode", ("frozen", "finetune")),
+        ("mode", ("frozen", "finetune", "metric")),
         ("optimizer", ("sgd", "adamw")),
-        ("head_init", ("random", "pca")),
+        ("head_init", ("random", "pca", "identity")),
         ("batch_norm", ("frozen", "train")),
         ("metric_loss", ("hinge", "logistic", "binary", "fisher")),
     ):
@@ -240,7 +259,14 @@ def check(e: Experiment) -> None:
     ):
         if not low <= getattr(e, name) <= high:
             raise UserError(f"{name} must be from {low} to {high}, not {getattr(e, name)}.")
-    for name in ("dim", "steps", "eval_every", "ranks"):
+    if e.mode == "metric" and method(e.method).training not in LEARNED:
+        rows = [n for n, m in METHODS.items() if m.training in LEARNED]
+        raise UserError(
+            f"mode metric trains the similarity alone, and {e.method} has none to learn; "
+            f"choose among {', '.join(rows)}."
+        )
+    latents.check(e.backbone, e.data)
+    for name in ("dim", "random_negatives", "steps", "eval_every", "ranks"):
         if getattr(e, name) < 1:
             raise UserError(f"{name} must be at least 1, not {getattr(e, name)}.")
     for name in ("quadruplets", "seed", "crop"):

@@ -33,15 +33,15 @@ ROWS = {
 }
 ALONE, LINEAR, TWO_LAYERS = "similarity alone", "with a linear head", "with a two-layer network"
 RUNGS = {  # what learns
-    ALONE: dict(mode="metric", head_init="identity", embedding_size=COORDINATES),
-    LINEAR: dict(mode="frozen", embedding_size=COORDINATES - 1),
-    TWO_LAYERS: dict(mode="finetune", embedding_size=COORDINATES - 1, backbone_lr=1.0),
+    ALONE: dict(mode="metric", head_init="identity", dim=COORDINATES),
+    LINEAR: dict(mode="frozen", dim=COORDINATES - 1),
+    TWO_LAYERS: dict(mode="finetune", dim=COORDINATES - 1, backbone_lr=1.0),
 }
 CLIMBED = ("Euclidean", "PDDM")  # the rows that climb the rungs
 ENDS = (0.0, 1.0)  # of the knob: where the rungs are climbed
 # by profile: scale alone
 WORLDS = {"smoke": 2, "quick": 5, "paper": 5}
-STEPS = {"smoke": 20, "quick": 2_000, "paper": 2_000}
+STEPS = {"smoke": 20, "quick": 1_000, "paper": 2_000}
 MEASURES = {"overlap": -1, "auc": 1, "recall_1": 1}  # 1: the more the better
 Key = tuple[float, int, str, str]  # heterogeneity, world, rung, row
 
@@ -51,7 +51,7 @@ Key = tuple[float, int, str, str]  # heterogeneity, world, rung, row
 def experiment(study: Study, heterogeneity: float, world: int, rung: str, row: str) -> Experiment:
     """One run's settings: the recipe `given`, and what it changes for this row (experiments.py)."""
     steps = STEPS[study.profile]
-    own = dict(steps=steps, eval_every=max(steps // 4, 1), backbone=NAME)
+    own = dict(steps=steps, eval_every=max(steps // 5, 1), backbone=NAME)
     return experiments.make(
         "given",
         study.profile,

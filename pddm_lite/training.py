@@ -137,6 +137,10 @@ def fit(
     if e.head_init == "pca":
         nn.Linear(source.features, e.dim)  # draws: committed runs' random negatives came after it
         model.start_from_pca(_batched(model.eval().raw, source, parts.fit))
+    if e.head_init == "identity":
+        model.start_from_identity()
+    if e.mode == "metric":
+        model.head.requires_grad_(False)
     averaged = (copy.deepcopy(model), copy.deepcopy(similarity)) if e.average else None
     optim = optimiser(e, model, similarity)
     rank = distributed.rank()
