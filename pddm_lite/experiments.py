@@ -61,7 +61,6 @@ class Experiment:
     scale_scores: bool = True  # S scaled into [0, 1] by the range of the scored graph, detached
     range_floor: float = 0.0  # smallest range that scaling divides by
     easy: float = 0.0  # weight in E_m of a random negative beside each hardest one; letter: none
-    random_negatives: int = 1  # how many of them beside each hardest one
     detach_metric: bool = False  # keep E_m's gradient out of the network
     mine_with_dropout: bool = False
     dropout: float = 0.5  # in the unit
@@ -100,9 +99,9 @@ RECIPES = {
     ),
 }
 
-# The given space (given.py): the unit learns from many random negatives, and scores are unscaled.
+# The given space (given.py): the unit learns as much from random negatives, and scores are unscaled.
 RECIPES["given"] = RECIPES["default"] | dict(
-    lr=3e-3, scale_scores=False, easy=1.0, random_negatives=4, alpha=0.5
+    lr=3e-3, scale_scores=False, easy=1.0, alpha=0.5
 )
 # method -> what it changes of that, where held-out species say that it does better so
 GIVEN_CHANGES: dict[str, dict] = {}
@@ -266,7 +265,7 @@ def check(e: Experiment) -> None:
             f"choose among {', '.join(rows)}."
         )
     latents.check(e.backbone, e.data)
-    for name in ("dim", "random_negatives", "steps", "eval_every", "ranks"):
+    for name in ("dim", "steps", "eval_every", "ranks"):
         if getattr(e, name) < 1:
             raise UserError(f"{name} must be at least 1, not {getattr(e, name)}.")
     for name in ("quadruplets", "seed", "crop"):

@@ -127,8 +127,7 @@ def objective(f: Tensor, labels: Tensor, similarity: Similarity, e) -> Objective
         return Objective(E_m + e.lam * E_e, E_m, E_e, (high - low).item())
     far = [(i, k), (j, l)]
     if e.easy:  # random negatives beside the hardest ones, for the score alone
-        for _ in range(e.random_negatives):
-            far += [(i, random_negatives(labels, i)), (j, random_negatives(labels, j))]
+        far += [(i, random_negatives(labels, i)), (j, random_negatives(labels, j))]
     ends_a, ends_b = zip((i, j), *far, strict=True)
     S = similarity.pairs(g, torch.cat(ends_a), torch.cat(ends_b))
     if e.metric_loss == "hinge":
@@ -141,10 +140,6 @@ def objective(f: Tensor, labels: Tensor, similarity: Similarity, e) -> Objective
     # E_m (Eq. 3) = max(0, alpha + S_ik - S_ij) + max(0, alpha + S_jl - S_ij)
     E_m = header(S_ij, S_ik, S_jl if two else None, kind)
     if e.easy:
-        # the mean over an anchor's random negatives
-        n = len(S_easy) // 2
-        easy = header(
-            S_ij.repeat(n), torch.cat(S_easy[0::2]), torch.cat(S_easy[1::2]) if two else None, kind
-        )
+        easy = header(S_ij, S_easy[0], S_easy[1] if two else None, kind)
         E_m = (E_m + e.easy * easy) / (1 + e.easy)
     return Objective(E_m + e.lam * E_e, E_m, E_e, (high - low).item())
