@@ -167,7 +167,7 @@ def compare(runs: Runs, starts: dict[int, Tensor], data: ImageSet) -> pd.DataFra
     rows = []
     for seed, f in starts.items():
         labels = torch.from_numpy(data.labels[data.test])
-        measures, _ = evaluate_fully(f, labels, Euclidean())
+        measures, *_ = evaluate_fully(f, labels, Euclidean())
         rows += [(START, seed, k, v) for k, v in measures["distance"].items()]
     for (_, name, seed), run in runs.items():
         measures = run.metrics["test"][METHODS[name].rank]

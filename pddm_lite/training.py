@@ -316,7 +316,7 @@ def fit_or_load(
     for name, idx in (("test", data.test), ("train", evenly(data.train))):
         f = embed(fitted.model, source, idx)
         labels = torch.from_numpy(data.labels[idx]).to(f.device)
-        measures, histograms = evaluate_fully(f, labels, fitted.similarity)
+        measures, histograms, by_class = evaluate_fully(f, labels, fitted.similarity)
         metrics[name] = measures
         tables += [t.assign(split=name, ranking=r) for r, t in histograms.items()]
         if name == "test":

@@ -399,7 +399,7 @@ def test_the_measures_of_a_run_are_those_of_the_evaluation(name):
     unit = build_similarity(e).eval()
     f = nn.functional.normalize(torch.randn(20, 6), dim=1)
     labels = torch.arange(5).repeat_interleave(4)
-    measures, tables = evaluate_fully(f, labels, unit)
+    measures, tables, _ = evaluate_fully(f, labels, unit)
     rankings = ["distance"] + ["score"] * (name == "PDDM score")
     assert list(measures) == list(tables) == rankings
     a, b = torch.triu_indices(20, 20, 1)
