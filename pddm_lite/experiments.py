@@ -26,7 +26,7 @@ class Experiment:
     seed: int = 0
     backbone: str = "googlenet"
     weights: str = ""  # a local file, "imagenet" (torchvision's), "none", or "" for the default
-    # "frozen": cached features, head and metric trained; "finetune": all; "metric": the metric alone
+    # "frozen": cached features, head and metric train; "finetune": all; "metric": the metric alone
     mode: str = "finetune"
     crop: int = 0  # side of the network's input in pixels; 0: the network's own, see backbones
     dim: int = 128  # d, the embedding's length
@@ -99,10 +99,8 @@ RECIPES = {
     ),
 }
 
-# The given space (given.py): the unit learns as much from random negatives, and scores are unscaled.
-RECIPES["given"] = RECIPES["default"] | dict(
-    lr=3e-3, scale_scores=False, easy=1.0, alpha=0.5
-)
+# The given space (given.py): scores as they are, random negatives as heavy as the hardest ones.
+RECIPES["given"] = RECIPES["default"] | dict(lr=3e-3, scale_scores=False, easy=1.0, alpha=0.5)
 # method -> what it changes of that, where held-out species say that it does better so
 GIVEN_CHANGES: dict[str, dict] = {}
 
@@ -147,7 +145,10 @@ HETEROGENEITY = {
 # The given space between the ends of the knob, which every study of the synthetic birds has.
 GIVEN_SPACE = {f"given space {h:g}": h for h in (0.25, 0.5, 0.7)}
 CHANGES = VARIANTS | ABLATIONS | SIZES | HETEROGENEITY
-CHANGES |= {n: ((_PDDM,), dict(data=f"given_birds@{h:g}")) for n, h in GIVEN_SPACE.items()}
+CHANGES |= {
+    name: ((_PDDM,), dict(data=f"given_birds@{h:g}", backbone=latents.NAME))
+    for name, h in GIVEN_SPACE.items()
+}
 # what --variants takes besides the names themselves
 GROUPS = {
     "core": (*tuple(VARIANTS)[:3], *HETEROGENEITY),
