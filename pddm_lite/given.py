@@ -48,17 +48,19 @@ Key = tuple[float, int, str, str]  # heterogeneity, world, rung, row
 # ------------------------------------------------------------------------------------- the runs
 
 
-def experiment(study: Study, heterogeneity: float, world: int, rung: str, row: str) -> Experiment:
+def experiment(
+    study: Study, heterogeneity: float, world: int, rung: str, row: str, **changes
+) -> Experiment:
     """One run's settings: the recipe `given`, and what it changes for this row (experiments.py)."""
     steps = STEPS[study.profile]
-    own = dict(steps=steps, eval_every=max(steps // 5, 1), backbone=NAME)
+    own = dict(steps=steps, eval_every=max(steps // 5, 1), backbone=NAME) | RUNGS[rung]
     return experiments.make(
         "given",
         study.profile,
         data=str(Synthetic("given_birds", heterogeneity, world)),
         method=ROWS[row],
         seed=world,
-        **{**own, **RUNGS[rung], **experiments.GIVEN_CHANGES.get(ROWS[row], {})},
+        **{**own, **experiments.GIVEN_CHANGES.get(ROWS[row], {}), **changes},
     )
 
 
