@@ -139,8 +139,12 @@ def fit(
         model.start_from_pca(_batched(model.eval().raw, source, parts.fit))
     if e.head_init == "identity":
         model.start_from_identity()
-    if e.mode == "metric":
-        model.head.requires_grad_(False)
+    length = e.steps
+    if e.mode == "metric":  # the features as they are, on the head's axes
+        if similarity.learned:
+            model.head.requires_grad_(False)
+        else:  # plain Euclidean: measured, with nothing to learn
+            length = 0
     averaged = (copy.deepcopy(model), copy.deepcopy(similarity)) if e.average else None
     optim = optimiser(e, model, similarity)
     rank = distributed.rank()
@@ -207,11 +211,11 @@ def fit(
         if rank:  # other crops and other random negatives than process 0's
             torch.manual_seed(e.seed + 10**6 * rank)
     steps = progress(
-        range(first, e.steps + 1),
+        range(first, length + 1),
         f"{e.method}, {data.title}, seed {e.seed}",
         bar and rank == 0,
         initial=first - 1,
-        total=e.steps,
+        total=length,
     )
     for step in steps:
         began = time.perf_counter()

@@ -5,9 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from pddm_lite import figures_given, given
-from pddm_lite.evaluation.scores import histogram
+from pddm_lite import experiments, figures_given, given, given_features, inputs, latents, training
+from pddm_lite.errors import UserError
+from pddm_lite.evaluation.scores import histogram, pair_scores, separation
+from pddm_lite.study import Study
 
 WORLDS = 4
 
@@ -152,3 +155,116 @@ def test_words_hold_the_numbers():
     said = given.words(table, given.effects(table), given.ratios(runs))
     assert "Heterogeneity 1, 4 worlds: PDDM's overlap is 0.55 of the Euclidean one" in said
     assert "loosest over tightest quarter" in said and "\n\n" not in said
+
+
+# --------------------------------------------------------------------------------- real runs
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    monkeypatch.setitem(given.WORLDS, "smoke", 1)
+    monkeypatch.setenv("PDDM_BATCH", "1")
+    return Study.of(profile="smoke", results=str(tmp_path))
+
+
+def test_the_grid_has_the_ends_and_what_the_variants_ask_for(tmp_path):
+    of = lambda **how: given.grid(Study.of(results=str(tmp_path), **how))  # noqa: E731
+    usual, whole = of(), of(variants=["given"])
+    ends = {h for h, *_ in usual}
+    assert ends == {0.0, 1.0} and len(usual) == 2 * 5 * (3 + 2 * 2)
+    assert {h for h, *_ in whole} == {0.0, 0.25, 0.5, 0.7, 1.0}
+    assert len(whole) == len(usual) + 3 * 5 * 3
+    assert of(data=["synthetic_cars"]) == {}
+    few = of(methods=["PDDM score"])
+    assert {row for *_, row in few} == {"PDDM"}
+    for (h, w, rung, row), e in usual.items():
+        assert e.data == f"given_birds@{h:g}" + (f"@{w}" if w else "") and e.seed == w
+        assert (e.backbone, e.mode) == ("latents", given.RUNGS[rung]["mode"])
+        assert e.method == given.ROWS[row]
+
+
+def test_the_similarity_alone_learns(study):
+    e = given.experiment(study, 1.0, 3, given.ALONE, "PDDM")
+    run, data = study.run_of(e), study.load(e.data)
+    x = latents.perfect_eye(data)[data.test]
+    assert np.allclose(run.embeddings["f"], x, atol=2e-3)  # kept in half precision
+    head = run.model().head
+    assert torch.equal(head.weight, torch.eye(17)) and not head.bias.any()
+    torch.manual_seed(e.seed)
+    source, net = inputs.inputs(e, data, study.folder, "cpu", False)
+    assert net is None and np.array_equal(source.x, latents.perfect_eye(data))
+    S = run.similarity().all_pairs(torch.from_numpy(x))
+    found = separation(*pair_scores(S, torch.from_numpy(data.labels[data.test])))
+    assert found["overlap"] == pytest.approx(run.metrics["test"]["score"]["overlap"], abs=1e-3)
+
+
+def test_the_rungs_are_run_and_measured(study):
+    made = given.runs(study)
+    table, spreads = given.measured(made), given.ratios(made)
+    assert len(table) == 2 * (4 + 4) and table["overlap"].between(0, 1).all()
+    assert len(spreads) == 2 * (1 + 4) and (spreads["ratio"] >= 1).all()
+    found = given.effects(table)
+    assert set(found["claim"]) == {"C1", "C6", ""} and (found["worlds"] == 1).all()
+    assert "1 world" in given.words(table, found, spreads)
+    two = next(r for (h, _, rung, row), r in made.items() if rung == given.TWO_LAYERS)
+    assert two.model().backbone[0].weight.shape == (latents.WIDTH, latents.COORDINATES)
+
+
+def test_the_worlds_are_as_uneven_as_the_knob_says(tmp_path):
+    """Without training: the space itself, at the size of profile quick."""
+    study = Study.of(results=str(tmp_path))
+    ratio = {}
+    for h in (0.0, 0.5, 1.0):
+        data = study.load(f"given_birds@{h:g}")
+        x = latents.perfect_eye(data)
+        ratio[h] = given.evenness(x[data.test], data.labels[data.test])
+    assert 1 < ratio[0.0] < 1.5 < ratio[0.5] < 2.5 < ratio[1.0]
+
+
+@pytest.mark.parametrize("name", ["Triplet", "Softmax", "Contrastive", "LiftedStruct"])
+def test_a_method_without_a_similarity_to_learn_is_refused(name):
+    with pytest.raises(UserError, match=f"{name} has none to learn; choose among.*PDDM") as err:
+        experiments.make("given", data="cub200_2010", mode="metric", method=name)
+    assert "\n" not in str(err.value)
+
+
+def test_plain_euclidean_is_measured_and_not_trained(study):
+    e = given.experiment(study, 1.0, 0, given.ALONE, "Euclidean")
+    data = study.load(e.data)
+    source, net = inputs.inputs(e, data, study.folder, "cpu", False)
+    fitted = training.fit(e, data, source, net, bar=False)
+    assert fitted.history["step"].tolist() == [0] and fitted.chosen_step == 0
+    f = training.embed(fitted.model, source, data.test)
+    assert np.allclose(f, latents.perfect_eye(data)[data.test], atol=1e-6)
+
+
+def test_the_identity_needs_the_features_length(study):
+    e = given.experiment(study, 1.0, 0, given.ALONE, "PDDM", embedding_size=16)
+    data = study.load(e.data)
+    with pytest.raises(UserError, match="embedding_size = 17"):
+        training.fit(e, data, *inputs.inputs(e, data, study.folder, "cpu", False), bar=False)
+
+
+def test_trials_touch_no_test_class(study, monkeypatch):
+    monkeypatch.setattr(given_features, "TRIALS", {"given": {}, "other": dict(lr=1e-3)})
+    seen = []
+
+    def embed(model, source, idx, real=training.embed):
+        seen.append(idx)
+        return real(model, source, idx)
+
+    monkeypatch.setattr(training, "embed", embed)
+    birds = Study.of("smoke", ["synthetic_birds"], results=study.results)
+    table = given_features.choose(birds, ["PDDM"])
+    assert len(table) == 2 * 3  # two places; PDDM twice, and the Euclidean distance once
+    assert max(idx.max() for idx in seen) < 40 * 8
+
+
+def test_real_features_are_fixed_at_their_principal_axes(study):
+    painted = Study.of("smoke", ["synthetic_birds"], seeds=[0], settings=["embedding_size=16",
+                       "classes_per_batch=8", "batch_size=32"], results=study.results)  # fmt: skip
+    frame = given_features.measured(painted, ["Mahalanobis", given_features.MAPPED])
+    assert set(frame["row"]) == {"Mahalanobis", "Euclidean", given_features.MAPPED}
+    assert set(frame["split"]) == {"test", "held out"}
+    shown = given_features.table(frame, ["split", "row"])
+    assert len(shown) == 6 and (shown["seeds"] == 1).all()
