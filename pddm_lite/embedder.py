@@ -87,7 +87,7 @@ def embed_images(
         pixels = stored_pixels(data, kept.input, Path(results) / "features", bar)
         inputs = Images(torch.from_numpy(pixels), kept.features, kept.input, torch.device(device))
         net = kept.net.to(memory_format=torch.channels_last)
-    model = Embedding(inputs.features, e.dim, net, method(e.method).free, e.bf16)
+    model = Embedding(inputs.features, e.embedding_size, net, method(e.method).free, e.bf16)
     try:
         if net is not None:
             net.load_state_dict(run.store.state(run.id, "backbone.pt"))

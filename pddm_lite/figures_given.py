@@ -13,8 +13,8 @@ from .figures import COLOURS, _distribution, _grid, _legend, _nothing, _pair_leg
 from .given import ALONE, CLIMBED, ENDS, ROWS, RUNGS, Key
 from .heterogeneity import histogram_of
 from .methods import METHODS
+from .runs import Run
 from .tables import spread
-from .training import Run
 
 NOT_RUN = "the given space was not measured in this study"
 AXES = {"distance": "−Euclidean distance", "score": "score S (no unit)"}

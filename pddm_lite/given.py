@@ -20,9 +20,9 @@ from .evaluation.spread import classes
 from .experiments import Experiment
 from .latents import COORDINATES, NAME
 from .methods import METHODS
+from .runs import Run
 from .study import Study
 from .tables import with_interval
-from .training import Run
 
 # row of the tables -> the method that is trained for it; its `rank` says how it tells pairs apart
 ROWS = {
@@ -33,9 +33,9 @@ ROWS = {
 }
 ALONE, LINEAR, TWO_LAYERS = "similarity alone", "with a linear head", "with a two-layer network"
 RUNGS = {  # what learns
-    ALONE: dict(mode="metric", head_init="identity", dim=COORDINATES),
-    LINEAR: dict(mode="frozen", dim=COORDINATES - 1),
-    TWO_LAYERS: dict(mode="finetune", dim=COORDINATES - 1, backbone_lr=1.0),
+    ALONE: dict(mode="metric", head_init="identity", embedding_size=COORDINATES),
+    LINEAR: dict(mode="frozen", embedding_size=COORDINATES - 1),
+    TWO_LAYERS: dict(mode="finetune", embedding_size=COORDINATES - 1, backbone_lr=1.0),
 }
 CLIMBED = ("Euclidean", "PDDM")  # the rows that climb the rungs
 ENDS = (0.0, 1.0)  # of the knob: where the rungs are climbed

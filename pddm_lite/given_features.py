@@ -71,7 +71,7 @@ def held_out(e: Experiment, data: ImageSet, fitted, source) -> dict[str, dict[st
     idx = split(data, e.holdout, e.seed).val
     f = training.embed(fitted.model, source, idx)
     labels, part = (torch.from_numpy(x[idx]).to(f.device) for x in (data.labels, data.part))
-    return evaluate_fully(f, labels, fitted.similarity, part)[0]
+    return evaluate_fully(f, labels, fitted.similarity, part if data.parts else None)[0]
 
 
 def fitted(study: Study, e: Experiment) -> dict[str, dict[str, float]]:

@@ -126,7 +126,7 @@ class NewClasses:
         return learned.learn_metric(
             x[torch.from_numpy(train)],
             self.source.labels[train],
-            rank=min(e.dim, x.shape[1]),
+            rank=min(e.embedding_size, x.shape[1]),
             steps=plan(self.study).metric_steps,
             seed=e.seed,
             device=self.study.device,
@@ -136,7 +136,7 @@ class NewClasses:
         """f at step 0 of the kit's recipe: principal axes of the source, on the unit sphere."""
         e = self.study.experiment(self.name, PDDM, seed)
         x = self.plain(self.source)
-        model = Embedding(x.shape[1], min(e.dim, x.shape[1]))
+        model = Embedding(x.shape[1], min(e.embedding_size, x.shape[1]))
         model.start_from_pca(x[torch.from_numpy(split(self.source, e.holdout, seed).fit)])
         with torch.no_grad():
             return model(self.x)

@@ -81,7 +81,7 @@ def _umask() -> int:
 
 def test_a_trained_network_comes_along(tmp_path):
     given = {**SMOKE, "seeds": [0], "mode": "finetune", "settings": ["steps=1", "batch_size=8",
-                                                                    "classes=2"]}  # fmt: skip
+                                                                    "classes_per_batch=2"]}  # fmt: skip
     study = Study.of(**given, results=str(tmp_path / "made"))
     ((_, run),) = study.runs().items()
     files, n, _ = pack.pack(study, tmp_path / "runs.zip", 2**24)

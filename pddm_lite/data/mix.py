@@ -17,7 +17,7 @@ def join(parts: Sequence[ImageSet]) -> ImageSet:
 
     The training classes of all parts come first, then all their test classes, so that each part
     keeps its split. Images keep their order within a part. Negatives lie within a part: a batch
-    comes from one (sampler.class_balanced) and pairs are measured within one.
+    comes from one (sampler.in_turn) and pairs are measured within one.
 
     Raises:
         UserError: fewer than two parts; a set twice, whose classes would join; one without pictures

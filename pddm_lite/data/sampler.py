@@ -1,8 +1,8 @@
-"""Batches of classes x images, as the paper's mining asks for (Sec. 3.3: at least 4 a class)."""
+"""Batches: classes x images, as mining asks for (paper, Sec. 3.3), or random pairs and triplets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle
 
 import numpy as np
@@ -11,12 +11,7 @@ from ..errors import UserError
 
 
 def class_balanced(
-    labels: np.ndarray,
-    classes: int,
-    images: int,
-    seed: int,
-    rank: int = 0,
-    part: np.ndarray | None = None,
+    labels: np.ndarray, classes: int, images: int, seed: int, rank: int = 0
 ) -> Iterator[np.ndarray]:
     """Endless batches of positions in `labels` [N]: `classes` classes, `images` images of each.
 
@@ -24,22 +19,14 @@ def class_balanced(
     equally often; a class with fewer images than `images` repeats some of them. The same seed
     and rank (of a process under torchrun) give the same batches.
 
-    Args:
-        part: [N] which data set of a mix each position is of: they give batches in turn, each of
-            one data set, so that negatives lie within it.
-
     Raises:
-        UserError: fewer classes than a batch holds (in a part), or a class of one image.
+        UserError: fewer classes than a batch holds, or a class of one image.
     """
-    if part is not None and len(np.unique(part)) > 1:
-        rows = [np.flatnonzero(part == p) for p in np.unique(part)]
-        of_parts = [class_balanced(labels[own], classes, images, seed, rank) for own in rows]
-        return (own[next(batches)] for own, batches in cycle(zip(rows, of_parts, strict=True)))
     names, counts = np.unique(labels, return_counts=True)
     if len(names) < classes:
         raise UserError(
             f"a batch holds {classes} classes, but only {len(names)} train; "
-            f"try --set classes={len(names)} --set batch_size={len(names) * images}."
+            f"try --set classes_per_batch={len(names)} --set batch_size={len(names) * images}."
         )
     if counts.min() < 2:
         raise UserError(f"class {names[counts.argmin()]} has one image; a positive pair needs two.")
@@ -68,3 +55,67 @@ def _batches(
             batch.append(queues[c][:images])
             queues[c] = queues[c][images:]
         yield np.concatenate(batch)
+
+
+def in_turn(
+    part: np.ndarray, batches: Callable[[np.ndarray], Iterator[np.ndarray]]
+) -> Iterator[np.ndarray]:
+    """Batches of the sets of a mix in turn, each of one set, so that negatives lie within it.
+
+    part: [N] which set each position is of.  batches(own): endless batches of places in `own`, the
+    positions of one set.
+    """
+    sets = [np.flatnonzero(part == p) for p in np.unique(part)]
+    drawn = [(own, batches(own)) for own in sets]  # whatever cannot be drawn is refused now
+    return (own[next(of_set)] for own, of_set in cycle(drawn))
+
+
+# what Song et al. 2016 draw for the rivals that the paper's Table 1 copies; at m = 64 as they do:
+# (positive pairs, negative pairs, triplets) of a batch
+RANDOM: dict[str, Callable[[int], tuple[int, int, int]]] = {
+    "pairs": lambda m: (m // 2, m - m // 2, 0),  # 64 pairs; half of them positive is our choice
+    "positive pairs": lambda m: (m, 0, 0),  # 64 pairs, 128 images
+    "triplets": lambda m: (0, 0, 5 * m // 8),  # 40 triplets, 120 images
+}
+
+
+def random_tuples(
+    labels: np.ndarray, kind: str, m: int, seed: int, rank: int = 0
+) -> Iterator[np.ndarray]:
+    """Endless batches of positions in `labels` [N] of a kind of RANDOM: disjoint, not mined.
+
+    Members of a pair (i, j) or a triplet (anchor, positive, negative) follow each other. The same
+    seed and rank give the same batches.
+
+    Raises:
+        UserError: fewer images than a batch takes.
+    """
+    positive, negative, triplets = RANDOM[kind](m)
+    taken, need = positive + triplets, 2 * (positive + negative) + 3 * triplets
+    rng = np.random.default_rng([seed, 2, rank])
+    while True:
+        same = _pairs_of_one_class(labels, rng)[:taken]
+        rest = list(rng.permutation(np.setdiff1d(np.arange(len(labels)), same)))
+        pairs = [[rest.pop(), None] for _ in range(min(negative, len(rest)))]
+        batch = [[*pair, None] for pair in same[:triplets]] + pairs  # None: of another class
+        for tuple_ in batch:
+            other = (n for n, i in enumerate(rest) if labels[i] != labels[tuple_[0]])
+            at = next(other, None)
+            tuple_[-1] = None if at is None else rest.pop(at)
+        found = [i for tuple_ in (*same[triplets:].tolist(), *batch) for i in tuple_]
+        if len(found) < need or None in found:
+            raise UserError(
+                f"a batch holds {need} images as random {kind}, but the {len(labels)} that train "
+                "are too few; make batch_size smaller."
+            )
+        yield np.array(found)
+
+
+def _pairs_of_one_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Disjoint pairs [P, 2] of one class each, as many as there are, in random order."""
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    _, start, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    at = np.arange(len(order)) - np.repeat(start, counts)  # the image's number in its class
+    first = np.flatnonzero((at % 2 == 0) & (at + 1 < np.repeat(counts, counts)))
+    return rng.permutation(np.stack([order[first], order[first + 1]], axis=1))

@@ -29,7 +29,7 @@ def features(run, data: data_base.ImageSet, results: str | Path, device: str = "
     e = run.experiment
     if e.mode != "finetune":
         source, _ = inputs.inputs(e, data, Path(results) / "features", device, bar=True)
-        model = Embedding(source.features, e.dim, free=method(e.method).free)
+        model = Embedding(source.features, e.embedding_size, free=method(e.method).free)
         model.head.load_state_dict(run.store.state(run.id, "head.pt"))
         with torch.no_grad():
             return model.eval()(source.x.cpu())
@@ -50,8 +50,8 @@ def batches(run, data: data_base.ImageSet, number: int) -> np.ndarray:
     if e.mode != "finetune":
         images = data_base.split(data, e.holdout, e.seed).fit
     labels = data.labels[images]
-    classes = min(e.classes, len(np.unique(labels)))
-    drawn = islice(class_balanced(labels, classes, e.images, e.seed), number)
+    classes = min(e.classes_per_batch, len(np.unique(labels)))
+    drawn = islice(class_balanced(labels, classes, e.samples_per_class, e.seed), number)
     return images[np.stack(list(drawn))]
 
 

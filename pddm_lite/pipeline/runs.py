@@ -61,7 +61,7 @@ def _open(study: Study, name: str) -> str:
     data = study.load(name)
     e = study.experiment(name, study.methods[0], study.seeds[0])
     fit = split(data, e.holdout, e.seed).fit
-    next(class_balanced(data.labels[fit], e.classes, e.images, e.seed))  # or UserError, now
+    next(class_balanced(data.labels[fit], e.classes_per_batch, e.samples_per_class, e.seed))  # or UserError, now
     # all the machine's cores for this one long job, one thread a worker afterwards
     torch.set_num_threads(os.cpu_count() or 1)
     features = Path(study.results) / "features"

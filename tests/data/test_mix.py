@@ -9,7 +9,7 @@ from PIL import Image
 from pddm_lite import data as data_sets
 from pddm_lite.data.base import ImageSet
 from pddm_lite.data.mix import join
-from pddm_lite.data.sampler import class_balanced
+from pddm_lite.data.sampler import class_balanced, in_turn
 from pddm_lite.errors import UserError
 
 
@@ -52,15 +52,16 @@ def test_a_batch_is_of_one_part_and_parts_take_turns():
     mix = join(PARTS)
     train = mix.train
     part, labels = mix.part[train], mix.labels[train]
-    batches = list(itertools.islice(class_balanced(labels, 2, 2, 3, part=part), 30))
+    drawn = in_turn(part, lambda own: class_balanced(labels[own], 2, 2, 3))
+    batches = list(itertools.islice(drawn, 30))
     for n, batch in enumerate(batches):
         assert set(part[batch]) == {n % 3} and len(set(labels[batch])) == 2
     alone = class_balanced(labels[part == 1], 2, 2, 3)
     of_b = [np.flatnonzero(part == 1)[next(alone)] for _ in range(10)]
     assert np.array_equal(of_b, batches[1::3])
     with pytest.raises(UserError, match="5 classes, but only 2 train"):
-        class_balanced(labels, 5, 2, 3, part=part)
-    one = class_balanced(labels, 2, 2, 3, part=np.zeros(len(labels)))
+        in_turn(part, lambda own: class_balanced(labels[own], 5, 2, 3))
+    one = in_turn(np.zeros(len(labels)), lambda own: class_balanced(labels[own], 2, 2, 3))
     assert np.array_equal(next(one), next(class_balanced(labels, 2, 2, 3)))
 
 

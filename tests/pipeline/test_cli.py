@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
         ({"data": ["folder:a"], "backbone": "resnet18", "mode": "frozen"}, "quick-folder-a"),
         ({"mode": "finetune", "recipe": "letter"}, "quick-finetune-letter"),
         ({"profile": "paper"}, "paper"),
-        ({"profile": "paper", "mode": "frozen", "settings": ["dim=64"]}, "paper-frozen-dim=64"),
+        ({"profile": "paper", "mode": "frozen", "settings": ["embedding_size=64"]}, "paper-frozen-embedding_size=64"),
         ({"profile": "smoke", "mode": "finetune", "name": "Mine_1.2-b"}, "Mine_1.2-b"),
     ],
 )
