@@ -12,7 +12,7 @@ from .claims_judge import decide, interval
 from .claims_runs import VariantRuns
 from .claims_table import EUCLIDEAN, PDDM
 from .experiments import CHANGES, SIZES
-from .training import Run
+from .runs import Run
 
 
 def _by_seed(

@@ -11,7 +11,7 @@ from .claims_judge import NOT_ENOUGH, Spread, Verdict, count, judge, missing, re
 from .claims_table import MEASURES, Claim, Side
 from .evaluation import spread
 from .methods import METHODS
-from .training import Run
+from .runs import Run
 
 Runs = dict[tuple[str, str, int], Run]  # (data, method, seed) -> run
 VariantRuns = dict[tuple[str, str, str, int], Run]  # (data, variant, method, seed) -> run

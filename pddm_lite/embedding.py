@@ -36,12 +36,12 @@ class Embedding(nn.Module):
         self.head = nn.Linear(features, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, features] or [B, 3, H, W] -> [B, d], in the head's type, of unit length unless free."""
+        """[B, features] or [B, 3, H, W] -> [B, d], in the head's type, unit length unless free."""
         f = self.head(self.raw(x))
         return self.free * f if self.free else r(f)
 
     def raw(self, x: Tensor) -> Tensor:
-        """The backbone's features [B, features] of a batch, in the head's type, without the head."""
+        """The backbone's features [B, features] of a batch, in the head's type."""
         if self.backbone is None:
             return x
         with torch.autocast(x.device.type, torch.bfloat16, self.bf16, cache_enabled=False):

@@ -20,8 +20,8 @@ from .pddm import Similarity, r
 
 # the settings of experiments.Experiment that the loss reads
 SETTINGS = (
-    "alpha beta lam quadruplets squared scale_scores range_floor random_negative_weight negatives metric_loss detach_metric "
-    "mine_with_dropout dropout zero_bias"
+    "alpha beta lam quadruplets negatives squared scale_scores range_floor random_negative_weight "
+    "metric_loss detach_metric mine_with_dropout dropout zero_bias"
 ).split()
 ROWS = tuple(name for name, m in METHODS.items() if m.loss == "quadruplet")
 

@@ -35,7 +35,9 @@ def out_of_memory(e: Experiment, model: Embedding, source, idx: np.ndarray) -> s
     if isinstance(source, Images):
         crop = source.crop
         # activations grow with m x crop^2; networks halve their input five times
-        smaller = max(32, int(crop * math.sqrt(classes / e.classes_per_batch)) // 32 * 32) + crop % 32
+        smaller = (
+            max(32, int(crop * math.sqrt(classes / e.classes_per_batch)) // 32 * 32) + crop % 32
+        )
         text += f", crop {crop} px"
         fits += f", or a crop of {smaller} px (--set crop={smaller}), or --set bf16=true"
     return f"{text}; {fits}."

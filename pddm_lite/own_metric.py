@@ -21,7 +21,7 @@ from .errors import UserError
 from .experiments import Experiment
 from .methods import build_similarity, method
 from .pddm import Similarity
-from .training import Run
+from .runs import Run
 
 
 class Network(nn.Module):

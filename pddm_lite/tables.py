@@ -215,8 +215,9 @@ def protocol(study: Study, runs: Runs) -> str:
     weights = e.weights.rpartition("/")[2] or "default weights"
     changed = f" with {', '.join(study.settings)}" if study.settings else ""
     return (
-        f"{e.backbone} ({weights}), {m['crop']} px, {e.mode}, d = {e.embedding_size}, m ="
-        f" {e.batch_size} = {e.classes_per_batch} x {e.samples_per_class}, recipe '{study.recipe}'{changed}, "
+        f"{e.backbone} ({weights}), {m['crop']} px, {e.mode}, d = {e.embedding_size}, "
+        f"m = {e.batch_size} = {e.classes_per_batch} x {e.samples_per_class}, "
+        f"recipe '{study.recipe}'{changed}, "
         f"up to {e.steps:,} steps, {held}; seeds {', '.join(map(str, study.seeds))}; "
         f"{m['gpu'] or m['cpu']}, torch {m['torch']}"
     )

@@ -28,9 +28,9 @@ from .evaluation import learned, transfer
 from .evaluation.ncm import class_means
 from .pddm import Similarity, r
 from .progress import progress
+from .runs import Run, run_id
 from .store import Store, environment, source_hash
 from .study import COMPARED, Study
-from .training import Run, run_id
 
 PDDM, EUCLIDEAN = COMPARED
 SOFTMAX = "Softmax"

@@ -1,4 +1,4 @@
-"""What claims read of a training.Run beside its numbers, for runs that are made up."""
+"""What claims read of a runs.Run beside its numbers, for runs that are made up."""
 
 import numpy as np
 

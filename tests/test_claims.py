@@ -48,7 +48,7 @@ def fake_run(
     embeddings=None,
     **metrics,
 ):
-    """What claims read of a training.Run."""
+    """What claims read of a runs.Run."""
     test = {"distance": {"recall_1": recall, "overlap": overlap, "auc": recall / 100}}
     test["distance"] |= {"nmi": nmi, "f1": f1}
     if score is not None:

@@ -14,7 +14,8 @@ from pddm_lite.embedding import Embedding
 from pddm_lite.errors import UserError
 from pddm_lite.experiments import make
 from pddm_lite.inputs import inputs
-from pddm_lite.training import embed, fit_or_load
+from pddm_lite.runs import fit_or_load
+from pddm_lite.training import embed
 
 
 def pictures(name, classes=8, images=4, seed=0):
@@ -40,7 +41,15 @@ def data():
 
 
 def fitted(folder, data, **changes):
-    small = dict(embedding_size=8, classes_per_batch=2, samples_per_class=2, batch_size=4, steps=4, eval_every=2, holdout=0.0)
+    small = dict(
+        embedding_size=8,
+        classes_per_batch=2,
+        samples_per_class=2,
+        batch_size=4,
+        steps=4,
+        eval_every=2,
+        holdout=0.0,
+    )
     e = make(
         **{"data": data.name, "mode": "frozen", "backbone": "smallnet", "lr": 1e-2, **small}
         | changes

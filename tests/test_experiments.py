@@ -103,7 +103,11 @@ def test_another_world_is_for_the_world_that_it_changes(tmp_path):
     turned = CHANGES["heterogeneity 0.25"][1]
     assert apply_to("synthetic_birds", turned)
     for name in ("synthetic_cars", "synthetic_birds@0.3", "cub200_2010", "folder:x"):
-        assert not apply_to(name, turned) and apply_to(name, {}) and apply_to(name, dict(embedding_size=64))
+        assert (
+            not apply_to(name, turned)
+            and apply_to(name, {})
+            and apply_to(name, dict(embedding_size=64))
+        )
     data = ["synthetic_birds", "synthetic_cars"]
     study = Study.of(profile="smoke", data=data, variants=["heterogeneity"], results=tmp_path,
                      seeds=[0], device="cpu")  # fmt: skip

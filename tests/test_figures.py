@@ -19,7 +19,7 @@ TITLES = {"synthetic_birds": "synthetic birds", "folder:own": "own"}
 
 
 def fake_run(data, name, seed):
-    """What the figures read of a training.Run."""
+    """What the figures read of a runs.Run."""
     rng = np.random.default_rng([seed, len(name), len(data)])
     rankings = ["distance"] + ["score"] * (METHODS[name].similarity != "euclidean")
     edges = np.linspace(-1, 0, 9)

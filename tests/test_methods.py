@@ -26,7 +26,9 @@ def batch(seed=0, classes=5, images=4):
 
 
 def experiment(name, **changes):
-    fixed = dict(random_negative_weight=0.0, beta=1.0, lam=0.5)  # the paper's, whatever the recipe says
+    fixed = dict(
+        random_negative_weight=0.0, beta=1.0, lam=0.5
+    )  # the paper's, whatever the recipe says
     return make(data="any", method=name, embedding_size=DIM, **{**fixed, **changes})
 
 

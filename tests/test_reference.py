@@ -76,7 +76,7 @@ def test_the_mean_in_a_table_is_the_mean_of_the_raw_values():
 
 
 class FakeRun(SimpleNamespace):
-    """What reference reads of a training.Run; hashable, as that is."""
+    """What reference reads of a runs.Run; hashable, as that is."""
 
     __hash__ = object.__hash__
 

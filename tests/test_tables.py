@@ -16,7 +16,7 @@ BIRDS = "synthetic_birds"
 
 
 def fake_run(recall, auc=0.9, score=None, step=10, collapse="", quadruplets=0):
-    """What tables read of a training.Run."""
+    """What tables read of a runs.Run."""
     test = {"distance": {f"recall_{k}": recall + k - 1 for k in (1, 2, 4, 8, 16, 32)}}
     test["distance"] |= {"auc": auc, "overlap": 0.3, "eer": 0.2, "nmi": 0.5, "f1": 0.2}
     if score is not None:

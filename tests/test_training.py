@@ -67,7 +67,15 @@ def clusters(data, seed=0, noise=0.6):
 
 
 def experiment(**changes):
-    small = dict(embedding_size=6, classes_per_batch=4, samples_per_class=3, batch_size=12, steps=30, eval_every=10, lr=1e-2)
+    small = dict(
+        embedding_size=6,
+        classes_per_batch=4,
+        samples_per_class=3,
+        batch_size=12,
+        steps=30,
+        eval_every=10,
+        lr=1e-2,
+    )
     return make(**{"data": "made up", "mode": "frozen", **small, **changes})
 
 
@@ -78,7 +86,9 @@ def run(e, data=None, source=None, backbone=None):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_same_experiment_twice_is_the_same_to_the_bit(name):
-    e = experiment(method=name, dropout=0.3, random_negative_weight=1.0, ema_decay=0.9, head_init="random")
+    e = experiment(
+        method=name, dropout=0.3, random_negative_weight=1.0, ema_decay=0.9, head_init="random"
+    )
     a, b = run(e), run(e)
     torch.rand(7)  # the global generator has no say
     c = run(make(**{**vars(e), "seed": 1}))
@@ -350,7 +360,9 @@ def test_finetuning_moves_the_network_but_not_its_batch_norm_statistics(head_ini
     net = Convolution()
     net.norm.running_mean += 0.2
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    e = experiment(mode="finetune", steps=3, eval_every=1, holdout=0.0, embedding_size=4, head_init=head_init)
+    e = experiment(
+        mode="finetune", steps=3, eval_every=1, holdout=0.0, embedding_size=4, head_init=head_init
+    )
     a, b = (run(e, data, pictures(data), net) for _ in range(2))
     state = a.model.backbone.state_dict()
     for k, v in before.items():
@@ -623,12 +635,22 @@ def test_a_full_gpu_names_the_batch_and_the_crop_that_fit(monkeypatch):
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             return super().forward(x)
 
-    e = experiment(mode="finetune", classes_per_batch=5, samples_per_class=3, batch_size=15, steps=2, head_init="random")
+    e = experiment(
+        mode="finetune",
+        classes_per_batch=5,
+        samples_per_class=3,
+        batch_size=15,
+        steps=2,
+        head_init="random",
+    )
     with pytest.raises(TrainingError) as error:
         run(e, data, source, Small())
     text = str(error.value)
     assert "\n" not in text and "full at m = 15, crop 64 px" in text
-    assert "m = 6 fits (--set batch_size=6 --set classes_per_batch=2)" in text and "crop of 32 px" in text
+    assert (
+        "m = 6 fits (--set batch_size=6 --set classes_per_batch=2)" in text
+        and "crop of 32 px" in text
+    )
 
 
 def test_pixels_are_decoded_once_and_equal_the_images(tmp_path, small_world):
@@ -695,8 +717,8 @@ def test_two_processes_train_as_one_with_the_gradients_averaged_by_hand(tmp_path
     model, unit = Embedding(FEATURES, e.embedding_size), build_similarity(e)
     optim = optimiser(e, model, unit)
     fit_on = split(data, e.holdout, e.seed).fit
-    draws = [training.class_balanced(data.labels[fit_on], e.classes_per_batch, e.samples_per_class, e.seed, r)
-             for r in range(2)]  # fmt: skip
+    shape = (e.classes_per_batch, e.samples_per_class, e.seed)
+    draws = [training.class_balanced(data.labels[fit_on], *shape, r) for r in range(2)]
     for _ in range(e.steps):
         optim.zero_grad()
         for batches in draws:

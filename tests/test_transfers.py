@@ -22,7 +22,13 @@ TITLES = {"made_up": "made up"}
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    settings = ["steps=2", "eval_every=2", "classes_per_batch=4", "batch_size=16", "embedding_size=16"]
+    settings = [
+        "steps=2",
+        "eval_every=2",
+        "classes_per_batch=4",
+        "batch_size=16",
+        "embedding_size=16",
+    ]
     return Study.of(
         "smoke",
         ["synthetic_birds"],

@@ -21,7 +21,7 @@ PAIRS = ("ij", "ik", "jl")  # of a quadruplet: its positive pair and its two neg
 
 
 def features(run, data: data_base.ImageSet, results: str | Path, device: str = "cpu") -> Tensor:
-    """f [N, d] of the images of `data` as a finished training.Run embeds them.
+    """f [N, d] of the images of `data` as a finished runs.Run embeds them.
 
     A run of mode "finetune" keeps no network: of it, only the test images' stored features are
     known, and all other rows are nan.
