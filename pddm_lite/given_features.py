@@ -11,10 +11,12 @@ alone: what experiments.GIVEN_CHANGES rests on. Features are put on their princi
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -25,6 +27,7 @@ from .data.base import ImageSet, split
 from .errors import UserError
 from .evaluation.measures import evaluate_fully
 from .experiments import RECIPES, Experiment
+from .inputs import inputs
 from .methods import METHODS
 from .study import Study
 from .tables import with_interval
@@ -45,6 +48,7 @@ TRIALS = {
     "given": {},
     "given, a third of the rate": dict(lr=1e-3),
     "given, three times the rate": dict(lr=1e-2),
+    "given, semi-hard": dict(negatives="semihard"),
     "default": _DEFAULT,
     "default, the given rate": {k: v for k, v in _DEFAULT.items() if k != "lr"},
 }
@@ -63,27 +67,41 @@ def experiment(study: Study, data: str, seed: int, row: str, **changes) -> Exper
     )
 
 
-def held_out(e: Experiment, data: ImageSet, fitted, source) -> dict[str, dict[str, float]]:
-    """Measures on the training classes held out from a run, by "distance" and by "score".
+def training_side(data: ImageSet, seed: int, share: float = 0.2) -> tuple[ImageSet, np.ndarray]:
+    """(the training classes alone, their images' places in `data`): a share of them stands for the
+    test classes, so that trials can be judged where no test image is at hand."""
+    parts = split(data, share, seed)
+    idx = np.concatenate([parts.fit, parts.val])
+    order = np.concatenate([np.unique(data.labels[own]) for own in (parts.fit, parts.val)])
+    new = np.full(len(data.class_names), -1)
+    new[order] = np.arange(len(order))
+    side = dataclasses.replace(
+        data,
+        labels=new[data.labels[idx]],
+        class_names=tuple(data.class_names[c] for c in order),
+        read=lambda i: data.read(int(idx[i])),
+        train_classes=len(np.unique(data.labels[parts.fit])),
+        parts=(),
+        latents=None if data.latents is None else data.latents[idx],
+    )
+    return side, idx
 
-    fitted: whatever has `model` and `similarity`.  source: what inputs.inputs gave.
-    """
-    idx = split(data, e.holdout, e.seed).val
-    f = training.embed(fitted.model, source, idx)
-    labels, part = (torch.from_numpy(x[idx]).to(f.device) for x in (data.labels, data.part))
+
+def held_out(study: Study, e: Experiment) -> dict[str, dict[str, float]]:
+    """Test measures, by "distance" and "score", where held-out training classes are the test."""
+    data = study.load(e.data)
+    side, idx = training_side(data, e.seed)
+    features = Path(study.results) / "features"
+    source, net = inputs(e, data, features, study.device, sys.stdout.isatty())
+    source = dataclasses.replace(source, x=source.x[torch.from_numpy(idx).to(source.device)])
+    fitted = training.fit(e, side, source, net, bar=False)
+    f = training.embed(fitted.model, source, side.test)
+    labels, part = side.labels[side.test], data.part[idx][side.test]
+    labels, part = (torch.from_numpy(x).to(f.device) for x in (labels, part))
     return evaluate_fully(f, labels, fitted.similarity, part if data.parts else None)[0]
 
 
-def fitted(study: Study, e: Experiment) -> dict[str, dict[str, float]]:
-    """`held_out` of an experiment that is fitted for it and not kept: no test class is touched."""
-    data = study.load(e.data)
-    source, net = training.inputs(
-        e, data, Path(study.results) / "features", study.device, sys.stdout.isatty()
-    )
-    return held_out(e, data, training.fit(e, data, source, net, bar=False), source)
-
-
-def choose(study: Study, rows: Iterable[str] = ("Mahalanobis", "LMDM", "PDDM")) -> pd.DataFrame:
+def choose(study: Study, rows: Iterable[str] = tuple(ROWS)) -> pd.DataFrame:
     """Every trial of every row on held-out classes: data, seed, row, trial, overlap, auc, recall_1.
 
     On the study's real data; of a study of the synthetic birds, in the given space at both ends of
@@ -95,13 +113,13 @@ def choose(study: Study, rows: Iterable[str] = ("Mahalanobis", "LMDM", "PDDM")) 
     else:
         keys = [(d, s) for d in study.data for s in study.seeds]
     for place, seed in keys:
-        for row in rows:
+        for row in [r for r in rows if isinstance(place, str) or r in given.ROWS]:
             for trial, changes in TRIALS.items():
                 if isinstance(place, str):
                     e = experiment(study, place, seed, row, **changes)
                 else:
                     e = given.experiment(study, place, seed, given.ALONE, row, **changes)
-                found = fitted(study, e)
+                found = held_out(study, e)
                 for name in ("score",) if trial != "given" else ("distance", "score"):
                     ours = row if name == "score" else "Euclidean"
                     kept = {k: found[name][k] for k in SHOWN}
@@ -110,31 +128,21 @@ def choose(study: Study, rows: Iterable[str] = ("Mahalanobis", "LMDM", "PDDM")) 
 
 
 def measured(study: Study, rows: Iterable[str] = tuple(ROWS)) -> pd.DataFrame:
-    """Runs of the store, made if missing: data, seed, row, split ("held out" or "test"), run,
-    overlap, auc, recall_1. The Euclidean row is the fixed features' own distance."""
+    """Test measures of runs of the store, made if missing: data, seed, row, run, overlap, auc,
+    recall_1. The Euclidean row is the fixed features' own distance."""
     out = []
     for data in study.data:
-        images = study.load(data)
         for seed in study.seeds:
             for row in rows:
                 e = experiment(study, data, seed, row)
                 run = study.run_of(e)
-                features = Path(study.results) / "features"
-                source, _ = training.inputs(e, images, features, study.device, False)
-                own = argparse.Namespace(model=run.model(), similarity=run.similarity())
-                both = {"test": run.metrics["test"]}
-                if e.holdout:
-                    both["held out"] = held_out(e, images, own, source)
-                for part, found in both.items():
-                    names = {METHODS[ROWS[row][0]].rank: row}
-                    if e.mode == "metric":
-                        names["distance"] = "Euclidean"
-                    for ranking, name in names.items():
-                        kept = {k: found[ranking][k] for k in SHOWN}
-                        out.append(
-                            dict(data=data, seed=seed, row=name, split=part, run=run.id) | kept
-                        )
-    return pd.DataFrame(out).drop_duplicates(["data", "seed", "row", "split"])
+                names = {METHODS[ROWS[row][0]].rank: row}
+                if e.mode == "metric":
+                    names["distance"] = "Euclidean"
+                for ranking, name in names.items():
+                    kept = {k: run.metrics["test"][ranking][k] for k in SHOWN}
+                    out.append(dict(data=data, seed=seed, row=name, run=run.id) | kept)
+    return pd.DataFrame(out).drop_duplicates(["data", "seed", "row"])
 
 
 def table(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
@@ -179,7 +187,7 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as err:
         print(f"error: {err}", file=sys.stderr)
         return 2
-    by = ["data", "row", "trial"] if args.choose else ["data", "split", "row"]
+    by = ["data", "row", "trial"] if args.choose else ["data", "row"]
     print(table(frame, by).to_string(index=False))
     if args.out:
         frame.to_csv(args.out, index=False)

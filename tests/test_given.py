@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from pddm_lite import data as data_sets
 from pddm_lite import experiments, figures_given, given, given_features, inputs, latents, training
 from pddm_lite.errors import UserError
 from pddm_lite.evaluation.scores import histogram, pair_scores, separation
@@ -249,15 +250,28 @@ def test_trials_touch_no_test_class(study, monkeypatch):
     monkeypatch.setattr(given_features, "TRIALS", {"given": {}, "other": dict(lr=1e-3)})
     seen = []
 
-    def embed(model, source, idx, real=training.embed):
-        seen.append(idx)
-        return real(model, source, idx)
+    def fit(e, data, *more, real=training.fit, **how):
+        seen.append(data)
+        return real(e, data, *more, **how)
 
-    monkeypatch.setattr(training, "embed", embed)
+    monkeypatch.setattr(training, "fit", fit)
     birds = Study.of("smoke", ["synthetic_birds"], results=study.results)
     table = given_features.choose(birds, ["PDDM"])
     assert len(table) == 2 * 3  # two places; PDDM twice, and the Euclidean distance once
-    assert max(idx.max() for idx in seen) < 40 * 8
+    whole = birds.load("given_birds@0")
+    known = set(whole.class_names[: whole.train_classes])
+    for data in seen:
+        assert set(data.class_names) == known and len(data) == 40 * 8
+        assert data.train_classes == 32 and len(data.test) == 8 * 8
+
+
+def test_the_training_side_holds_each_image_where_it_was():
+    data = data_sets.load("given_birds@0.5@1", profile="smoke")
+    side, idx = given_features.training_side(data, 3)
+    assert idx.max() < 40 * 8 and len(set(idx)) == len(side) == 40 * 8
+    named = [data.class_names[c] for c in data.labels[idx]]
+    assert named == [side.class_names[c] for c in side.labels]
+    assert np.array_equal(side.latents, data.latents[idx])
 
 
 def test_real_features_are_fixed_at_their_principal_axes(study):
@@ -265,6 +279,5 @@ def test_real_features_are_fixed_at_their_principal_axes(study):
                        "classes_per_batch=8", "batch_size=32"], results=study.results)  # fmt: skip
     frame = given_features.measured(painted, ["Mahalanobis", given_features.MAPPED])
     assert set(frame["row"]) == {"Mahalanobis", "Euclidean", given_features.MAPPED}
-    assert set(frame["split"]) == {"test", "held out"}
-    shown = given_features.table(frame, ["split", "row"])
-    assert len(shown) == 6 and (shown["seeds"] == 1).all()
+    shown = given_features.table(frame, ["data", "row"])
+    assert len(shown) == 3 and (shown["seeds"] == 1).all()
