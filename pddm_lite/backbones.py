@@ -93,8 +93,9 @@ def load(name: str, weights: str = "", stored: int = 0, crop: int = 0) -> Backbo
         weights: a local file with a state dict; "imagenet" for torchvision's or timm's default
             (fetched by it); a name of torchvision's, as in "IMAGENET1K_V1"; "none" for a random
             start; "" for smallnet's shipped weights, else "imagenet".
-        stored: side of the stored images in pixels, 0 if unknown: where they are small the
-            network's own crop (256 -> 224 in the field) is scaled down with them.
+        stored: typical shorter side of the stored images in pixels (ImageSet.side), 0 if unknown:
+            where they are small the network's own crop (256 -> 224 in the field) is scaled down
+            with them.
         crop: side of the crop in pixels; 0 for the network's own, scaled as above.
 
     Raises:
@@ -192,7 +193,7 @@ def _step(name: str, net: nn.Module) -> int:
 
 
 def _scaled(own: Input, stored: int, crop: int, step: int) -> Input:
-    """`own` with the crop given, or else the smallest that keeps 7/8 of images `stored` wide."""
+    """`own` with the crop given, or else the smallest that keeps 7/8 of images whose shorter side is `stored`."""
     if not crop:
         spare = own.crop - max(int(stored * 0.875), 2)
         if stored <= 0 or step == 0 or spare < step:
@@ -287,13 +288,31 @@ def _read(path: Path, name: str, names: list[str]) -> dict[str, Tensor]:
             f"weights {path}: not a file of tensors that {reader} takes "
             f"({type(err).__name__}); expected a state dict of {name}."
         ) from None
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    state = _unwrapped(state)
     if not isinstance(state, dict) or not all(
         isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
     ):
         raise UserError(f"weights {path}: not a state dict; expected names -> tensors of {name}.")
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+# under which a training loop's checkpoint keeps the weights, and what wrappers put before names
+INSIDE = ("state_dict", "model_state_dict", "model", "network", "net")
+BEFORE = ("module.", "_orig_mod.", "model.")  # DistributedDataParallel, torch.compile, Lightning
+
+
+def _unwrapped(state: object) -> object:
+    """The state dict within a checkpoint, its names without the prefix that a wrapper gave all."""
+    while isinstance(state, dict):
+        inner = [state[k] for k in INSIDE if isinstance(state.get(k), dict)]
+        prefix = [p for p in BEFORE if state and all(str(k).startswith(p) for k in state)]
+        if inner:
+            state = inner[0]
+        elif prefix:
+            state = {k.removeprefix(prefix[0]): v for k, v in state.items()}
+        else:
+            return state
+    return state
 
 
 def _fit(

@@ -1,19 +1,45 @@
-"""What to say when a GPU's memory is full."""
+"""What the machine gives: how many cores, and what to say when a GPU's memory is full."""
 
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
+if TYPE_CHECKING:  # else every reader of data, and every command line, would load all of these
+    import numpy as np
 
-from .embedding import Embedding
-from .experiments import Experiment
-from .inputs import Images
+    from .embedding import Embedding
+    from .experiments import Experiment
+
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "50000 100000": half a core; "max 100000": all
+
+
+def cores() -> int:
+    """CPU cores that this process may use, 1 or more.
+
+    Fewer than the machine has under taskset, PYTHON_CPU_COUNT, or a container's quota (cgroup v2).
+    """
+    if hasattr(os, "process_cpu_count"):  # from Python 3.13
+        free = os.process_cpu_count() or 1
+    elif hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        free = len(os.sched_getaffinity(0))
+    else:
+        free = os.cpu_count() or 1
+    try:
+        quota, period = QUOTA.read_text(encoding="utf-8").split()
+        return max(1, min(free, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # no such file, or "max": no quota
+        return free
 
 
 def out_of_memory(e: Experiment, model: Embedding, source, idx: np.ndarray) -> str:
     """What to say when the GPU's memory is full: the batch and the crop that would fit."""
+    import torch
+
+    from .inputs import Images
+
     classes = e.classes_per_batch
     while classes >= 4:
         classes //= 2

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from . import claims, cost, paper
+from . import claims, cost, ownership, paper
 from .claims import Runs, VariantRuns, count
 from .methods import METHODS
 from .store import write_text
@@ -82,12 +83,20 @@ def cluster_table(runs: Runs, data: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "MAP@R", "NMI", "F1", "seeds"])
 
 
+def shown(x: float, digits: int) -> str:
+    """x to that many decimals, halves away from zero: the one rounding of tables and sentences.
+
+    The last bits of a mean hang on the order of its sum, and must not decide 70.25.
+    """
+    return f"{x + math.copysign(0.5**40 * max(abs(x), 1.0), x):.{digits}f}"
+
+
 def spread(values: pd.Series, digits: int) -> str:
     """ "mean ± standard deviation" of the values; the mean alone for one; "" for none."""
     if len(values) == 0:
         return ""
-    text = f"{values.mean():.{digits}f}"
-    return text if len(values) == 1 else f"{text} ± {values.std(ddof=1):.{digits}f}"
+    text = shown(values.mean(), digits)
+    return text if len(values) == 1 else f"{text} ± {shown(values.std(ddof=1), digits)}"
 
 
 def with_interval(effect: float, low: float, high: float, digits: int, sign: str = "") -> str:
@@ -225,6 +234,7 @@ def protocol(study: Study, runs: Runs) -> str:
 
 def save_table(table: pd.DataFrame, study: Study, name: str) -> Path:
     """Write tables/NAME.csv and, for people, NAME.md; the path of the .csv."""
+    ownership.check(study)
     folder = study.folder / "tables"
     cells = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
     lines = ["| " + " | ".join(str(x).replace("|", "\\|") for x in row) + " |" for row in cells]

@@ -12,12 +12,13 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError, unknown
-from .base import ImageSet, Split, fingerprint, split
+from .base import ImageSet, Split, fingerprint, shown, split
 from .drawn import draw_training_classes
 from .folder import open_folder
 from .mix import join
 from .names import GIVEN, HETEROGENEITY, MIX, SYNTHETIC, Synthetic, listed, mixed, world_of
 from .official import REAL, open_real
+from .pictures import open_image
 
 # species x images of the synthetic worlds, by profile: scale alone
 WORLDS = {"smoke": (40, 8), "quick": (200, 12), "paper": (2000, 12)}
@@ -76,7 +77,8 @@ def load(
     path = root / inner if inner else root
     if inner and not path.exists() and path.with_name(path.name + ".zip").exists():
         path = path.with_name(path.name + ".zip")
-    return open_folder(path, name, title=inner or root.stem)
+    own = root.name if root.is_dir() else root.stem  # a folder's name has no suffix
+    return open_folder(path, name, title=shown(inner or own))
 
 
 def data_root(name: str, root: str | Path) -> Path:
@@ -93,7 +95,9 @@ def data_root(name: str, root: str | Path) -> Path:
         raise UserError(f"data set '{name}' is no synthetic one: say where it lies by --data-root.")
     root = Path(root).expanduser()
     if not root.exists():
-        raise UserError(f"data root {root} does not exist; give the folder that holds '{name}'.")
+        raise UserError(
+            f"data root {shown(root)} does not exist; give the folder that holds '{name}'."
+        )
     return root
 
 
@@ -106,27 +110,27 @@ def _world(kind: str, heterogeneity: float, species: int, images: int):
 
 @lru_cache(maxsize=64)  # without the pictures
 def _painted(name: Synthetic, species: int, images: int) -> ImageSet:
-    from .synthetic import geometry
+    from .synthetic import SIZE, geometry, species_names
 
     drawn = name.kind, name.heterogeneity, species, images
     known = FINGERPRINTS.get(drawn)
-    w = _world(*drawn[:3], 1) if known else _world(*drawn)
-    g = geometry(name.kind, species, images, name.heterogeneity) if known else w
+    if not known:
+        w = _world(*drawn)
+        known = fingerprint(w.images.tobytes(), w.labels.tobytes())
 
     def read(i: int) -> Image.Image:
-        if known and i % images == 0:  # the first image of a class: its side is asked for often
-            return Image.fromarray(w.images[i // images])
         return Image.fromarray(_world(*drawn).images[i])
 
     return ImageSet(
         name=str(name),
         title=name.title,
         labels=np.repeat(np.arange(species), images),
-        class_names=w.class_names,
+        class_names=species_names(name.kind, 0, species),
         read=read,
-        fingerprint=known or fingerprint(w.images.tobytes(), w.labels.tobytes()),
+        fingerprint=known,
         train_classes=species // 2,
-        latents=g.latents,
+        size=lambda i: (SIZE, SIZE),
+        latents=geometry(name.kind, species, images, name.heterogeneity).latents,
     )
 
 
@@ -166,6 +170,7 @@ __all__ = [
     "listed",
     "load",
     "open_folder",
+    "open_image",
     "split",
     "world_of",
 ]

@@ -30,7 +30,7 @@ def features(run, data: data_base.ImageSet, results: str | Path, device: str = "
     if e.mode != "finetune":
         source, _ = inputs.inputs(e, data, Path(results) / "features", device, bar=True)
         model = Embedding(source.features, e.embedding_size, free=method(e.method).free)
-        model.head.load_state_dict(run.store.state(run.id, "head.pt"))
+        model.head.load_state_dict(run.state("head"))
         with torch.no_grad():
             return model.eval()(source.x.cpu())
     stored = run.embeddings
