@@ -188,8 +188,8 @@ HETEROGENEITY = {
     f"heterogeneity {h:g}": ((_PDDM, _EUCLIDEAN), dict(data=f"synthetic_birds@{h:g}"))
     for h in (0, 0.25, 0.5, 1)
 }
-# The given space between the ends of the knob, which every study of the synthetic birds has.
-GIVEN_SPACE = {f"given space {h:g}": h for h in (0.25, 0.5, 0.7)}
+# The given space (given.py) at places of the knob; its ends are in the default study.
+GIVEN_SPACE = {f"given space {h:g}": h for h in (0.0, 0.25, 0.5, 0.7, 1.0)}
 CHANGES = VARIANTS | ABLATIONS | SIZES | HETEROGENEITY
 CHANGES |= {
     name: ((_PDDM,), dict(data=f"given_birds@{h:g}", backbone=latents.NAME))
@@ -197,7 +197,7 @@ CHANGES |= {
 }
 # what --variants takes besides the names themselves
 GROUPS = {
-    "core": (*tuple(VARIANTS)[:3], *HETEROGENEITY),
+    "core": (*tuple(VARIANTS)[:3], *HETEROGENEITY, "given space 0", "given space 1"),
     "recipe": tuple(VARIANTS),
     "ablations": tuple(ABLATIONS),
     "sizes": tuple(SIZES),

@@ -65,11 +65,11 @@ def experiment(
 
 
 def places(study: Study) -> tuple[float, ...]:
-    """The knob's: its ends where the study has the synthetic birds, and those of its variants."""
+    """The knob's, that the study's variants name; none where it has no synthetic birds."""
     if "synthetic_birds" not in study.data:
         return ()
-    between = (experiments.GIVEN_SPACE.get(v) for v in study.variants)
-    return tuple(sorted({*ENDS, *(h for h in between if h is not None)}))
+    named = experiments.GIVEN_SPACE
+    return tuple(sorted(named[v] for v in study.variants if v in named))
 
 
 def grid(study: Study) -> dict[Key, Experiment]:
@@ -87,6 +87,11 @@ def grid(study: Study) -> dict[Key, Experiment]:
         if ROWS[row] in study.methods
     ]
     return {key: experiment(study, *key) for key in keys}
+
+
+def every(study: Study) -> list[Experiment]:
+    """All that a batch has to make: the study's own grid, then the given space's."""
+    return [*study.experiments(), *grid(study).values()]
 
 
 def runs(study: Study) -> dict[Key, Run]:
@@ -215,7 +220,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 def words(table: pd.DataFrame, found: pd.DataFrame, spreads: pd.DataFrame) -> str:
     """What was seen, in sentences made of the numbers."""
     if table.empty:
-        return "The given space is measured where the study has the synthetic birds."
+        return "The given space is for studies of the synthetic birds with variants given or core."
     lines = []
     own = found[found["measure"] == "overlap"]
     share = shares(table).groupby("heterogeneity")["share"].mean()

@@ -108,9 +108,10 @@ class Study:
             recipe: "default" or "letter", the paper's own.
             settings: changes of single settings for all runs, as in "alpha=0.2".
             variants: changes of the recipe to compare with it: names (experiments.CHANGES), groups
-                ("core" for the number of quadruplets, the paper's letter and the heterogeneity of
-                the embedded birds; "heterogeneity" alone, "recipe", "ablations", "sizes", "all"),
-                or none. A change of the birds' world is left out on all other data.
+                ("core" for the number of quadruplets, the paper's letter, the heterogeneity of the
+                embedded birds and the ends of the given space; "heterogeneity" and "given" alone,
+                "recipe", "ablations", "sizes", "all"), or none. A change of the birds' world is
+                left out on all other data.
             results: folder of the store and of everything made; results/ of the clone by default,
                 or of the working directory where the package is not in a clone.
             name: of the study's own folder in there; by default made of profile, data, mode, recipe

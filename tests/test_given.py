@@ -141,7 +141,7 @@ def test_nothing_measured_is_said_in_words():
     table, spreads = given.measured({}), given.ratios({})
     found = given.effects(table)
     assert found.empty and given.shares(table).empty
-    assert "where the study has" in given.words(table, found, spreads)
+    assert "for studies of the synthetic birds" in given.words(table, found, spreads)
     for fig, _ in (
         figures_given.distributions({}, table),
         figures_given.overlap(table),

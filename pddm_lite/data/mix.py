@@ -49,9 +49,17 @@ def join(parts: Sequence[ImageSet]) -> ImageSet:
     ]
     ends = np.cumsum([len(p) for p in parts])
 
-    def read(i: int) -> Image.Image:
+    def at(i: int) -> tuple[ImageSet, int]:
         k = int(np.searchsorted(ends, i, side="right"))
-        return parts[k].read(i - int(ends[k - 1] if k else 0))
+        return parts[k], i - int(ends[k - 1] if k else 0)
+
+    def read(i: int) -> Image.Image:
+        p, n = at(i)
+        return p.read(n)
+
+    def size(i: int) -> tuple[int, int]:
+        p, n = at(i)
+        return p.size(n) if p.size else p.read(n).size
 
     return ImageSet(
         name=name,
@@ -61,5 +69,6 @@ def join(parts: Sequence[ImageSet]) -> ImageSet:
         read=read,
         fingerprint=fingerprint("mix", *((p.name, p.fingerprint, p.train_classes) for p in parts)),
         train_classes=train,
+        size=size,
         parts=tuple(parts),
     )
