@@ -4,13 +4,18 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pddm_lite import data as data_sets
+from pddm_lite import training
 from pddm_lite.data.base import ImageSet
 from pddm_lite.data.mix import join
 from pddm_lite.data.sampler import class_balanced, in_turn
 from pddm_lite.errors import UserError
+from pddm_lite.evaluation.retrieval import recall_at_k
+from pddm_lite.experiments import make
+from pddm_lite.inputs import Frozen
 
 
 def image_set(name, classes, images, train, seed):
@@ -105,3 +110,33 @@ def test_folders_and_worlds_mix_by_name(tmp_path):
     assert len(mix) == 8 + 320 and mix.read(8).size == (64, 64) and mix.read(7).size == (30, 12)
     assert [mix.class_names[c].split("/")[0] for c in (1, 20, 21)] == [
         "synthetic_cars", "synthetic_cars", "folder:mine"]  # fmt: skip
+
+
+def test_training_on_a_mix_takes_a_set_at_a_time_and_measures_within_sets(monkeypatch):
+    mix = join([image_set("a", 12, 6, 8, 0), image_set("b", 10, 5, 6, 1)])
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(len(mix), 9)).astype(np.float32))
+    # the sets share their features' places: across them nothing could be told apart
+    e = make(
+        data=mix.name, method="PDDM score", mode="metric", embedding_size=4, holdout=0.4, steps=4,
+        eval_every=2, classes_per_batch=2, samples_per_class=3, batch_size=6,
+    )  # fmt: skip
+    source, seen = Frozen(x, 9), []
+    real = training.objective
+
+    def objective(f, labels, *more):
+        seen.append(labels.tolist())
+        return real(f, labels, *more)
+
+    monkeypatch.setattr(training, "objective", objective)
+    fitted = training.fit(e, mix, source, None, bar=False)
+    parts = data_sets.split(mix, 0.4, 0)
+    classes = np.unique(mix.labels[parts.fit])  # targets number them
+    of_set = {c: mix.class_names[c].split("/")[0] for c in classes}
+    batches = [{of_set[classes[t]] for t in labels} for labels in seen]
+    assert all(len(b) == 1 for b in batches) and {"a"} in batches and {"b"} in batches
+    f = training.embed(fitted.at("distance").model, source, parts.val)
+    labels = torch.from_numpy(mix.labels[parts.val])
+    own = [torch.from_numpy(mix.part[parts.val] == p) for p in (0, 1)]
+    hits = [recall_at_k(labels[o], features=f[o], ks=(1,))[1] * int(o.sum()) for o in own]
+    row = fitted.history[fitted.history["step"] == fitted.chosen_step]
+    assert row["val_recall_1"].item() == pytest.approx(sum(hits) / len(f))
