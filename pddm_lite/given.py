@@ -13,8 +13,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from . import experiments
-from .claims import count, interval
+from . import claims_table, experiments
+from .claims_judge import count, decide, interval
 from .data.names import Synthetic, world_of
 from .evaluation.spread import classes
 from .experiments import Experiment
@@ -43,6 +43,7 @@ ENDS = (0.0, 1.0)  # of the knob: where the rungs are climbed
 WORLDS = {"smoke": 2, "quick": 5, "paper": 5}
 STEPS = {"smoke": 20, "quick": 1_000, "paper": 2_000}
 MEASURES = {"overlap": -1, "auc": 1, "recall_1": 1}  # 1: the more the better
+GROWTH = "growth of the lead from heterogeneity 0 to 1"
 Key = tuple[float, int, str, str]  # heterogeneity, world, rung, row
 
 # ------------------------------------------------------------------------------------- the runs
@@ -155,42 +156,50 @@ def leads(table: pd.DataFrame, measure: str = "overlap", rival: str = "Euclidean
     return lead.dropna().to_frame("lead")
 
 
-def effects(table: pd.DataFrame) -> pd.DataFrame:
-    """The claims in a given space: a row an effect, its mean and 95 % Student interval over worlds.
+def differences(table: pd.DataFrame) -> pd.DataFrame:
+    """What the claims in a given space are decided on, a row a question, measure and world.
 
-    Columns: claim, question, heterogeneity, measure, effect, low, high, worlds. Worlds are paired:
-    each gives one difference.
+    Columns: claim, question, heterogeneity (nan of a slope), measure, world, value. Worlds are
+    paired: each gives one difference. Above 0 is for PDDM, or for the question as it is put.
     """
     rows = []
 
-    def add(claim: str, question: str, h: float, measure: str, values) -> None:
-        values = np.asarray(values, float)
-        if len(values):
-            rows.append((claim, question, h, measure, *interval(values), len(values)))
+    def add(claim: str, question: str, h: float, measure: str, values: pd.Series) -> None:
+        rows.extend((claim, question, h, measure, w, v) for w, v in values.items())
 
     for measure in MEASURES:
         lead = {r: leads(table, measure, r)["lead"] for r in ROWS if r != "PDDM"}
-        alone = {r: x.xs(ALONE, level=1) for r, x in lead.items() if len(x)}
-        for rival, x in alone.items():
-            claim = {"Euclidean": "C1", "LMDM": "C6"}.get(rival, "")
-            for h, own in x.groupby(level=0):
-                add(claim, f"PDDM's lead over {rival}", h, measure, own)
-        x = alone.get("Euclidean", pd.Series(dtype=float))
-        if x.index.get_level_values(0).nunique() > 1:
-            lines = x.reset_index(name="lead").groupby("world")
-            slopes = [np.polyfit(t["heterogeneity"], t["lead"], 1)[0] for _, t in lines]
-            add("C1", "growth of the lead from heterogeneity 0 to 1", np.nan, measure, slopes)
-        for rung in (LINEAR, TWO_LAYERS):
-            there = lead["Euclidean"]
-            if rung not in there.index.get_level_values(1):
-                continue
-            left = there.xs(rung, level=1)
-            for h, own in left.groupby(level=0):
-                taken = (x.loc[h] - own.loc[h]).dropna()
-                add("C1", f"PDDM's lead over Euclidean, {rung}", h, measure, own)
-                add("C1", f"what it loses {rung}", h, measure, taken)
-    columns = "claim question heterogeneity measure effect low high worlds".split()
+        for rival, x in lead.items():
+            for (h, rung), own in x.groupby(level=[0, 1], sort=False):
+                claim = "C6" if rival == "LMDM" else "C1"
+                more = "" if rung == ALONE else f" {rung}"
+                add(claim, f"PDDM's lead over {rival}{more}", h, measure, own.droplevel([0, 1]))
+        x = lead["Euclidean"]
+        if len(x) and ALONE in x.index.get_level_values(1):
+            alone = x.xs(ALONE, level=1).unstack(0)
+            if len(alone.columns) > 1:
+                slopes = alone.apply(lambda own: np.polyfit(own.index, own, 1)[0], axis=1)
+                add("C1", GROWTH, np.nan, measure, slopes)
+            for (h, rung), own in x.groupby(level=[0, 1], sort=False):
+                if rung != ALONE and h in alone:
+                    taken = (alone[h] - own.droplevel([0, 1])).dropna()
+                    add("C1", f"what of it is lost {rung}", h, measure, taken)
+    columns = "claim question heterogeneity measure world value".split()
     return pd.DataFrame(rows, columns=columns)
+
+
+def effects(found: pd.DataFrame) -> pd.DataFrame:
+    """`differences` in one row a question and measure: mean, 95 % Student interval over worlds and
+    the verdict on "above 0" (claims_judge.decide, with the measure's margin of level).
+
+    Columns: claim, question, heterogeneity, measure, effect, low, high, verdict, worlds.
+    """
+    rows = []
+    by = ["claim", "question", "heterogeneity", "measure"]
+    for key, own in found.groupby(by, sort=False, dropna=False):
+        judged = decide(own["value"], margin=claims_table.MEASURES[key[-1]].margin)
+        rows.append((*key, *judged, len(own)))
+    return pd.DataFrame(rows, columns=[*by, "effect", "low", "high", "verdict", "worlds"])
 
 
 def shares(table: pd.DataFrame) -> pd.DataFrame:
@@ -222,18 +231,19 @@ def words(table: pd.DataFrame, found: pd.DataFrame, spreads: pd.DataFrame) -> st
     if table.empty:
         return "The given space is for studies of the synthetic birds with variants given or core."
     lines = []
-    own = found[found["measure"] == "overlap"]
     share = shares(table).groupby("heterogeneity")["share"].mean()
-    for x in own[own["question"] == "PDDM's lead over Euclidean"].itertuples():
+    for h, value in share.items():
         lines.append(
-            f"Heterogeneity {x.heterogeneity:g}, {count(x.worlds, 'world')}: PDDM's overlap is "
-            f"{share[x.heterogeneity]:.2f} of the Euclidean one, lower by "
-            f"{with_interval(x.effect, x.low, x.high, 3)}."
+            f"Heterogeneity {h:g}: PDDM's overlap is {value:.2f} of the Euclidean one, the "
+            f"similarity alone learning."
         )
-    for x in own[~own["question"].isin(["PDDM's lead over Euclidean"])].itertuples():
+    for x in found[found["measure"] == "overlap"].itertuples():
         where = "" if np.isnan(x.heterogeneity) else f", heterogeneity {x.heterogeneity:g}"
         value = with_interval(x.effect, x.low, x.high, 3, "+")
-        lines.append(f"{x.question[0].upper()}{x.question[1:]}{where}, in overlap: {value}.")
+        lines.append(
+            f"{x.question[0].upper()}{x.question[1:]}{where}, in overlap: {value}, "
+            f"{count(x.worlds, 'world')}; above 0: {x.verdict}."
+        )
     mean = spreads.groupby(["heterogeneity", "rung", "row"], sort=False)["ratio"].mean()
     for h in spreads["heterogeneity"].unique():
         listed = ", ".join(

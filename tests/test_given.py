@@ -7,8 +7,17 @@ import pandas as pd
 import pytest
 import torch
 
+from pddm_lite import (
+    claims,
+    experiments,
+    figures_given,
+    given,
+    given_features,
+    inputs,
+    latents,
+    training,
+)
 from pddm_lite import data as data_sets
-from pddm_lite import experiments, figures_given, given, given_features, inputs, latents, training
 from pddm_lite.errors import UserError
 from pddm_lite.evaluation.scores import histogram, pair_scores, separation
 from pddm_lite.study import Study
@@ -72,7 +81,7 @@ def test_the_euclidean_row_is_measured_once_with_the_runs_of_the_first_rung():
 
 
 def test_effects_are_paired_by_world_and_point_to_pddm():
-    found = given.effects(given.measured(made(climb=0.07)))
+    found = given.effects(given.differences(given.measured(made(climb=0.07))))
     x = effect(found, "PDDM's lead over Euclidean", 1.0)
     # worlds differ by .001 each, which the pairing takes out
     assert (x.claim, x.worlds) == ("C1", WORLDS) and x.effect == pytest.approx(0.09)
@@ -82,10 +91,10 @@ def test_effects_are_paired_by_world_and_point_to_pddm():
     assert effect(found, "PDDM's lead over Euclidean", 0.0).effect == pytest.approx(0)
     six = effect(found, "PDDM's lead over LMDM", 0.5)
     assert six.claim == "C6" and six.effect == pytest.approx(0.045 - 0.01)
-    growth = effect(found, "growth of the lead from heterogeneity 0 to 1")
+    growth = effect(found, given.GROWTH)
     assert growth.effect == pytest.approx(0.09) and growth.worlds == WORLDS
-    assert effect(found, f"what it loses {given.LINEAR}", 1.0).effect == pytest.approx(0.07)
-    assert effect(found, f"PDDM's lead over Euclidean, {given.TWO_LAYERS}", 1.0).effect == (
+    assert effect(found, f"what of it is lost {given.LINEAR}", 1.0).effect == pytest.approx(0.07)
+    assert effect(found, f"PDDM's lead over Euclidean {given.TWO_LAYERS}", 1.0).effect == (
         pytest.approx(0.02)
     )
 
@@ -139,7 +148,7 @@ def test_figures_hold_their_numbers():
 
 def test_nothing_measured_is_said_in_words():
     table, spreads = given.measured({}), given.ratios({})
-    found = given.effects(table)
+    found = given.effects(given.differences(table))
     assert found.empty and given.shares(table).empty
     assert "for studies of the synthetic birds" in given.words(table, found, spreads)
     for fig, _ in (
@@ -153,8 +162,8 @@ def test_nothing_measured_is_said_in_words():
 def test_words_hold_the_numbers():
     runs = made()
     table = given.measured(runs)
-    said = given.words(table, given.effects(table), given.ratios(runs))
-    assert "Heterogeneity 1, 4 worlds: PDDM's overlap is 0.55 of the Euclidean one" in said
+    said = given.words(table, given.effects(given.differences(table)), given.ratios(runs))
+    assert "Heterogeneity 1: PDDM's overlap is 0.55 of the Euclidean one" in said
     assert "loosest over tightest quarter" in said and "\n\n" not in said
 
 
@@ -204,8 +213,8 @@ def test_the_rungs_are_run_and_measured(study):
     table, spreads = given.measured(made), given.ratios(made)
     assert len(table) == 2 * (4 + 4) and table["overlap"].between(0, 1).all()
     assert len(spreads) == 2 * (1 + 4) and (spreads["ratio"] >= 1).all()
-    found = given.effects(table)
-    assert set(found["claim"]) == {"C1", "C6", ""} and (found["worlds"] == 1).all()
+    found = given.effects(given.differences(table))
+    assert set(found["claim"]) == {"C1", "C6"} and (found["worlds"] == 1).all()
     assert "1 world" in given.words(table, found, spreads)
     two = next(r for (h, _, rung, row), r in made.items() if rung == given.TWO_LAYERS)
     assert two.model().backbone[0].weight.shape == (latents.WIDTH, latents.COORDINATES)
@@ -281,3 +290,15 @@ def test_real_features_are_fixed_at_their_principal_axes(study):
     assert set(frame["row"]) == {"Mahalanobis", "Euclidean", given_features.MAPPED}
     shown = given_features.table(frame, ["data", "row"])
     assert len(shown) == 3 and (shown["seeds"] == 1).all()
+
+
+def test_the_claims_have_rows_beside_the_others():
+    found = given.differences(given.measured(made(climb=0.07)))
+    table = claims.verdicts({}, [], measured={"given space": found})
+    assert set(table["claim"]) == {"C1", "C6"} and not table["text"].isna().any()
+    rows = table.set_index("part")
+    lead = rows.loc["given space: PDDM's lead over Euclidean at heterogeneity 1"]
+    assert lead["verdict"] == claims.REPRODUCED and lead["effect"] == pytest.approx(0.09)
+    even = rows.loc["given space: PDDM's lead over Euclidean at heterogeneity 0"]
+    assert even["verdict"] == claims.LEVEL and even["seeds"] == WORLDS
+    assert rows.loc[f"given space: {given.GROWTH}"]["verdict"] == claims.REPRODUCED
