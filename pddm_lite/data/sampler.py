@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import cycle
 
 import numpy as np
 
@@ -54,6 +55,19 @@ def _batches(
             batch.append(queues[c][:images])
             queues[c] = queues[c][images:]
         yield np.concatenate(batch)
+
+
+def in_turn(
+    part: np.ndarray, batches: Callable[[np.ndarray], Iterator[np.ndarray]]
+) -> Iterator[np.ndarray]:
+    """Batches of the sets of a mix in turn, each of one set, so that negatives lie within it.
+
+    part: [N] which set each position is of.  batches(own): endless batches of places in `own`, the
+    positions of one set.
+    """
+    sets = [np.flatnonzero(part == p) for p in np.unique(part)]
+    drawn = [(own, batches(own)) for own in sets]  # whatever cannot be drawn is refused now
+    return (own[next(of_set)] for own, of_set in cycle(drawn))
 
 
 # what Song et al. 2016 draw for the rivals that the paper's Table 1 copies; at m = 64 as they do:

@@ -27,7 +27,7 @@ def features(run, data: data_base.ImageSet, results: str | Path, device: str = "
     known, and all other rows are nan.
     """
     e = run.experiment
-    if e.mode == "frozen":
+    if e.mode != "finetune":
         source, _ = inputs.inputs(e, data, Path(results) / "features", device, bar=True)
         model = Embedding(source.features, e.embedding_size, free=method(e.method).free)
         model.head.load_state_dict(run.state("head"))
@@ -47,7 +47,7 @@ def batches(run, data: data_base.ImageSet, number: int) -> np.ndarray:
     """
     e = run.experiment
     images = data.test
-    if e.mode == "frozen":
+    if e.mode != "finetune":
         images = data_base.split(data, e.holdout, e.seed).fit
     labels = data.labels[images]
     classes = min(e.classes_per_batch, len(np.unique(labels)))

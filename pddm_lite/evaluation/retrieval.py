@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -111,6 +111,18 @@ def ranks_by_score(scores: Tensor, labels: Tensor, chunk: int = 512) -> Tensor:
             raise UserError("Recall@K: some scores are not finite.")
         found.append(ranks_of_best_positive(S, labels, queries))
     return torch.cat(found)
+
+
+def within(part: Tensor | None, labels: Tensor, ranks: Callable[[Tensor], Tensor]) -> Tensor:
+    """ranks(own) [n] of the images own [n] of each set of a mix, together [N]: nobody has
+    neighbours in another set. part [N] says whose each image is; None: all are of one."""
+    if part is None:
+        return ranks(torch.arange(len(labels), device=labels.device))
+    out = torch.zeros_like(labels)
+    for p in part.unique():
+        own = torch.nonzero(part == p)[:, 0]
+        out[own] = ranks(own)
+    return out
 
 
 class Neighbours(NamedTuple):

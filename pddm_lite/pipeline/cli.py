@@ -136,7 +136,7 @@ def study_of(args: argparse.Namespace) -> Study:
         weights = str(Path(weights).expanduser().resolve())
     return Study.of(
         profile=args.profile,
-        data=_names(args.data),
+        data=_names(args.data) and data_sets.listed(args.data),
         data_root=str(Path(args.data_root).expanduser().resolve()) if args.data_root else "",
         backbone=args.backbone,
         weights=weights,
