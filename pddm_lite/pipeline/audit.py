@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..experiments import Experiment
 from ..runs import fit_or_load, run_id
 from ..store import Store
-from . import cli
+from . import cli, executors
 
 CLOSE = 1e-6  # relative; on another machine sums may be rounded otherwise
 
@@ -49,6 +49,7 @@ def main(argv: list[str]) -> int:
         raise UserError(f"no runs in {store.folder}; make some by python run_all.py.")
     if args.number < 1:
         raise UserError(f"--number must be at least 1, not {args.number}.")
+    executors.start_worker()  # one thread, as the runs were made: sums are rounded alike
     drawn = random.Random(args.seed).sample(found, min(args.number, len(found)))
     apart = sum(not _same(store, identity, args) for identity in drawn)
     print(f"audit       {len(drawn)} of {len(found)} runs fitted again, {apart} differ")
@@ -96,9 +97,9 @@ def _apart(a, b) -> float:
 def _weights(a: dict, b: dict) -> float:
     if a.keys() != b.keys() or any(a[k].shape != b[k].shape for k in a):
         return float("inf")
-    gaps = [
+    gaps = [  # none of a similarity that has no weights
         (a[k].double() - b[k].double()).abs().max() / a[k].double().abs().max().clamp(min=1e-12)
         for k in a
         if a[k].numel()
     ]
-    return float(torch.stack(gaps).max())
+    return float(max(gaps, default=0.0))
