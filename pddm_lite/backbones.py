@@ -90,8 +90,9 @@ def load(name: str, weights: str = "", stored: int = 0, crop: int = 0) -> Backbo
         weights: a local file with a state dict; "imagenet" for torchvision's or timm's default
             (fetched by it); a name of torchvision's, as in "IMAGENET1K_V1"; "none" for a random
             start; "" for smallnet's shipped weights, else "imagenet".
-        stored: side of the stored images in pixels, 0 if unknown: where they are small the
-            network's own crop (256 -> 224 in the field) is scaled down with them.
+        stored: typical shorter side of the stored images in pixels (ImageSet.side), 0 if unknown:
+            where they are small the network's own crop (256 -> 224 in the field) is scaled down
+            with them.
         crop: side of the crop in pixels; 0 for the network's own, scaled as above.
 
     Raises:
@@ -185,7 +186,7 @@ def _step(name: str, net: nn.Module) -> int:
 
 
 def _scaled(own: Input, stored: int, crop: int, step: int) -> Input:
-    """`own` with the crop given, or else the smallest that keeps 7/8 of images `stored` wide."""
+    """`own` with the crop given, or else the smallest that keeps 7/8 of images whose shorter side is `stored`."""
     if not crop:
         spare = own.crop - max(int(stored * 0.875), 2)
         if stored <= 0 or step == 0 or spare < step:

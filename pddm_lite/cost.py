@@ -78,7 +78,7 @@ def step(way: Way, m: int, seed: int) -> Callable[[], None]:
     """
     torch.manual_seed(seed)
     similarity = build_similarity(way.experiment).train()
-    raw = torch.randn(m, way.experiment.dim)
+    raw = torch.randn(m, way.experiment.embedding_size)
     labels = torch.arange(m // IMAGES).repeat_interleave(IMAGES)
 
     def run() -> None:

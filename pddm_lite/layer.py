@@ -20,8 +20,8 @@ from .pddm import Similarity, r
 
 # the settings of experiments.Experiment that the loss reads
 SETTINGS = (
-    "alpha beta lam quadruplets squared scale_scores range_floor easy metric_loss detach_metric "
-    "mine_with_dropout dropout zero_bias"
+    "alpha beta lam quadruplets negatives squared scale_scores range_floor random_negative_weight "
+    "metric_loss detach_metric mine_with_dropout dropout zero_bias"
 ).split()
 ROWS = tuple(name for name, m in METHODS.items() if m.loss == "quadruplet")
 
@@ -53,7 +53,7 @@ class PDDMLoss(nn.Module):
         for name in settings:
             if name not in SETTINGS:
                 raise unknown("setting of the loss", name, SETTINGS)
-        self.experiment = make(recipe, data="", method=method, dim=d, **settings)
+        self.experiment = make(recipe, data="", method=method, embedding_size=d, **settings)
         self.unit = build_similarity(self.experiment)
 
     def forward(self, f: Tensor, labels: Tensor, indices_tuple: None = None) -> Tensor:
@@ -63,7 +63,7 @@ class PDDMLoss(nn.Module):
             UserError: shapes that do not fit; a batch without two images of one class and one of
                 another (draw it class by class); `indices_tuple`, as this loss mines by itself.
         """
-        d = self.experiment.dim
+        d = self.experiment.embedding_size
         if f.ndim != 2 or f.shape[1] != d or labels.shape != f.shape[:1]:
             raise UserError(
                 f"PDDMLoss({d}) takes embeddings [m, {d}] and labels [m], "

@@ -21,7 +21,7 @@ from .errors import UserError
 from .experiments import Experiment
 from .methods import build_similarity, method
 from .pddm import Similarity
-from .training import Run
+from .runs import Run
 
 
 class Network(nn.Module):
@@ -107,7 +107,7 @@ class Metric:
         tensors |= {f"unit.{k}": v for k, v in self.unit.state_dict().items()}
         about = {
             "kind": method(e.method).similarity,
-            "d": e.dim,
+            "d": e.embedding_size,
             "dropout": e.dropout,
             "backbone": e.backbone,
             "features": self.network.embedding.head.in_features,
@@ -142,12 +142,12 @@ class Metric:
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(0)  # as in training, for a network without weights
             net = backbones.load(e.backbone, name, crop=own.crop).net
-            head = about["features"], e.dim
+            head = about["features"], e.embedding_size
             embedding = Embedding(*head, None if frozen else net, method(e.method).free, e.bf16)
             unit = build_similarity(e, classes=len(parts["unit."].get("W", ())))
         if frozen and saving.digest(net.state_dict()) != frozen:
             raise UserError(f"{path}: made with other weights of {e.backbone} than {name}.")
-        what = f"{about['kind']} of length {e.dim} on {e.backbone}"
+        what = f"{about['kind']} of length {e.embedding_size} on {e.backbone}"
         saving.fill(embedding, parts["embedding."], path, what)
         saving.fill(unit, parts["unit."], path, what)
         if not frozen:

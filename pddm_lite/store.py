@@ -110,7 +110,7 @@ class Store:
         return self.folder / f".lock-{run_id}"
 
     def save(self, run_id: str, files: dict[str, object], manifest: dict) -> None:
-        """Write a run: file name -> frame (.csv), dict (.json), arrays (.npz) or state (.pt).
+        """Write a run: file name -> frame (.csv), dict (.json), arrays (.npz), state (.pt), bytes.
 
         Raises:
             CannotWrite: the folder cannot be written, or its disk is full.
@@ -167,6 +167,8 @@ class Store:
 
 
 def _encode(name: str, value) -> bytes:
+    if isinstance(value, bytes):
+        return value
     buffer = io.BytesIO()
     match Path(name).suffix:
         case ".csv":

@@ -12,14 +12,14 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from . import backbones, experiments, training
+from . import backbones, experiments
 from . import data as data_sets
 from .data import ImageSet
 from .errors import UserError, unknown
 from .experiments import CHANGES, GROUPS, PROFILES, RECIPES, VARIANTS, Experiment
 from .methods import METHODS, method
+from .runs import Run, fit_or_load, run_id
 from .store import Store
-from .training import Run
 
 EMBEDDED = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of Table 1
 # folders of results/ that are no study's
@@ -237,8 +237,8 @@ class Study:
         """One run, from the store or fitted with a progress bar."""
         e = self.experiment(data, method_name, seed, **changes)
         images = self.load(e.data)
-        with Store(Path(self.results) / "runs").alone(training.run_id(e, images)):
-            run = training.fit_or_load(e, images, self.results, self.device)
+        with Store(Path(self.results) / "runs").alone(run_id(e, images)):
+            run = fit_or_load(e, images, self.results, self.device)
         if log := os.environ.get("PDDM_WRITES"):  # the pipeline asks what a notebook is made of
             with open(log, "a", encoding="utf-8") as f:
                 f.write(f"run {run.id}\n")

@@ -29,9 +29,9 @@ from .evaluation import learned, transfer
 from .evaluation.ncm import class_means
 from .pddm import Similarity, r
 from .progress import progress
+from .runs import Run, run_id
 from .store import Store
 from .study import COMPARED, Study
-from .training import Run, run_id
 
 PDDM, EUCLIDEAN = COMPARED
 SOFTMAX = "Softmax"
@@ -139,7 +139,7 @@ class NewClasses:
         """f at step 0 of the kit's recipe: principal axes of the source, on the unit sphere."""
         e = self.study.experiment(self.name, PDDM, seed)
         x = self.plain(self.source)
-        model = Embedding(x.shape[1], min(e.dim, x.shape[1]))
+        model = Embedding(x.shape[1], min(e.embedding_size, x.shape[1]))
         model.start_from_pca(x[torch.from_numpy(split(self.source, e.holdout, seed).fit)])
         with torch.no_grad():
             return model(self.x)
@@ -170,7 +170,7 @@ def learned_metric(study: Study, name: str) -> Tensor:
     return learned.learn_metric(
         x[torch.from_numpy(train)],
         source.labels[train],
-        rank=min(e.dim, x.shape[1]),
+        rank=min(e.embedding_size, x.shape[1]),
         steps=plan(study).metric_steps,
         seed=e.seed,
         device=study.device,

@@ -31,9 +31,9 @@ from .evaluation.zero_shot import RULES, Task
 from .experiments import Experiment
 from .hierarchy import Hierarchy
 from .progress import progress
+from .runs import run_id
 from .store import Store
 from .study import Study
-from .training import run_id
 from .transfers import METHODS, PDDM, PLAIN, SOFTMAX, TRANSFER, learned_metric, plan
 
 RULE = "ancestors"  # that of [21], whose protocol the paper follows

@@ -37,7 +37,7 @@ def test_the_loss_is_the_kits_objective_with_its_gradients(batch, recipe):
     x = x.clone().requires_grad_()
     torch.manual_seed(2)  # easy negatives are drawn
     ours = torch.autograd.grad(criterion(x, labels), [x, *criterion.parameters()])
-    e = make(recipe, data="", dim=D, dropout=0.0)
+    e = make(recipe, data="", embedding_size=D, dropout=0.0)
     torch.manual_seed(2)
     loss = objective(r(x), labels, criterion.unit, e).loss
     theirs = torch.autograd.grad(loss, [x, *criterion.parameters()])
@@ -47,7 +47,9 @@ def test_the_loss_is_the_kits_objective_with_its_gradients(batch, recipe):
 
 def test_the_loss_by_hand(batch):
     x, labels = batch
-    settings = dict(alpha=0.4, beta=0.7, lam=3.0, easy=0.0, quadruplets=1, scale_scores=False)
+    settings = dict(
+        alpha=0.4, beta=0.7, lam=3.0, random_negative_weight=0.0, quadruplets=1, scale_scores=False
+    )
     criterion = PDDMLoss(D, **settings)
     f, unit = r(x), criterion.unit
     i, j, k, l, _, _ = hard_quadruplets(f, labels, unit)

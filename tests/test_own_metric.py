@@ -17,7 +17,7 @@ from pddm_lite.experiments import make
 from pddm_lite.losses import Classifier
 from pddm_lite.own_metric import Metric
 from pddm_lite.pddm import LMDM, PDDM, Euclidean, Mahalanobis
-from pddm_lite.training import fit_or_load
+from pddm_lite.runs import fit_or_load
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,15 @@ def data():
 def taken(data, tmp_path_factory):
     """fn(**changes): (run, its metric), fitted once."""
     folder, made = tmp_path_factory.mktemp("runs"), {}
-    small = dict(dim=8, classes=2, images=2, batch_size=4, steps=4, eval_every=2, holdout=0.0)
+    small = dict(
+        embedding_size=8,
+        classes_per_batch=2,
+        samples_per_class=2,
+        batch_size=4,
+        steps=4,
+        eval_every=2,
+        holdout=0.0,
+    )
     usual = {"mode": "frozen", "backbone": "smallnet", "lr": 1e-2}
 
     def take(**changes):
@@ -63,7 +71,7 @@ CASES = [
     dict(method="LiftedStruct"),  # free features, a metric that is not learned
     dict(method="Softmax"),
     dict(weights="none"),  # a random network, the same one again
-    dict(mode="finetune", average=0.0),
+    dict(mode="finetune", ema_decay=0.0),
 ]
 
 

@@ -76,7 +76,7 @@ def test_the_mean_in_a_table_is_the_mean_of_the_raw_values():
 
 
 class FakeRun(SimpleNamespace):
-    """What reference reads of a training.Run; hashable, as that is."""
+    """What reference reads of a runs.Run; hashable, as that is."""
 
     __hash__ = object.__hash__
 
@@ -300,9 +300,11 @@ def test_the_check_option_tells_stale_from_fresh(tmp_path, monkeypatch):
 def test_a_claim_on_no_data_set_has_a_table_of_its_own(tmp_path, monkeypatch):
     made = {"title": "made up", "protocol": "one line", "command": "python run_all.py",
             "titles": {"x": "made up"}, "seeds": [0, 1, 2]}  # fmt: skip
-    columns = "claim,text,data,measure,effect,low,high,threshold,verdict,note,seeds\n"
-    rows = {"x": f"C9,a beats b,x,{claims.OVERFITTING}: a - b,2,1,3,0,reproduced,note,5\n"}
-    rows["both"] = rows["x"] + f"C5,linear,{cost.DATA},order: p,0.9,0.8,1,0.5,reproduced,note,4\n"
+    columns = "claim,text,data,measure,unit,claimed,effect,low,high,threshold,verdict,note,seeds\n"
+    rows = {"x": f"C9,a beats b,x,{claims.OVERFITTING}: a - b,u,>,2,1,3,0,reproduced,note,5\n"}
+    rows["both"] = (
+        rows["x"] + f"C5,linear,{cost.DATA},exponent p: p,u,<,0.9,0.8,1,1.5,reproduced,note,4\n"
+    )
     monkeypatch.setattr(readme, "REFERENCE", tmp_path)
     for name, text in rows.items():
         (tmp_path / name / "tables").mkdir(parents=True)
@@ -312,19 +314,19 @@ def test_a_claim_on_no_data_set_has_a_table_of_its_own(tmp_path, monkeypatch):
     assert (
         "| claim (claimed effect) | made up |\n| --- | --- |\n| C9: a beats b (> 0) | **rep" in text
     )
-    assert "| on random features |\n| --- | --- |\n| C5: linear (> 0.5) | **reproduced**, " in text
+    assert "| on random features |\n| --- | --- |\n| C5: linear (< 1.5) | **reproduced**, " in text
     assert "4 seeds" in text and text.count("C5") == text.count("C9") == 1
 
 
 def test_the_short_table_of_verdicts_has_marks_and_says_a_claim_once(tmp_path, monkeypatch):
     made = {"title": "made up", "titles": {"x": "made up"}, "seeds": [0, 1, 2]}
-    columns = "claim,text,data,measure,effect,low,high,threshold,verdict,note,seeds\n"
+    columns = "claim,text,data,measure,unit,claimed,effect,low,high,threshold,verdict,note,seeds\n"
     rows = (
-        'C10,"late, a",x,Recall@1: a - b,2,1,3,0,reproduced,note,3\n'
-        "C7,alone,x,Recall@1: a - b,2,1,3,0,reproduced,note,3\n"
-        "C8,alone too,x,Recall@1: a - b,2,1,3,0,reproduced,note,3\n"
-        'C9,"a beats b, over c",x,Recall@1: a - b,2,1,3,0,not reproduced,note,3\n'
-        'C9,"a beats b, over d",x,Recall@1: a - b,2,-1,3,0,not enough evidence,note,3\n'
+        'C10,"late, a",x,Recall@1: a - b,u,>,2,1,3,0,reproduced,note,3\n'
+        "C7,alone,x,Recall@1: a - b,u,>,2,1,3,0,reproduced,note,3\n"
+        "C8,alone too,x,Recall@1: a - b,u,>,2,1,3,0,reproduced,note,3\n"
+        'C9,"a beats b, over c",x,Recall@1: a - b,u,>,2,1,3,0,not reproduced,note,3\n'
+        'C9,"a beats b, over d",x,Recall@1: a - b,u,>,2,-1,3,0,not enough evidence,note,3\n'
     )
     monkeypatch.setattr(readme, "REFERENCE", tmp_path)
     (tmp_path / "a" / "tables").mkdir(parents=True)

@@ -12,10 +12,11 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UserError, unknown
-from .base import ImageSet, Split, fingerprint, split
+from .base import ImageSet, Split, fingerprint, shown, split
 from .drawn import draw_training_classes
 from .folder import open_folder
 from .official import REAL, open_real
+from .pictures import open_image
 
 SYNTHETIC = {"synthetic_birds": "birds", "synthetic_cars": "cars"}
 # species x images of the embedded world, by profile: scale alone
@@ -69,7 +70,8 @@ def load(
     path = root / inner if inner else root
     if inner and not path.exists() and path.with_name(path.name + ".zip").exists():
         path = path.with_name(path.name + ".zip")
-    return open_folder(path, name, title=inner or root.stem)
+    own = root.name if root.is_dir() else root.stem  # a folder's name has no suffix
+    return open_folder(path, name, title=shown(inner or own))
 
 
 def embedded(name: str) -> tuple[str, float]:
@@ -104,7 +106,9 @@ def data_root(name: str, root: str | Path) -> Path:
         raise UserError(f"data set '{name}' is no embedded one: say where it lies by --data-root.")
     root = Path(root).expanduser()
     if not root.exists():
-        raise UserError(f"data root {root} does not exist; give the folder that holds '{name}'.")
+        raise UserError(
+            f"data root {shown(root)} does not exist; give the folder that holds '{name}'."
+        )
     return root
 
 
@@ -117,14 +121,16 @@ def _world(kind: str, heterogeneity: float, species: int, images: int):
 
 @lru_cache(maxsize=64)  # without the pictures
 def _synthetic(name: str, heterogeneity: float, species: int, images: int) -> ImageSet:
+    from .synthetic import SIZE, species_names
+
     kind = SYNTHETIC[name]
     drawn = kind, heterogeneity, species, images
     known = FINGERPRINTS.get(drawn)
-    w = _world(kind, heterogeneity, species, 1) if known else _world(*drawn)
+    if not known:
+        w = _world(*drawn)
+        known = fingerprint(w.images.tobytes(), w.labels.tobytes())
 
     def read(i: int) -> Image.Image:
-        if known and i % images == 0:  # the first image of a class: its side is asked for often
-            return Image.fromarray(w.images[i // images])
         return Image.fromarray(_world(*drawn).images[i])
 
     knob = "" if heterogeneity == HETEROGENEITY else f"@{heterogeneity:g}"
@@ -133,11 +139,22 @@ def _synthetic(name: str, heterogeneity: float, species: int, images: int) -> Im
         name=name + knob,
         title=title,
         labels=np.repeat(np.arange(species), images),
-        class_names=w.class_names,
+        class_names=species_names(kind, 0, species),
         read=read,
-        fingerprint=known or fingerprint(w.images.tobytes(), w.labels.tobytes()),
+        fingerprint=known,
         train_classes=species // 2,
+        size=lambda i: (SIZE, SIZE),
     )
 
 
-__all__ = ["REAL", "ImageSet", "Split", "fingerprint", "known", "load", "open_folder", "split"]
+__all__ = [
+    "REAL",
+    "ImageSet",
+    "Split",
+    "fingerprint",
+    "known",
+    "load",
+    "open_folder",
+    "open_image",
+    "split",
+]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from ..errors import UserError
 from . import HETEROGENEITY, SYNTHETIC
+from .base import shown
 from .download import Failed, download
 from .official import REAL
 from .verify import stats, verify
@@ -79,30 +81,38 @@ def listing() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    bar = sys.stdout.isatty()
     try:
-        args = parser().parse_args(argv)
-        if args.command == "list":
-            print(listing())
-        elif args.command == "stats":
-            print("\n".join(stats(args.name, args.data_root, args.profile)))
-        elif args.command == "download":
-            download(args.name, args.data_root, bar=bar)
-        else:
-            report = verify(args.name, args.data_root, args.partial, bar=bar)
-            lines = report.facts + [f"warning: {w}" for w in report.warnings]
-            lines += [f"problem: {p}" for p in report.problems[:MOST]]
-            if (more := len(report.problems) - MOST) > 0:
-                lines.append(f"and {more:,} problems more")
-            print("\n".join([*lines, *([] if report.problems else ["all well"])]))
-            return 1 if report.problems else 0
-        return 0
+        try:
+            return _run(parser().parse_args(argv), bar=sys.stdout.isatty())
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # who reads has enough, as `head` has: no error, and no more to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as of any program that SIGPIPE ends
     except (UserError, OSError) as err:
-        print(f"error: {err}", file=sys.stderr)
+        print(f"error: {shown(err)}", file=sys.stderr)
         return 1 if isinstance(err, Failed | OSError) else 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on", file=sys.stderr)
         return 130
+
+
+def _run(args: argparse.Namespace, bar: bool) -> int:
+    if args.command == "list":
+        print(listing())
+    elif args.command == "stats":
+        print("\n".join(stats(args.name, args.data_root, args.profile)))
+    elif args.command == "download":
+        download(args.name, args.data_root, bar=bar)
+    else:
+        report = verify(args.name, args.data_root, args.partial, bar=bar)
+        lines = report.facts + [f"warning: {w}" for w in report.warnings]
+        lines += [f"problem: {p}" for p in report.problems[:MOST]]
+        if (more := len(report.problems) - MOST) > 0:
+            lines.append(f"and {more:,} problems more")
+        print("\n".join([*lines, *([] if report.problems else ["all well"])]))
+        return 1 if report.problems else 0
+    return 0
 
 
 if __name__ == "__main__":

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
 from ..errors import UserError
+
+SAMPLE = 200  # images that tell a set's typical size
 
 
 @dataclass(frozen=True)
@@ -27,14 +31,29 @@ class ImageSet:
     read: Callable[[int], Image.Image]  # image i in RGB
     fingerprint: str  # changes with the content
     train_classes: int
+    # (width, height) of image i, where that is to be had without decoding it
+    size: Callable[[int], tuple[int, int]] | None = None
+    notes: tuple[str, ...] = ()  # what a user should know: files left out, halves put together
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
+    @cached_property
     def side(self) -> int:
-        """Shorter side of the first image in pixels."""
-        return min(self.read(0).size)
+        """The typical shorter side in pixels: the median over images from all over the set.
+
+        Raises:
+            UserError: none of them can be read.
+        """
+        sides = []
+        for i in spread(len(self), SAMPLE):
+            try:
+                sides.append(min(self.size(int(i)) if self.size else self.read(int(i)).size))
+            except UserError as err:  # who reads it will say so
+                broken = err
+        if not sides:
+            raise broken
+        return int(np.median(sides))
 
     @property
     def train(self) -> np.ndarray:
@@ -70,6 +89,31 @@ def split(data: ImageSet, holdout: float, seed: int) -> Split:
     return Split(
         np.flatnonzero(train & ~is_val), np.flatnonzero(train & is_val), np.flatnonzero(~train)
     )
+
+
+def spread(n: int, most: int) -> np.ndarray:
+    """At most `most` of the indices 0..n-1, in order: one drawn from each of as many equal parts.
+
+    Drawn, since equal steps could meet the first image of every class and no other; always alike.
+    """
+    most = min(most, n)
+    at = np.arange(most) + (np.random.default_rng(0).random(most) if most < n else 0)
+    return (at * n / max(most, 1)).astype(int)
+
+
+def shown(name: object) -> str:
+    """A file's name as text for people: bytes that are no UTF-8 and control characters as \\xNN.
+
+    It is one line and fit for a file in UTF-8.
+    """
+    text = str(name)
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(c: str) -> str:
+    if "\udc80" <= c <= "\udcff":  # how Python keeps a byte of a name that it cannot decode
+        return f"\\x{ord(c) - 0xDC00:02x}"
+    return ascii(c)[1:-1] if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c
 
 
 def fingerprint(*parts: object) -> str:

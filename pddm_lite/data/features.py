@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..backbones import Backbone, Input
+from ..memory import cores
 from ..progress import progress
 from ..store import write_atomic
 from .base import ImageSet, fingerprint
@@ -47,7 +47,7 @@ def stored_pixels(data: ImageSet, net_input: Input, cache: Path, bar: bool = Tru
             shape = (len(data), resize, resize, 3)
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(f, header)
-            with ThreadPoolExecutor(os.cpu_count()) as pool:  # PIL decodes outside the GIL
+            with ThreadPoolExecutor(cores()) as pool:  # PIL decodes outside the GIL
                 decoded = pool.map(lambda idx: pixels(data, idx, resize, how), chunks)
                 for part in progress(decoded, f"reading {data.title}", bar, total=len(chunks)):
                     f.write(part)

@@ -2,134 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import os
-import zipfile
+import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
-from PIL.JpegImagePlugin import JpegImageFile
 
 from ..errors import UserError
-from .base import ImageSet, check_classes, fingerprint
+from .base import ImageSet, check_classes, shown
+from .tree import Tree, image_set, scan
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm")
-
-
-def entries(path: Path) -> dict[str, int]:
-    """Relative path -> size in bytes of every image file in a directory or a zip, litter left out.
-
-    Raises:
-        UserError: neither a directory nor a readable zip.
-    """
-    if path.is_dir():
-        sizes = {}
-        for folder, _, files in os.walk(path):  # pathlib takes minutes for a million images
-            below = Path(folder).relative_to(path).as_posix()
-            for file in files:
-                name = file if below == "." else f"{below}/{file}"
-                whole = os.path.join(folder, file)
-                if _is_image(name) and os.path.isfile(whole):
-                    sizes[name] = os.path.getsize(whole)
-        return sizes
-    try:
-        with zipfile.ZipFile(path) as z:
-            return {i.filename: i.file_size for i in z.infolist() if _is_image(i.filename)}
-    except (zipfile.BadZipFile, OSError) as err:
-        raise UserError(f"{path}: not a readable zip file ({err}); fetch it again.") from None
-
-
-def _is_image(name: str) -> bool:
-    parts = name.split("/")
-    return not any(map(_is_litter, parts)) and parts[-1].lower().endswith(SUFFIXES)
-
-
-def _is_litter(part: str) -> bool:
-    return part.startswith(".") or part == "__MACOSX"  # ._x.jpg too
-
-
-def _folders(path: Path, top: str) -> set[str]:
-    """Names of the folders right below `top` ("" or "a/b/") in a directory or a zip."""
-    if path.is_dir():
-        with os.scandir(path / top) as found:
-            names = {f.name for f in found if f.is_dir()}
-    else:
-        with zipfile.ZipFile(path) as z:
-            inside = [n.removeprefix(top) for n in z.namelist() if n.startswith(top)]
-        names = {n.partition("/")[0] for n in inside if "/" in n}
-    return {n for n in names if not _is_litter(n)}
-
-
-class Reader:
-    """Image i in RGB from a directory or a zip; each process opens the zip for itself."""
-
-    def __init__(self, path: Path, names: list[str]):
-        self.path, self.names, self._zip, self._process = path, names, None, 0
-
-    def __getstate__(self):
-        return {"path": self.path, "names": self.names, "_zip": None, "_process": 0}
-
-    def raw(self, name: str) -> bytes:
-        """The file `name`; KeyError or OSError where there is none."""
-        if self.path.is_dir():
-            return (self.path / name).read_bytes()
-        if self._process != os.getpid():  # a forked process shares the position in the open file
-            self._zip, self._process = zipfile.ZipFile(self.path), os.getpid()
-        return self._zip.read(name)
-
-    def look(self, i: int) -> tuple[Image.Image, str, tuple[int, int]]:
-        """Image i in RGB, with the mode and size (width, height) that its file has.
-
-        Raises:
-            UserError: no readable image; the message names the file.
-        """
-        name = self.names[i]
-        try:
-            image = _open(self.raw(name))
-            mode, size = image.mode, image.size
-            return to_rgb(image), mode, size
-        except (
-            Exception
-        ) as err:  # zlib.error, BadZipFile, ValueError, EOFError, ...: all mean broken
-            reason = (str(err) or type(err).__name__).replace(str(self.path), "").split("\n")[0]
-            raise UserError(
-                f"{self.path}/{name}: cannot be read as an image ({reason}); "
-                "replace or remove that file."
-            ) from None
-
-    def __call__(self, i: int) -> Image.Image:
-        return self.look(i)[0]
-
-
-def _open(data: bytes) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(data))
-    except UnidentifiedImageError:  # its own message is the address of the buffer
-        raise ValueError("its content is no image") from None
-    except Image.DecompressionBombError:
-        if not data.startswith(b"\xff\xd8"):
-            raise ValueError(
-                "too many pixels; only a JPEG this large can be read, at reduced scale"
-            ) from None
-        return JpegImageFile(io.BytesIO(data))  # not yet decoded; to_rgb does so at reduced scale
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """`image` in RGB, as a viewer shows it: 16 bits scaled to 8, transparency over white.
-
-    A JPEG beyond Pillow's limit of pixels is decoded at 1/2 to 1/8 of its sides.
-    """
-    most = Image.MAX_IMAGE_PIXELS
-    if most and image.width * image.height > 2 * most:
-        image.draft("RGB", (1024, 1024))
-    if image.mode == "I" or image.mode.startswith("I;16"):  # convert would clip them at 255
-        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535) / 257
-        return Image.fromarray(grey.round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:  # the colour below full transparency is arbitrary
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
+# parts of a data set, which are no classes; as words, so that train2017 and seg_test are parts too
+HALVES = ("train", "training", "val", "valid", "validation", "test", "testing")
+_HALF = re.compile(rf"(?<![a-z])({'|'.join(HALVES)})(?![a-z])", re.IGNORECASE)
 
 
 def open_folder(
@@ -142,6 +27,10 @@ def open_folder(
 ) -> ImageSet:
     """The ImageSet of a tree `<class>/<image>`, deeper levels counting to the class.
 
+    Folders named as parts of a set are no classes: of train/<class>/, val/<class>/, or of
+    <class>/train/, <class>/val/, the images of a class are put together, and its classes split
+    anew, so that none is on both sides.
+
     Args:
         path: a directory or a .zip with the class folders at its top or below one common folder.
         title: how figures call it; the name where empty.
@@ -150,45 +39,119 @@ def open_folder(
         expect: (classes, images) that must be found.
 
     Raises:
-        UserError: missing or empty path, one class only, none or too few images in a class, other
-            counts than expected. Images are opened on reading, where a truncated one is named.
+        UserError: missing or empty path, one class only, none or too few images in a class, parts
+            that cannot be told from classes, other counts than expected. Images are opened on
+            reading, where a truncated one is named.
     """
     if not path.exists():
-        raise UserError(f"{name}: {path} does not exist; give its folder with --data-root.")
-    sizes = entries(path)
-    if not sizes:
+        raise UserError(f"{name}: {shown(path)} does not exist; give its folder with --data-root.")
+    tree = scan(path)
+    if not tree.images:
+        left = tree.left_out()
         raise UserError(
-            f"{name}: no image below {path}; expected <class>/<image>.jpg (or .png ...)."
+            f"{name}: no image below {shown(path)}; expected <class>/<image>.jpg (or .png ...)"
+            + (f"; left out: {left}." if left else ".")
         )
-    names = sorted(sizes)
-    classes = [n.split("/")[:-1] for n in names]
-    while all(c for c in classes) and len({c[0] for c in classes}) == 1 and len(classes[0]) > 1:
-        classes = [c[1:] for c in classes]  # a common top folder is no class
-    top = names[0][: names[0].rindex("/") - len("/".join(classes[0]))] if classes[0] else ""
-    loose = next((n for n, c in zip(names, classes, strict=True) if not c), "")
-    if loose and any(classes):
-        raise UserError(f"{name}: {loose} lies beside the class folders; move it into one or away.")
-    if empty := sorted(_folders(path, top) - {c[0] for c in classes if c}):
+    names = sorted(tree.images)
+    folders = [n.split("/")[:-1] for n in names]
+    top, deepest = "", max(map(len, folders))
+    while deepest > 1 and all(folders) and len({f[0] for f in folders}) == 1:
+        top += f"{folders[0][0]}/"  # a common top folder is no class
+        folders, deepest = [f[1:] for f in folders], deepest - 1
+    if loose := [n for n, f in zip(names, folders, strict=True) if not f]:
+        if any(folders):
+            raise UserError(
+                f"{name}: {loose[0]} lies beside the class folders; move it into one or away."
+            )
+    level, parts = _parts(folders)
+    classes = [_without(f, level) for f in folders]
+    if parts and not all(classes):
+        lone = names[classes.index([])]
         raise UserError(
-            f"{name}: class folder {top}{empty[0]} holds no image ({len(empty)} such); fill it or "
-            "take it away."
+            f"{name}: {lone} lies in no class folder, but {' and '.join(parts)} are parts of a "
+            "set; expected <part>/<class>/<image>: move it into a class folder or away."
         )
-    class_of = ["/".join(c) for c in classes]
+    _check_folders(tree, name, top, level, {c[0] for c in classes if c})
+    class_of = [unicodedata.normalize("NFC", "/".join(c)) for c in classes]
     class_names = tuple(sorted(set(class_of)))
+    notes = _check_parts(name, class_of, [f[level] for f in folders] if parts else [])
     if expect and (len(class_names), len(names)) != expect:
         raise UserError(
-            f"{name}: {path} holds {len(class_names)} classes and {len(names)} images, but "
+            f"{name}: {shown(path)} holds {len(class_names)} classes and {len(names)} images, but "
             f"{expect[0]} and {expect[1]} belong there; fetch it again."
         )
     index = {c: k for k, c in enumerate(class_names)}
     labels = np.array([index[c] for c in class_of], dtype=np.int64)
     check_classes(name, labels, class_names, images)
-    return ImageSet(
-        name=name,
-        title=title or name,
-        labels=labels,
-        class_names=class_names,
-        read=Reader(path, names),
-        fingerprint=fingerprint(*(f"{n}:{sizes[n]}" for n in names)),
-        train_classes=train_classes or len(class_names) // 2,
+    order = np.argsort(labels, kind="stable")
+    return image_set(
+        tree,
+        name,
+        title or name,
+        [names[i] for i in order],
+        labels[order],
+        class_names,
+        train_classes or len(class_names) // 2,
+        notes=notes,
     )
+
+
+def _without(folders: list[str], level: int | None) -> list[str]:
+    return folders if level is None else folders[:level] + folders[level + 1 :]
+
+
+def _parts(folders: list[list[str]]) -> tuple[int | None, list[str]]:
+    """(level, names) of the folders that are parts of a set, as train and val; (None, []): none.
+
+    They are all folders of one level, and differ in nothing but the word for the part.
+    """
+    for level in range(min(map(len, folders))):
+        here = sorted({f[level] for f in folders})
+        alike = {_HALF.sub("", f.lower()) for f in here}
+        deep = len(here) > 1 or any(len(f) > 1 for f in folders)
+        if deep and len(alike) == 1 and all(map(_HALF.search, here)):
+            return level, here
+    return None, []
+
+
+def _check_parts(name: str, class_of: list[str], part_of: list[str]) -> tuple[str, ...]:
+    """What to say of the parts put together; UserError where a class could be on both sides."""
+    parts_of: dict[str, set[str]] = {}
+    for c, part in zip(class_of, part_of or class_of, strict=True):
+        parts_of.setdefault(c, set()).add(part)
+    seen: dict[str, str] = {}
+    for c, own in parts_of.items():
+        # of parts put together, "Ant" here and "ant" there are one; else a word may be left
+        key = c.lower() if part_of else "/".join(p for p in c.split("/") if p.lower() not in HALVES)
+        other = seen.setdefault(key, c)
+        if other != c and not (part_of and own & parts_of[other]):
+            raise UserError(
+                f"{name}: are '{other}' and '{c}' one class? Its images must lie in folders of one "
+                "name, <class>/ or train/<class>/ and val/<class>/ with nothing beside these two; "
+                "rename or move them."
+            )
+    if not part_of:
+        return ()
+    parts, both = sorted(set(part_of)), sum(len(p) > 1 for p in parts_of.values())
+    return (
+        f"{', '.join(parts)} are put together: {len(parts_of):,} classes, {both:,} of them in more "
+        "than one; which classes train is decided anew",
+    )
+
+
+def _check_folders(tree: Tree, name: str, top: str, level: int | None, classes: set[str]) -> None:
+    """UserError for a class folder without images."""
+    empty = {}
+    for folder in tree.folders:
+        if folder.startswith(top) and (inner := folder[len(top) :]):
+            parts = _without(inner.split("/"), level)
+            if parts and parts[0] not in classes:
+                empty.setdefault(parts[0], []).append(folder)
+    if empty:
+        first = min(empty)
+        left = tree.left_out(empty[first])
+        raise UserError(
+            f"{name}: class folder {min(empty[first])} holds no image ({len(empty)} such"
+            + (f"; left out there: {left}" if left else "")
+            + "); fill it or take it away."
+        )

@@ -8,10 +8,9 @@ import numpy as np
 from PIL import Image
 
 from ..errors import unknown
-from ..store import source_hash
 from . import SYNTHETIC, WORLDS, embedded
 from .base import ImageSet, fingerprint
-from .synthetic import species_names, world
+from .synthetic import PAINTER, SIZE, species_names, world
 
 # profile -> species; they are numbered on from the profile's last one
 SPECIES = {"smoke": 60, "quick": 1_000, "paper": 10_000}
@@ -42,7 +41,7 @@ def new_species(name: str, profile: str = "quick") -> ImageSet:
         b, k = divmod(int(i), _BLOCK * IMAGES)
         return Image.fromarray(block(b)[k])
 
-    what = (kind, first, species, IMAGES, heterogeneity, source_hash("pddm_lite.data.synthetic"))
+    what = (kind, first, species, IMAGES, heterogeneity, PAINTER)
     return ImageSet(
         name=f"{name}+new",
         title=f"new species of synthetic {kind}",
@@ -51,4 +50,5 @@ def new_species(name: str, profile: str = "quick") -> ImageSet:
         read=read,
         fingerprint=fingerprint(*what),
         train_classes=0,
+        size=lambda i: (SIZE, SIZE),
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from .base import ImageSet, check_classes, fingerprint
-from .folder import Reader, entries, open_folder
+from .base import ImageSet, check_classes, shown
+from .folder import open_folder
+from .tree import Reader, image_set, open_zip, scan, zip_members
 
 Classes = dict[str, list[str]]  # class name -> its image files, both in the order of the labels
 WNID = re.compile(r"n\d{8}")  # WordNet's name of a class
@@ -29,8 +29,8 @@ class Files:
 
     def __init__(self, name: str, path: Path, top: str = ""):
         self.name, self.path, self.top = name, path, top
-        n = len(top)
-        self.sizes = {f[n:]: s for f, s in entries(path).items() if f.startswith(top)}
+        self.tree = scan(path)
+        self.images = {f[len(top) :] for f in self.tree.images if f.startswith(top)}
 
     def bytes(self, file: str) -> bytes:
         try:
@@ -39,7 +39,9 @@ class Files:
             raise self.error(f"{file} cannot be read ({type(err).__name__})") from None
 
     def error(self, what: str) -> UserError:
-        return UserError(f"{self.name}: {what}; unpack the official archive again ({self.path}).")
+        return UserError(
+            f"{self.name}: {what}; unpack the official archive again ({shown(self.path)})."
+        )
 
     def table(self, file: str, *columns: str) -> dict[str, list[str]]:
         """First column -> the other columns of a text list, the last of which may hold blanks.
@@ -143,7 +145,7 @@ def _sop(files: Files) -> tuple[Classes, Classes]:
 def _omniglot(files: Files) -> tuple[Classes, Classes]:
     """images_background/ (train) and images_evaluation/ (test): <Alphabet>/<character>/<image>."""
     parts: dict[str, Classes] = {"images_background": {}, "images_evaluation": {}}
-    for file in sorted(files.sizes):
+    for file in sorted(files.images):
         part, *folders, _ = file.split("/") if "/" in file else ("", "")
         if part not in parts:
             continue  # other things lie here too, such as strokes
@@ -158,13 +160,13 @@ def _omniglot(files: Files) -> tuple[Classes, Classes]:
 
 def _tiny_imagenet(files: Files) -> tuple[Classes, Classes]:
     """{train,val}/<wnid>/<image>, the two together; the first half of the wnids trains."""
-    parts = [f for f in files.sizes if f.startswith(("train/", "val/"))]
+    parts = [f for f in files.images if f.startswith(("train/", "val/"))]
     return _wnids(files, {f: f.partition("/")[2] for f in parts})
 
 
 def _imagenet(files: Files) -> tuple[Classes, Classes]:
     """<wnid>/<image>; the first half of the wnids trains."""
-    return _wnids(files, {f: f for f in files.sizes})
+    return _wnids(files, {f: f for f in files.images})
 
 
 def _wnids(files: Files, below: dict[str, str]) -> tuple[Classes, Classes]:
@@ -383,11 +385,8 @@ def _top(name: str, path: Path, mark: str) -> str:
     """The folder of a zip in which `mark` lies, "" where that is the zip's top."""
     if not mark:
         return ""
-    try:
-        with zipfile.ZipFile(path) as z:
-            names = [n for n in z.namelist() if not n.startswith("__MACOSX/")]
-    except (zipfile.BadZipFile, OSError) as err:
-        raise UserError(f"{path}: not a readable zip file ({err}); fetch it again.") from None
+    with open_zip(path) as z:
+        names = [n for n in zip_members(z) if not n.startswith("__MACOSX/")]
     deep = mark.count("/") + 1
     for level in range(3):
         for n in names:
@@ -421,7 +420,7 @@ def open_real(name: str, root: Path, complete: bool = True) -> ImageSet:
     names = [f for m in members.values() for f in m]
     labels = np.repeat(np.arange(len(members)), [len(m) for m in members.values()])
     for f, k in zip(names, labels, strict=True):
-        if f not in files.sizes:
+        if f not in files.images:
             raise files.error(f"{f} of class '{list(members)[k]}' is listed, but not there")
     if spec.least < 4:
         few = [c for c, m in members.items() if len(m) < spec.least]
@@ -429,14 +428,13 @@ def open_real(name: str, root: Path, complete: bool = True) -> ImageSet:
             raise files.error(f"class '{few[0]}' has 1 image, which makes no pair")
     else:
         check_classes(name, labels, tuple(members), spec.least)
-    return ImageSet(
-        name=name,
-        title=spec.title,
-        labels=labels.astype(np.int64),
-        class_names=tuple(members),
-        read=Reader(path, [top + f for f in names]),
-        fingerprint=fingerprint(
-            *(f"{f}:{files.sizes[f]}:{k}" for f, k in zip(names, labels, strict=True))
-        ),
-        train_classes=len(train),
+    return image_set(
+        files.tree,
+        name,
+        spec.title,
+        [top + f for f in names],
+        labels,
+        tuple(members),
+        len(train),
+        top=top,
     )

@@ -21,7 +21,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from os import cpu_count
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,7 @@ import torch
 from .. import distributed
 from ..backbones import Backbone
 from ..errors import UserError
+from ..memory import cores
 from ..progress import progress
 from ..store import write_atomic, write_text
 from .base import ImageSet, fingerprint
@@ -97,7 +97,7 @@ def extract(
     if not missing:
         return 0
     net = backbone.net.to(device)
-    with ThreadPoolExecutor(cpu_count()) as pool:  # PIL decodes outside the GIL
+    with ThreadPoolExecutor(cores()) as pool:  # PIL decodes outside the GIL
         for s in progress(missing, f"features of {data.title}", bar):
             out = np.empty(_shape(s, manifest), dtype=np.float16)
             first, row = s * size, 0
@@ -147,7 +147,7 @@ def _ahead(pool: ThreadPoolExecutor, call, items: Iterable) -> Iterator:
     try:
         for item in items:
             waiting.append(pool.submit(call, item))
-            if len(waiting) > (cpu_count() or 1):
+            if len(waiting) > cores():
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -241,7 +241,7 @@ def _problem(folder: Path, s: int, manifest: dict) -> str:
     """Why shard s cannot be used; "" if it can."""
     path = folder / f"{s:05d}.npy"
     try:
-        if _digest(path) != path.with_suffix(".sha256").read_text().strip():
+        if _digest(path) != path.with_suffix(".sha256").read_text(encoding="utf-8").strip():
             return "was changed or cut short"
         if np.load(path, mmap_mode="r", allow_pickle=False).shape != _shape(s, manifest):
             return "has another shape than the manifest says"

@@ -28,6 +28,7 @@ import numpy as np
 
 from pddm_lite.errors import UserError, unknown
 
+PAINTER = 1  # of what is painted: raise it with any change that a pixel shows
 KINDS = ("birds", "cars")
 SIZE = 64  # pixels, height and width
 LATENTS = 16  # appearance parameters of one image

@@ -13,10 +13,11 @@ import numpy as np
 from ..errors import UserError
 from ..progress import progress
 from . import SYNTHETIC, data_root, load
-from .base import ImageSet
+from .base import ImageSet, spread
 from .official import REAL
 
 SMALL, LARGE = 8, 10_000  # pixels a side below and above which an image deserves a look
+FAR_BELOW = 0.5  # of the typical shorter side: such an image is enlarged to more than twice it
 
 
 @dataclass
@@ -59,6 +60,7 @@ def verify(name: str, root: str | Path = "", partial: bool = False, bar: bool = 
         f"{data.title}: {len(data.class_names):,} classes, {len(data):,} images, "
         f"{len(data.train):,} train and {len(data.test):,} test"
     )
+    report.warnings += data.notes
     if not partial:
         _check_counts(report, name, data)
     _check_images(report, data, bar)
@@ -98,7 +100,7 @@ def _check_counts(report: Report, name: str, data: ImageSet) -> None:
 
 def _check_images(report: Report, data: ImageSet, bar: bool) -> None:
     modes: Counter[str] = Counter()
-    small, large = [], []
+    small, large, sides = [], [], []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, on odd but readable metadata and large sizes
         for i in progress(range(len(data)), f"verify {data.name}", bar, unit="image"):
@@ -108,9 +110,11 @@ def _check_images(report: Report, data: ImageSet, bar: bool) -> None:
                 report.problems.append(str(err))
                 continue
             modes[mode] += 1
+            if min(size) >= SMALL:
+                sides.append((min(size), i))
             for odd, found in ((min(size) < SMALL, small), (max(size) > LARGE, large)):
                 if odd:
-                    found.append(f"{data.read.names[i]} ({size[0]} x {size[1]})")
+                    found.append(f"{_name(data, i)} ({size[0]} x {size[1]})")
     report.facts.append(f"{sum(modes.values()):,} images decoded")
     others = ", ".join(f"{k:,} of mode {m}" for m, k in modes.most_common() if m != "RGB")
     if others:
@@ -118,6 +122,17 @@ def _check_images(report: Report, data: ImageSet, bar: bool) -> None:
     for found, than in ((small, f"smaller than {SMALL}"), (large, f"larger than {LARGE:,}")):
         if found:
             report.warnings.append(f"{len(found):,} images {than} pixels a side, as {found[0]}")
+    if sides and (far := [s for s in sides if s[0] < FAR_BELOW * data.side]):
+        side, i = min(far)
+        report.warnings.append(
+            f"{len(far):,} images have less than half of the typical shorter side, {data.side} "
+            f"pixels, as {_name(data, i)} ({side})"
+        )
+
+
+def _name(data: ImageSet, i: int) -> str:
+    """What to call image i: its file, where it lies in one."""
+    return data.read.names[i] if hasattr(data.read, "names") else f"image {i}"
 
 
 def _look(data: ImageSet, i: int) -> tuple[str, tuple[int, int]]:
@@ -147,14 +162,11 @@ def stats(name: str, root: str | Path = "", profile: str = "quick", sample: int 
         f"a class has  {_three(np.bincount(data.labels))} images",
         f"width        {_three(sizes[:, 0])} pixels",
         f"height       {_three(sizes[:, 1])} pixels",
+        f"typical      {data.side} pixels, the shorter side that the crop goes by",
         f"modes        {', '.join(f'{m} {k}' for m, k in modes)}",
         f"(min / median / max; widths, heights and modes of {len(looked)} images)",
+        *data.notes,
     ]
-
-
-def spread(n: int, most: int) -> np.ndarray:
-    """At most `most` of the indices 0..n-1, evenly spaced."""
-    return np.unique(np.linspace(0, n - 1, min(most, n)).astype(int))
 
 
 def _three(values: np.ndarray) -> str:

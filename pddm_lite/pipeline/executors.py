@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 
-from .. import training
 from . import cli, processes
 
 
@@ -23,9 +22,6 @@ def start_worker() -> None:
         os.environ.setdefault(name, value)
     os.environ["PDDM_BATCH"] = "1"  # bars of several processes would mix
     torch.set_num_threads(1)
-    # set here, since training's own source names every stored run
-    if seconds := os.environ.get("PDDM_CHECKPOINT_SECONDS"):
-        training.CHECKPOINT_SECONDS = float(seconds)
 
 
 def work(status: str, f: Callable, *args: object) -> tuple[object, float, int]:

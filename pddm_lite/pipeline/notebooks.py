@@ -15,11 +15,11 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from .. import training
 from ..data import fingerprint
 from ..errors import UserError, unknown
 from ..files import CannotWrite, beside, write_text
 from ..progress import tell
+from ..runs import run_id
 from ..store import Store, environment, source_hash
 from ..study import Study
 from . import provenance
@@ -109,7 +109,7 @@ def _arguments(study: Study, name: str, parameters: dict) -> dict[str, object]:
 
 @lru_cache(maxsize=4)
 def _run_ids(study: Study) -> tuple[str, ...]:
-    return tuple(training.run_id(e, study.load(e.data)) for e in study.experiments())
+    return tuple(run_id(e, study.load(e.data)) for e in study.experiments())
 
 
 def _key(study: Study, name: str, parameters: dict) -> str:

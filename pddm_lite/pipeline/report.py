@@ -64,15 +64,15 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
         parts.append('<h3 id="effects">Effects</h3>')
         parts.append(_table(shown, "verdicts"))
         parts.append(
-            '<p class="small">Each effect is the mean over paired seeds with its 95 % Student '
-            "interval. Reproduced: the whole interval lies above what the paper claims, or within "
-            "it where two things are claimed to be alike; not reproduced: the whole of it lies "
-            "outside; otherwise, or with fewer than three seeds, not enough evidence.</p>"
+            f'<p class="small">{tables.chance(verdicts)} Each effect is the mean over paired seeds '
+            "with its 95 % interval, which takes seeds and, for Recall@1, AUC and overlap, test "
+            "classes as drawn at random. Level: the whole interval lies within a margin of no "
+            "difference (1 point, or 0.01). Reproduced: the whole of it lies on the claimed side "
+            "of the threshold, or between two where things are claimed to be alike; not "
+            "reproduced: the whole of it lies outside; otherwise, or with fewer than three seeds, "
+            "not enough evidence.</p>"
         )
-        for _, row in shown.iterrows():
-            claim = row["claim"].split(":")[0]
-            effect = row["effect [95 % interval]"]
-            lines.append(f"  {claim:<4} {row['data'][:28]:<28} {row['verdict']:<20} {effect}")
+        lines = tables.verdict_lines(verdicts, lambda name: titles.get(name, name))
     else:
         parts.append("<p>The verdict notebook has not been executed.</p>")
     parts.append(
@@ -133,7 +133,7 @@ def _read(path: Path, **how) -> pd.DataFrame:
     except (OSError, ValueError) as err:  # pandas' and unicode's errors are ValueErrors
         problem = str(err).strip().splitlines()[0]
     else:
-        needed = {f.name for f in fields(Verdict)} - {"part", "two_sided"} | {"text"}
+        needed = {f.name for f in fields(Verdict)} - {"part", "level"} | {"text"}
         missing = sorted(needed - {*frame.columns}) if path.stem == "verdicts" else []
         if not missing:
             return frame
@@ -164,7 +164,8 @@ def _table(frame: pd.DataFrame, kind: str = "") -> str:
     body = frame.to_html(index=False, border=0, classes=kind, na_rep="")
     for verdict, mark in tables.MARKS.items():
         for text in (verdict, mark):
-            styled = f'<td class="v {verdict.replace(" ", "-")}">{text}</td>'
+            kind = verdict.partition(",")[0].replace(" ", "-")
+            styled = f'<td class="v {kind}">{text}</td>'
             body = body.replace(f"<td>{text}</td>", styled)
     return f'<div class="scroll">{body}</div>'
 

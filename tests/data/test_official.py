@@ -10,12 +10,13 @@ from PIL import Image
 from scipy.io import savemat
 
 from pddm_lite import data
-from pddm_lite.data.folder import Reader, to_rgb
 from pddm_lite.data.official import REAL
+from pddm_lite.data.pictures import to_rgb
+from pddm_lite.data.tree import Reader
 from pddm_lite.data.verify import verify
 from pddm_lite.errors import UserError
 from pddm_lite.experiments import make
-from pddm_lite.training import fit_or_load
+from pddm_lite.runs import fit_or_load
 
 
 def picture(seed=0, fmt="JPEG", size=(12, 9)):

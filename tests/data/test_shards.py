@@ -186,7 +186,7 @@ def test_no_manifest_or_a_torn_one(tmp_path):
 
 def test_few_images_are_decoded_ahead(monkeypatch):
     begun = []
-    monkeypatch.setattr(shards, "cpu_count", lambda: 2)
+    monkeypatch.setattr(shards, "cores", lambda: 2)
     with shards.ThreadPoolExecutor(2) as pool:
         results = shards._ahead(pool, lambda i: begun.append(i) or i, range(100))
         assert next(results) == 0

@@ -48,7 +48,7 @@ def execute(folder: Path, out: Path, **changes):
         "data_root": str(folder),
         "backbone": "smallnet",
         "weights": str(backbones.SHIPPED),
-        "settings": ["classes=10", "batch_size=40"],
+        "settings": ["classes_per_batch=10", "batch_size=40"],
         "seeds": [3, 4],
         "results": str(out.parent / "results"),
         "device": "cpu",

@@ -15,9 +15,9 @@ import pytest
 from pddm_lite import progress
 from pddm_lite.files import alone
 from pddm_lite.pipeline import cached, cli, executors, live, notebooks, processes, summary
+from pddm_lite.runs import fit_or_load, run_id
 from pddm_lite.store import Store
 from pddm_lite.study import Study
-from pddm_lite.training import fit_or_load, run_id
 
 ROOT = Path(__file__).parents[2]
 STUDY = ["--profile", "smoke", "--data", "synthetic_birds", "--methods", "Triplet", "--seeds", "0",

@@ -11,8 +11,8 @@ import pytest
 
 from pddm_lite.errors import UserError
 from pddm_lite.pipeline import cli, notebooks
+from pddm_lite.runs import fit_or_load
 from pddm_lite.study import Study
-from pddm_lite.training import fit_or_load
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +25,10 @@ ROOT = Path(__file__).parents[2]
         ({"data": ["folder:a"], "backbone": "resnet18", "mode": "frozen"}, "quick-folder-a"),
         ({"mode": "finetune", "recipe": "letter"}, "quick-finetune-letter"),
         ({"profile": "paper"}, "paper"),
-        ({"profile": "paper", "mode": "frozen", "settings": ["dim=64"]}, "paper-frozen-dim=64"),
+        (
+            {"profile": "paper", "mode": "frozen", "settings": ["embedding_size=64"]},
+            "paper-frozen-embedding_size=64",
+        ),
         ({"profile": "smoke", "mode": "finetune", "name": "Mine_1.2-b"}, "Mine_1.2-b"),
     ],
 )

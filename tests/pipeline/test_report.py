@@ -118,15 +118,21 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+def test_the_number_of_comparisons_is_said(page):
+    table = pd.read_csv(page.parent / "tables" / "verdicts.csv")
+    text = page.read_text(encoding="utf-8")
+    assert f"{len(table)} comparisons, " in text and "by chance" in text
+
+
 def test_the_badge_counts_the_verdicts(page):
     counted = pd.read_csv(page.parent / "tables" / "verdicts.csv")["verdict"].value_counts()
     words = ", ".join(f"{counted.get(v, 0)} {w}" for v, w in badge.WORDS.items())
     text = (page.parent / "badge.svg").read_text()
     assert f"<title>verdicts: {words}</title>" in text and "href" not in text
     none = badge.svg(pd.DataFrame({"verdict": []}))
-    assert "0 reproduced, 0 not, 0 open" in none and "#0a7a4b" not in none
+    assert "0 reproduced, 0 level, 0 not, 0 open" in none and "#0a7a4b" not in none
     all_well = badge.svg(pd.DataFrame({"verdict": [claims.REPRODUCED]}))
-    assert "1 reproduced, 0 not, 0 open" in all_well and "#0a7a4b" in all_well
+    assert "1 reproduced, 0 level, 0 not, 0 open" in all_well and "#0a7a4b" in all_well
 
 
 def test_without_verdicts_there_is_a_report_and_no_badge(tmp_path):

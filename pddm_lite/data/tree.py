@@ -1,0 +1,415 @@
+"""The files of a data set, in a directory or in a zip: found, told apart by content, and read."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import stat
+import sys
+import time
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from ..errors import UserError
+from ..files import beside
+from ..memory import cores
+from ..progress import progress
+from . import pictures
+from .base import ImageSet, fingerprint, shown
+
+# What systems put among pictures, in lower case; names that begin with a dot besides
+LITTER = {"__macosx", "lost+found", "$recycle.bin", "recycler", "system volume information"}
+LITTER |= {"@eadir", "@recycle", "#recycle", "#snapshot", "__pycache__", "thumbs.db", "desktop.ini"}
+REMEMBERED = 0.5  # seconds that reading a tree must take for its checksums to be kept
+
+
+class File(NamedTuple):
+    """A file of a tree. Its content is known by `crc` in a zip, and by `stamp` in a directory."""
+
+    raw: str  # its name for the system, or in the zip
+    size: int  # bytes
+    stamp: tuple[int, ...] = ()  # inode, times of change of content and of anything, in ns
+    crc: int = 0
+
+
+@dataclass
+class Tree:
+    """What lies below a directory or in a zip, by names with "/" that people can read."""
+
+    path: Path
+    images: dict[str, File] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=set)
+    left: dict[str, Counter] = field(default_factory=dict)  # folder -> suffix -> files
+    aside: Counter = field(default_factory=Counter)  # other things left out -> how many
+
+    def left_out(self, folders: Iterable[str] | None = None) -> str:
+        """Files in `folders` (all if None) that are no pictures by suffix: "13 .heic, 2 .txt"."""
+        folders = self.left if folders is None else folders
+        total = sum((self.left.get(f, Counter()) for f in set(folders)), Counter())
+        text = ", ".join(f"{n:,} {s or 'without suffix'}" for s, n in total.most_common())
+        if total.keys() & {".heic", ".heif"}:
+            text += " (pip install pillow-heif reads HEIC)"
+        return text
+
+    def notes(self, names: Iterable[str]) -> tuple[str, ...]:
+        """What was left out around the images called `names`, a line each."""
+        left = self.left_out(posixpath.dirname(n) for n in names)
+        lines = [f"left out, as no images by their suffix: {left}"] if left else []
+        return *lines, *(f"left out: {n:,} {what}" for what, n in self.aside.items())
+
+    def contents(self, names: list[str]) -> list[str]:
+        """Size and checksum (CRC-32) of these images' bytes, the same in a directory and its zip.
+
+        A zip holds the checksums. In a directory every file is read once; where that took a while,
+        its checksum is kept in the user's cache for as long as size, times and inode stay.
+        """
+        files = [self.images[n] for n in names]
+        if self.path.is_dir():
+            crcs = _remembered(self.path, names, files)
+        else:
+            crcs = [f.crc for f in files]
+        return [f"{f.size}:{crc:08x}" for f, crc in zip(files, crcs, strict=True)]
+
+
+# ------------------------------------------------------------------------------- finding
+
+
+def scan(path: Path) -> Tree:
+    """All images below a directory or in a zip.
+
+    Links to files and folders are followed; what is met a second time is left out, so that no loop
+    of links is endless.
+
+    Raises:
+        UserError: neither a directory nor a readable zip; a folder that may not be read.
+    """
+    tree, known = Tree(path), pictures.suffixes()
+    for folder, dirs, files in _walk(tree) if path.is_dir() else _walk_zip(tree):
+        inside = f"{folder}/" if folder else ""
+        tree.folders |= {inside + d for d in dirs}
+        for name, file in files:
+            suffix = posixpath.splitext(name)[1].lower()
+            if suffix in known:
+                tree.images[inside + name] = file
+            else:
+                tree.left.setdefault(folder, Counter())[suffix] += 1
+    return tree
+
+
+Listing = tuple[str, list[str], list[tuple[str, File]]]  # folder, its folders, its files
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LITTER
+
+
+def _is_results(folder: str, dirs: Iterable[str], files: Iterable[str]) -> bool:
+    """Whether a run of this kit made the folder: no class, though it holds figures."""
+    dirs = set(dirs)
+    if not folder or any(f.lower().endswith(pictures.suffixes()) for f in files):
+        return False
+    made = {"runs", "features"} <= dirs or any(d.startswith(".tmp-") for d in dirs)
+    return made or posixpath.basename(folder).lower() == "results"
+
+
+def _key(s: os.stat_result) -> tuple[int, int]:
+    return s.st_dev, s.st_ino
+
+
+def _walk(tree: Tree) -> Iterator[Listing]:
+    root = os.path.realpath(tree.path)
+    seen = {_key(os.stat(p)) for p in (root, *Path(root).parents)}  # folders
+    todo, links, files_by_link = [("", "")], [], []
+    real: set[tuple[int, int]] = set()  # files that lie here themselves
+    while todo or links:
+        if not todo:  # links last, so that a folder has the name of where it lies
+            links.sort(reverse=True)
+            folder, raw = links.pop()
+            key = _key(os.stat(os.path.join(root, raw)))
+            if key in seen:
+                tree.aside["links to folders that are counted already"] += 1
+                continue
+            seen.add(key)
+            tree.folders.add(folder)
+            todo.append((folder, raw))
+        folder, raw = todo.pop()
+        try:
+            with os.scandir(os.path.join(root, raw)) as found:
+                entries = sorted(found, key=lambda e: e.name)
+        except OSError as err:
+            raise UserError(
+                f"{shown(tree.path)}: folder {folder or '.'} cannot be read ({err.strerror}); "
+                "give yourself the right to, or move it away."
+            ) from None
+        names = [e.name for e in entries]
+        if _is_results(folder, names, names):
+            tree.aside[f"folder of a run's results, {folder}"] += 1
+            continue
+        dirs, files = [], []
+        for e in entries:
+            if _is_litter(e.name):
+                continue
+            below = os.path.join(raw, e.name)
+            name = _text(e.name)
+            whole = f"{folder}/{name}" if folder else name
+            link = e.is_symlink()
+            if _true(e.is_dir):
+                if link:
+                    links.append((whole, below))
+                    continue
+                seen.add(_key(os.stat(e.path)))
+                todo.append((whole, below))
+                dirs.append(name)
+            elif not _true(e.is_file):  # nowhere, or no file at all
+                tree.aside["links to nothing" if link else "things that are no files"] += 1
+            elif link:
+                files_by_link.append((folder, name, below))
+            else:
+                s = e.stat()
+                real.add(_key(s))
+                files.append((name, _file(below, s)))
+        yield folder, dirs, files
+    for folder, name, below in files_by_link:
+        s = os.stat(os.path.join(root, below))
+        if s.st_ino and _key(s) in real:
+            tree.aside["links to files that are counted already"] += 1
+        else:
+            yield folder, [], [(name, _file(below, s))]
+
+
+def _true(test: Callable[[], bool]) -> bool:
+    """test(), False for a link that leads in a circle or where one may not look."""
+    try:
+        return test()
+    except OSError:
+        return False
+
+
+def _text(raw: str) -> str:
+    """The name `raw` of a file as people read it; the same in every locale."""
+    if raw.isascii():
+        return shown(raw)
+    return shown(os.fsencode(raw).decode("utf-8", "surrogateescape"))
+
+
+def _file(raw: str, s: os.stat_result) -> File:
+    return File(raw, s.st_size, (s.st_ino, s.st_mtime_ns, s.st_ctime_ns))
+
+
+def zip_members(z: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Name -> member of a zip; names with "/" and without "./", whatever made it; "a/" a folder.
+
+    Windows' own tools write "\\", in which other systems see a letter of the name.
+    """
+    infos = z.infolist()
+    back = not any("/" in i.filename for i in infos)
+    found = {}
+    for i in infos:
+        name = i.filename.replace("\\", "/") if back or i.create_system == 0 else i.filename
+        name = shown(posixpath.normpath(name).lstrip("/")) + "/" * name.endswith("/")
+        found[name] = i
+    return found
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """The zip at `path`; UserError where there is none that can be read."""
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as err:
+        reason = shown(str(err).split("\n")[0])
+        raise UserError(
+            f"{shown(path)}: not a readable zip file ({reason}); fetch it again."
+        ) from None
+
+
+def _walk_zip(tree: Tree) -> Iterator[Listing]:
+    dirs: dict[str, set[str]] = {"": set()}
+    files: dict[str, list[tuple[str, File]]] = {}
+    with open_zip(tree.path) as z:
+        for name, i in zip_members(z).items():
+            folder, _, file = name.rpartition("/")
+            if file and stat.S_ISLNK(i.external_attr >> 16):
+                tree.aside["links in the zip"] += 1
+            elif file:
+                files.setdefault(folder, []).append(
+                    (file, File(i.filename, i.file_size, crc=i.CRC))
+                )
+            parts = folder.split("/") if folder not in dirs else []
+            for k, part in enumerate(parts):
+                dirs.setdefault("/".join(parts[:k]), set()).add(part)
+            dirs.setdefault(folder, set())
+    todo = [""]
+    while todo:
+        folder = todo.pop()
+        own, here = dirs[folder], files.get(folder, [])
+        if _is_results(folder, own, [f for f, _ in here]):
+            tree.aside[f"folder of a run's results, {folder}"] += 1
+            continue
+        kept = sorted(d for d in own if not _is_litter(d))
+        todo += [f"{folder}/{d}" if folder else d for d in kept]
+        yield folder, kept, [(f, file) for f, file in here if not _is_litter(f)]
+
+
+# ------------------------------------------------------------------- telling apart by content
+
+
+def _crc(path: str | Path) -> int:
+    crc = 0
+    with open(path, "rb", buffering=0) as f:
+        while block := f.read(1 << 20):
+            crc = zlib.crc32(block, crc)
+    return crc
+
+
+def _remembered(path: Path, names: list[str], files: list[File]) -> list[int]:
+    """The files' checksums, from the cache where their size, times and inodes are as they were."""
+    known, keep = {}, _cache(path)
+    with suppress(OSError, ValueError, AttributeError):
+        known = json.loads(keep.read_text(encoding="utf-8"))
+    stamps = [[f.size, *f.stamp] for f in files]
+    found = [known.get(n, [None]) for n in names]
+    crcs = [k[-1] if k[:-1] == s else None for k, s in zip(found, stamps, strict=True)]
+    missing = [i for i, crc in enumerate(crcs) if crc is None]
+    if not missing:
+        return crcs
+    begun, clock = time.time_ns(), time.monotonic()
+    blocks = [missing[a : a + 256] for a in range(0, len(missing), 256)]
+
+    def read(block: list[int]) -> list[int]:
+        return [_crc(path / files[i].raw) for i in block]
+
+    show = sys.stdout.isatty() or "PDDM_STATUS" in os.environ
+    try:
+        with ThreadPoolExecutor(cores()) as pool:
+            parts = progress(
+                pool.map(read, blocks),
+                f"first look at {path.name}",
+                show,
+                total=len(blocks),
+                delay=2,
+            )
+            for block, part in zip(blocks, parts, strict=True):
+                for i, crc in zip(block, part, strict=True):
+                    crcs[i] = crc
+    except OSError as err:
+        raise UserError(
+            f"{shown(err.filename)}: cannot be read ({err.strerror}); replace or remove that file."
+        ) from None
+    if time.monotonic() - clock > REMEMBERED:
+        # a file may change once more within one tick of its clock: the newest are read again
+        old = begun - 2 * 10**9
+        rows = zip(names, stamps, crcs, strict=True)
+        kept = {n: [*s, crc] for n, s, crc in rows if max(s[2:]) < old}
+        with suppress(OSError, UserError), beside(keep) as temporary:  # the next look is slow again
+            temporary.write_text(json.dumps(kept), encoding="utf-8")
+            os.replace(temporary, keep)
+    return crcs
+
+
+def _cache(path: Path) -> Path:
+    """Where the checksums of the tree at `path` are kept."""
+    own = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(own, "pddm-lite", f"{fingerprint(shown(path.resolve()))}.json")
+
+
+# ------------------------------------------------------------------------------- reading
+
+
+class Reader:
+    """Image i in RGB from a directory or a zip; each process opens the zip for itself.
+
+    Args:
+        path: the directory or zip.
+        names: the images, as people read them.
+        raw: name -> what the system calls it, where that differs in a directory.
+    """
+
+    def __init__(self, path: Path, names: list[str], raw: dict[str, str] | None = None):
+        self.path, self.names, self.odd, self._process = path, names, raw or {}, 0
+        self._zip, self._members = None, {}
+
+    def __getstate__(self):
+        return self.__dict__ | {"_zip": None, "_members": {}, "_process": 0}
+
+    def open(self, name: str) -> BinaryIO:
+        """The file `name`; KeyError or OSError where there is none."""
+        if self.path.is_dir():
+            return open(self.path / self.odd.get(name, name), "rb")
+        if self._process != os.getpid():  # a forked process shares the position in the open file
+            self._zip, self._process = open_zip(self.path), os.getpid()
+            self._members = zip_members(self._zip)
+        return self._zip.open(self._members[name])
+
+    def raw(self, name: str) -> bytes:
+        """The bytes of the file `name`; KeyError or OSError where there is none."""
+        with self.open(name) as f:
+            return f.read()
+
+    def size(self, i: int) -> tuple[int, int]:
+        """(width, height) of image i as its file has it, in pixels, without decoding it."""
+        with self._named(i), self.open(self.names[i]) as f:
+            return pictures.lazy(f).size
+
+    def look(self, i: int) -> tuple[Image.Image, str, tuple[int, int]]:
+        """Image i in RGB, with the mode and size (width, height) that its file has.
+
+        Raises:
+            UserError: no readable image; the message names the file.
+        """
+        with self._named(i):
+            image = pictures.lazy(self.raw(self.names[i]))
+            mode, size = image.mode, image.size
+            return pictures.to_rgb(image), mode, size
+
+    @contextmanager
+    def _named(self, i: int) -> Iterator[None]:
+        try:
+            yield
+        except Exception as err:  # zlib.error, BadZipFile, ValueError, EOFError, ...: all broken
+            raise pictures.unreadable(f"{self.path}/{self.names[i]}", err) from None
+
+    def __call__(self, i: int) -> Image.Image:
+        return self.look(i)[0]
+
+
+def image_set(
+    tree: Tree,
+    name: str,
+    title: str,
+    names: list[str],
+    labels: np.ndarray,
+    class_names: tuple[str, ...],
+    train_classes: int,
+    top: str = "",
+    notes: tuple[str, ...] = (),
+) -> ImageSet:
+    """The ImageSet of the images of `tree` called `names`, of classes `labels` [N].
+
+    Its fingerprint knows names below `top`, labels, and content.
+    """
+    rows = zip(names, tree.contents(names), labels.tolist(), strict=True)
+    read = Reader(tree.path, names, {n: r for n in names if (r := tree.images[n].raw) != n})
+    return ImageSet(
+        name=name,
+        title=title,
+        labels=labels.astype(np.int64),
+        class_names=class_names,
+        read=read,
+        fingerprint=fingerprint(
+            pictures.VERSION, *(f"{n.removeprefix(top)}:{c}:{k}" for n, c, k in rows)
+        ),
+        train_classes=train_classes,
+        size=read.size,
+        notes=(*notes, *tree.notes(names)),
+    )
