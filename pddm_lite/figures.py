@@ -20,7 +20,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageOps
 
-from . import claims, paper
+from . import claims, ownership, paper
 from .claims import Runs
 from .data import ImageSet
 from .methods import METHODS
@@ -448,6 +448,7 @@ def save(
 
     The same figure gives the same bytes. Places (folders) are left out of the .json.
     """
+    ownership.check(study)
     folder = study.folder / "figures"
     with style():
         for text in fig.findobj(Text):  # "$" in the name of a class or folder is no formula

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import claims, cost, paper
+from . import claims, cost, ownership, paper
 from .claims import Runs, VariantRuns, count
 from .methods import METHODS
 from .store import write_text
@@ -234,6 +234,7 @@ def protocol(study: Study, runs: Runs) -> str:
 
 def save_table(table: pd.DataFrame, study: Study, name: str) -> Path:
     """Write tables/NAME.csv and, for people, NAME.md; the path of the .csv."""
+    ownership.check(study)
     folder = study.folder / "tables"
     cells = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
     lines = ["| " + " | ".join(str(x).replace("|", "\\|") for x in row) + " |" for row in cells]

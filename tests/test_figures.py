@@ -332,7 +332,7 @@ def test_saved_files_are_complete_and_the_same_each_time(tmp_path):
     assert list(digests[0]) == ["x.csv", "x.json", "x.png", "x.svg"]
     assert all(d == digests[0] for d in digests)
     assert png == study.folder / "figures" / "x.png"
-    about = json.loads(png.with_suffix(".json").read_text())
+    about = json.loads(png.with_suffix(".json").read_text(encoding="utf-8"))
     assert about["runs"] == sorted({run.id for run in some.values()})
     assert about["study"]["profile"] == "smoke" and str(tmp_path) not in json.dumps(about)
     assert len(pd.read_csv(png.with_suffix(".csv"))) == len(frame)

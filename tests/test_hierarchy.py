@@ -120,8 +120,12 @@ def test_errors_name_what_is_wrong():
 
 
 def small_wordnet(folder, is_a=None, words=None):
-    (folder / "is_a.txt").write_text(is_a or "n00000001 n00000002\nn00000001 n00000003\n")
-    (folder / "words.txt").write_text(words or "n00000001\tthing, entity\nn00000002\tdog\n")
+    (folder / "is_a.txt").write_text(
+        is_a or "n00000001 n00000002\nn00000001 n00000003\n", encoding="utf-8"
+    )
+    (folder / "words.txt").write_text(
+        words or "n00000001\tthing, entity\nn00000002\tdog\n", encoding="utf-8"
+    )
     return wordnet(folder)
 
 

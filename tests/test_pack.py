@@ -128,7 +128,7 @@ def test_runs_that_are_missing_or_torn_are_not_packed(study, tmp_path):
     assert "\n" not in str(error.value) and not (tmp_path / "a.zip").exists()
     shutil.copytree(Path(study.results) / "runs", tmp_path / "r" / "runs")
     torn = tmp_path / "r" / "runs" / ids(study)[0] / "metrics.json"
-    torn.write_text("{}")
+    torn.write_text("{}", encoding="utf-8")
     (file,), n, total = pack.pack(own, tmp_path / "a.zip", 2**24)
     assert (n, total) == (1, 2)
     # and a torn run in the store is replaced by the sound one of a pack
@@ -332,14 +332,14 @@ def test_runs_of_a_machine_without_notebooks_draw_the_same_figures_here(tmp_path
     """There: data and runs, nothing of Jupyter installed. Here: the notebooks, from the pack."""
     block = tmp_path / "block"
     block.mkdir()
-    (block / "sitecustomize.py").write_text(BLOCK)
+    (block / "sitecustomize.py").write_text(BLOCK, encoding="utf-8")
     options = ["--profile", "smoke", "--data", "synthetic_birds", "--seeds", "0", "--variants",
                "none", "--methods", "Triplet,PDDM+Quadruplet", "--jobs", "1"]  # fmt: skip
 
     def without(*words):
         env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(block)}
         done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True,
-                              env=env)  # fmt: skip
+                              env=env, encoding="utf-8")  # fmt: skip
         return done.returncode, done.stdout + done.stderr
 
     code, said = without("-c", "import nbformat")

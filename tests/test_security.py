@@ -150,7 +150,7 @@ def evil(tmp_path) -> Study:
 
 def test_no_name_is_markup_in_the_report(evil):
     path, lines = report.write(evil, [f"card {EVIL} {QUOTES} <script>"])
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     elements = Elements(text).found
     assert len(elements) > 80 and text.count("onerror=alert") > 8  # they are there, as text
     bad = {"script", "iframe", "object", "embed", "link", "form", "input", "base", "frame"}

@@ -220,7 +220,7 @@ def test_write_atomic_is_whole_or_nothing(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_is_a_line_for_the_user(tmp_path):
-    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     below = tmp_path / "file" / "runs"
     for act in (
         lambda: write_text(below / "x.txt", "x"),

@@ -95,7 +95,7 @@ def test_it_is_kept_and_a_torn_part_is_made_again(study, measured, monkeypatch):
     kept = list(store.ids())
     assert len(kept) == 2 * 4  # seeds, and sorts of features
     torn = store.path(kept[0]) / "transfer.csv"
-    torn.write_text("torn")
+    torn.write_text("torn", encoding="utf-8")
     made = []
     measure = transfers.measure
     monkeypatch.setattr(transfers, "measure", lambda *a: made.append(a[1:]) or measure(*a))

@@ -43,8 +43,10 @@ def wordnet(root, pairs=None):
         pairs += [(kinds[c % 2], wnid) for c, wnid in enumerate(WNIDS)]
     folder = root / "wordnet"
     folder.mkdir()
-    (folder / "is_a.txt").write_text("".join(f"{p} {c}\n" for p, c in pairs))
-    (folder / "words.txt").write_text("".join(f"{w}\tword of {w}\n" for w in WNIDS))
+    (folder / "is_a.txt").write_text("".join(f"{p} {c}\n" for p, c in pairs), encoding="utf-8")
+    (folder / "words.txt").write_text(
+        "".join(f"{w}\tword of {w}\n" for w in WNIDS), encoding="utf-8"
+    )
     return pairs
 
 
@@ -264,7 +266,7 @@ def test_a_higher_version_measures_again(study, monkeypatch):
 def test_a_torn_result_is_made_again(study):
     before, _ = unseen.measured(study, bar=False)
     store = Store(f"{study.results}/zero_shot")
-    (store.path(store.ids()[0]) / "results.csv").write_text("torn")
+    (store.path(store.ids()[0]) / "results.csv").write_text("torn", encoding="utf-8")
     after, _ = unseen.measured(study, bar=False)
     pd.testing.assert_frame_equal(after, before)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from ..errors import escape_letters
 from . import cli, processes
 
 
@@ -20,6 +21,7 @@ def start_worker() -> None:
     """One thread, no bars, as everything that runs beside others."""
     for name, value in cli.ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    escape_letters()
     os.environ["PDDM_BATCH"] = "1"  # bars of several processes would mix
     torch.set_num_threads(1)
 

@@ -7,12 +7,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from .. import training
+from .. import ownership, training
 from ..experiments import Experiment
 from ..runs import SOURCES, problem, run_id
 from ..store import Store, source_hash
 from . import notebooks
-from .places import other
 from .runs import label
 
 
@@ -31,7 +30,7 @@ def explain(study, names, stages, parameters, args: argparse.Namespace) -> int:
                 )
                 print(f"run       {label(study, e, e.data)}: {state}")
     if "notebooks" in stages:
-        if differs := other(study):
+        if differs := ownership.difference(study):
             print(f"folder    {os.path.relpath(study.folder)} holds another study ({differs})")
         for name in names:
             state = notebooks.stale(study, name, parameters)

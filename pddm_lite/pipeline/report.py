@@ -200,7 +200,7 @@ def _notebook(path: Path, manifest: Path, shown_above: dict[str, str]) -> str:
         path.stem,
     )
     try:
-        seconds = f", {json.loads(manifest.read_text())['seconds']:.0f} s"
+        seconds = f", {json.loads(manifest.read_text(encoding='utf-8'))['seconds']:.0f} s"
     except (OSError, ValueError, KeyError, TypeError):
         seconds = " (not complete)"
     exporter = HTMLExporter(template_name="basic")

@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..experiments import Experiment
 from ..files import alone, holder
 from ..inputs import inputs
+from ..memory import cores
 from ..progress import tell
 from ..runs import fit_or_load, problem, run_id
 from ..store import Store
@@ -68,7 +69,7 @@ def _open(study: Study, name: str) -> str:
         class_balanced(data.labels[fit], e.classes_per_batch, e.samples_per_class, e.seed)
     )  # or UserError, now
     # all the machine's cores for this one long job, one thread a worker afterwards
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cores())
     features = Path(study.results) / "features"
     with alone(features / f".lock-{data.fingerprint}"):  # another batch may make them just now
         inputs(e, data, features, study.device, True)

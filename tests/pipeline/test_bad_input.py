@@ -74,7 +74,7 @@ def torn(path: Path, data: bytes) -> Path:
 
 def written(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -474,7 +474,7 @@ PARAMETERS = {
 @pytest.fixture(scope="module")
 def validation() -> str:
     """The cell of a notebook that checks its parameters; tests/notebooks: all have the same."""
-    nb = json.loads((ROOT / "notebooks" / "60_retrieval.ipynb").read_text())
+    nb = json.loads((ROOT / "notebooks" / "60_retrieval.ipynb").read_text(encoding="utf-8"))
     cells = ["".join(c["source"]) for c in nb["cells"] if c["cell_type"] == "code"]
     return f"{cells[0]}\n{{}}\n{next(c for c in cells if c.startswith('study = Study.of('))}"
 
