@@ -82,7 +82,10 @@ MARGINS = [
 ]
 
 
-@pytest.mark.parametrize("name", [n for n, m in METHODS.items() if m.loss not in ("lifted", "softmax", "contrastive pairs")])
+@pytest.mark.parametrize(
+    "name",
+    [n for n, m in METHODS.items() if m.loss not in ("lifted", "softmax", "contrastive pairs")],
+)
 @pytest.mark.parametrize("changes", MARGINS, ids=str)
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_plateau_is_the_loss_of_equal_features_and_equal_scores(name, changes, number):
