@@ -84,13 +84,14 @@ def random_tuples(
 ) -> Iterator[np.ndarray]:
     """Endless batches of positions in `labels` [N] of a kind of RANDOM: disjoint, not mined.
 
-    Members of a pair (i, j) or a triplet (anchor, positive, negative) follow each other. The same
-    seed and rank give the same batches.
+    Members of a pair (i, j) or a triplet (anchor, positive, negative) follow each other. Where
+    images are few, a batch takes half of them at most. The same seed and rank give the same
+    batches.
 
     Raises:
         UserError: fewer images than a batch takes.
     """
-    positive, negative, triplets = RANDOM[kind](m)
+    positive, negative, triplets = RANDOM[kind](min(m, len(labels) // 4))
     taken, need = positive + triplets, 2 * (positive + negative) + 3 * triplets
     rng = np.random.default_rng([seed, 2, rank])
     while True:

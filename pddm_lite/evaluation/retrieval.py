@@ -153,7 +153,8 @@ def nearest(features: Tensor, k: int, backend: str = "torch", chunk: int = 256) 
         chunk: rows at a time.
 
     Raises:
-        UserError: k not from 1 to N - 1, an unknown backend, or FAISS asked for and missing.
+        UserError: k not from 1 to N - 1, features that are not finite, an unknown backend, or FAISS
+            asked for and missing.
     """
     n = len(features)
     if not 1 <= k <= n - 1:
@@ -161,6 +162,8 @@ def nearest(features: Tensor, k: int, backend: str = "torch", chunk: int = 256) 
     if backend not in ("torch", "faiss"):
         raise UserError(f"backend: unknown name {backend!r}; use 'torch' or 'faiss'.")
     f = features if features.dtype == torch.float64 else features.float()
+    if not torch.isfinite(f).all():
+        raise UserError("nearest: some features are not finite.")
     items = torch.arange(n, device=f.device)
     if backend == "faiss":
         x = f.float().cpu().numpy()
