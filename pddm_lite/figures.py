@@ -41,6 +41,12 @@ COLOURS = {
     "PDDM+Triplet": "#8c3b12",
     "PDDM+Quadruplet": "#e2500f",
 }
+# rivals as the paper had them, not mined: paler than the same rival run with care
+COLOURS |= {
+    "Contrastive (random pairs)": "#dddddd",
+    "Triplet (random)": "#c9e9fb",
+    "LiftedStruct (random pairs)": "#a9b5c4",
+}
 POSITIVE, NEGATIVE = "#3aa99a", "#882255"  # pairs of one class, pairs of two classes
 VERDICTS = {
     claims.REPRODUCED: "#117733",

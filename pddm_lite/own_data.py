@@ -21,12 +21,12 @@ from .data.sampler import class_balanced
 from .data.synthetic import species_names, world
 from .embedding import Embedding
 from .errors import UserError
+from .evaluation.measures import evaluate_fully
 from .files import beside, sweep
 from .inputs import inputs
 from .methods import METHODS
 from .pddm import Euclidean
 from .study import Study
-from .training import evaluate_fully
 
 START = "start (untrained)"  # the network's features on their principal axes
 PLAIN, PDDM = "Triplet", "PDDM+Quadruplet"  # the baseline beside it, and what is taken away

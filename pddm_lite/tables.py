@@ -48,12 +48,10 @@ def recall_table(runs: Runs, data: str) -> pd.DataFrame:
         row["AUC"] = spread(own[own["measure"] == "auc"]["value"], 3)
         row[BEFORE] = ""
         if METHODS[name].rank == "distance":
-            start = [
-                r.history["test_recall_1"].iloc[0] for k, r in runs.items() if k[:2] == (data, name)
-            ]
+            start = [r.metrics["start"] for k, r in runs.items() if k[:2] == (data, name)]
             row[BEFORE] = spread(pd.Series(start), 1)
         row["seeds"] = own["seed"].nunique()
-        printed = paper.TABLE_1.get(half, {}).get(name)
+        printed = paper.TABLE_1.get(half, {}).get(name.partition(" (random")[0])
         row[theirs] = f"{printed[0]:.1f}" if printed else ""
         rows.append(row)
     return pd.DataFrame(

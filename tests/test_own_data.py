@@ -108,7 +108,7 @@ def test_the_start_is_step_0_of_the_runs(fitted):
     at_start = tidy[(tidy["method"] == own_data.START) & (tidy["measure"] == "recall_1")]
     for seed, value in zip(at_start["seed"], at_start["value"], strict=True):
         for name in own_data.COMPARED:
-            first = runs[data.name, name, seed].history["test_recall_1"].iloc[0]
+            first = runs[data.name, name, seed].metrics["start"]
             assert value == pytest.approx(first)
     shown = own_data.table(tidy)
     assert list(shown["method"]) == [own_data.START, *own_data.COMPARED]

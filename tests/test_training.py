@@ -530,7 +530,7 @@ def test_the_two_rows_of_one_run_show_each_its_own_step(tmp_path, small_world, m
 
 def test_a_run_holds_what_its_reader_promises(tmp_path, small_world):
     r = fit_or_load(stored_experiment(), small_world, tmp_path, bar=False)
-    assert r.metrics.keys() == {"test", "train", "chosen_step", "collapse"}
+    assert r.metrics.keys() == {"test", "train", "chosen_step", "collapse", "start"}
     assert r.metrics["test"].keys() == {"distance", "score"}
     assert list(r.history["step"]) == [0, 2, 4] and "seconds" in r.history
     e = r.embeddings

@@ -12,7 +12,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from .. import data as data_sets
 from ..errors import UserError
