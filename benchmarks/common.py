@@ -44,7 +44,7 @@ class Target(NamedTuple):
 
 def peak() -> float:
     """MB this process held at most so far (Linux; what getrusage says includes the parent's)."""
-    line = Path("/proc/self/status").read_text().split("VmHWM:")[1]
+    line = Path("/proc/self/status").read_text(encoding="utf-8").split("VmHWM:")[1]
     return int(line.split()[0]) / 1024
 
 
@@ -53,7 +53,12 @@ def apart(module: str, *args: object) -> float:
     code = f"from {module} import grown; print(grown(*{args!r}))"
     here = Path(__file__).parent
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
     )
     return float(done.stdout)
 

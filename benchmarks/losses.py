@@ -49,7 +49,7 @@ def rivals() -> dict:
 
 def ours(method: str, d: int, device: str):
     """A method of ours as a function of (features, labels), the paper's letter, without dropout."""
-    e = make("letter", data="made up", method=method, dim=d, dropout=0.0)
+    e = make("letter", data="made up", method=method, embedding_size=d, dropout=0.0)
     similarity = build_similarity(e).to(device)
     parameters = list(similarity.parameters())
     unit = (lambda x: x) if METHODS[method].free else r

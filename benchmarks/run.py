@@ -33,7 +33,7 @@ import targets
 import torch
 from common import NOT_RUN, Target, made, save
 
-from pddm_lite.errors import UserError, unknown
+from pddm_lite.errors import UserError, escape_letters, unknown
 from pddm_lite.store import write_atomic
 
 NAN = float("nan")
@@ -108,6 +108,7 @@ def verdicts(asked: list[Target]) -> pd.DataFrame:
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
+    escape_letters()
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--out", default="results/bench")
     p.add_argument("--device", default="cpu")

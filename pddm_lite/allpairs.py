@@ -15,7 +15,6 @@ Every function takes these by name:
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +29,7 @@ from torch import Tensor
 from . import kernels
 from .errors import UserError
 from .evaluation.retrieval import KS, Neighbours, nearest, ranks_by_distance, recall_of_ranks
+from .memory import cores
 from .pddm import PDDM, Euclidean, Similarity, Tiles
 
 STRIP = 2**24  # scores held at a time, all threads together: 64 MB
@@ -95,8 +95,7 @@ def _settings(similarity: Similarity, f: Tensor, threads: int | None, precision:
     if threads is not None and threads < 1:
         raise UserError(f"threads: must be at least 1, not {threads}.")
     before = torch.get_num_threads(), torch.get_float32_matmul_precision(), similarity.training
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    workers = 1 if f.is_cuda else min(threads or before[0], max(cores, 1))
+    workers = 1 if f.is_cuda else min(threads or before[0], cores())
     in_torch = "highest" if precision == "float32" else "high"  # high: TF32 on a GPU
     try:
         if not f.is_cuda:

@@ -281,13 +281,31 @@ def _read(path: Path, name: str, names: list[str]) -> dict[str, Tensor]:
             f"weights {path}: not a file of tensors that {reader} takes "
             f"({type(err).__name__}); expected a state dict of {name}."
         ) from None
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    state = _unwrapped(state)
     if not isinstance(state, dict) or not all(
         isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
     ):
         raise UserError(f"weights {path}: not a state dict; expected names -> tensors of {name}.")
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+
+
+# under which a training loop's checkpoint keeps the weights, and what wrappers put before names
+INSIDE = ("state_dict", "model_state_dict", "model", "network", "net")
+BEFORE = ("module.", "_orig_mod.", "model.")  # DistributedDataParallel, torch.compile, Lightning
+
+
+def _unwrapped(state: object) -> object:
+    """The state dict within a checkpoint, its names without the prefix that a wrapper gave all."""
+    while isinstance(state, dict):
+        inner = [state[k] for k in INSIDE if isinstance(state.get(k), dict)]
+        prefix = [p for p in BEFORE if state and all(str(k).startswith(p) for k in state)]
+        if inner:
+            state = inner[0]
+        elif prefix:
+            state = {k.removeprefix(prefix[0]): v for k, v in state.items()}
+        else:
+            return state
+    return state
 
 
 def _fit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +10,11 @@ import torch
 
 from .collapse import CollapseWatch
 from .store import write_atomic
+
+
+def seconds_between() -> float:
+    """At least so long between two checkpoints of a run; PDDM_CHECKPOINT_SECONDS says otherwise."""
+    return float(os.environ.get("PDDM_CHECKPOINT_SECONDS", 60))
 
 
 class Stateful(Protocol):

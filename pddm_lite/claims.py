@@ -1,9 +1,11 @@
-"""The paper's claims decided by code: effect, 95 % interval over paired seeds, verdict.
+"""The paper's claims decided by code: effect, 95 % interval over seeds and test classes, verdict.
 
-`verdicts` asks each claim's function, all of which are found here by name: claims_runs.py decides
-on the runs of Table 1, claims_changes.py on changes of the method, claims_measured.py on cost and
-on new classes; claims_evidence.py says what a verdict is.
+claims_table.py has the questions as data; claims_judge.py says what an interval and a verdict are;
+claims_runs.py asks the questions of runs, claims_measured.py of what is measured beside them;
+claims_changes.py has the changes of the method that no claim is about. All are found here by name.
 """
+
+# ruff: noqa: F401 - names without use here are for who imports claims
 
 from __future__ import annotations
 
@@ -13,48 +15,33 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from . import paper
-from .claims_changes import (  # noqa: F401 - names without use here are for who imports claims
-    ABLATED,
-    CHANGE_DECIDERS,
-    MINERS,
-    ablation_effects,
-    overfitting,
-    recipe_effects,
-)
-from .claims_evidence import (  # noqa: F401
-    CLUSTERS,
-    EUCLIDEAN,
-    EUCLIDEAN_MINED,
-    IN_PARTS,
-    MAHALANOBIS,
+from .claims_changes import ABLATED, MINERS, ablation_effects, recipe_effects
+from .claims_judge import (
+    LEVEL,
     NOT_ENOUGH,
     NOT_REPRODUCED,
-    OVERFITTING,
-    PDDM,
-    POINTS,
     REPRODUCED,
-    SHARE,
-    SIMILAR,
-    Runs,
-    VariantRuns,
     Verdict,
     count,
     decide,
     interval,
 )
-from .claims_measured import (  # noqa: F401
-    FALLING,
-    FASTER,
-    MEASURED_DECIDERS,
-    NEW_CLASSES,
-    ORDER,
-    RISING,
-    UNSEEN,
-    c5,
-    c14,
-    c15,
+from .claims_measured import MEASURED_DECIDERS, c5, c14, c15
+from .claims_runs import Runs, VariantRuns, common_level, overfitting, verdict
+from .claims_table import (
+    EUCLIDEAN,
+    EUCLIDEAN_MINED,
+    FEWEST,
+    IN_PARTS,
+    MAHALANOBIS,
+    MEASURES,
+    OVERFITTING,
+    PDDM,
+    QUESTIONS,
+    UNITS,
+    Claim,
+    Side,
 )
-from .claims_runs import DECIDERS, c4, c10, common_level  # noqa: F401
 
 
 def verdicts(
@@ -65,24 +52,20 @@ def verdicts(
     only: Sequence[str] = (),
     measured: Mapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
-    """A row a claim and data set: the fields of Verdict, and the claim in words.
+    """A row a question and data set: the fields of Verdict, and the claim in words.
 
-    Claims on changes of the method (C11 to C13) have a row where `variant_runs` has those changes,
-    C5 has its rows, of cost.DATA in place of a data set, where `costs` (cost.measured) is given.
-    `measured` holds what claims of MEASURED_DECIDERS are decided on, which they then are: for C14
-    transfers.measured, for C15 the results of unseen.measured. `only` names the claims to decide of
-    the others; all, if empty.
+    Questions on changes of the method (C11 to C13) have a row where `variant_runs` has those
+    changes, C5 has its rows, of cost.DATA in place of a data set, where `costs` (cost.measured) is
+    given. `measured` holds what claims of MEASURED_DECIDERS are decided on, which they then are:
+    for C14 transfers.measured, for C15 the results of unseen.measured. `only` names the claims of
+    QUESTIONS to decide; all, if empty.
     """
-    rows = []
-    for name in data:
-        rows += [f(runs, name) for claim in only or DECIDERS for f in DECIDERS.get(claim, ())]
-        asked = [f(variant_runs or {}, name) for fs in CHANGE_DECIDERS.values() for f in fs]
-        rows += [verdict for verdict in asked if verdict]
-    rows += c5(costs) if costs is not None else []
+    asked = [q for q in QUESTIONS if not only or q.claim in only]
+    rows = [verdict(q, runs, variant_runs or {}, name) for name in data for q in asked]
+    rows = [row for row in rows if row] + (c5(costs) if costs is not None else [])
     for claim, frame in (measured or {}).items():
         rows += MEASURED_DECIDERS[claim](frame)
     table = pd.DataFrame(rows, columns=[f.name for f in dataclasses.fields(Verdict)])
-    part = table.pop("part")
     text = table["claim"].map(paper.CLAIMS)
-    table.insert(1, "text", text.where(part == "", text + ", " + part))
+    table.insert(1, "text", text.where(table["part"] == "", text + ", " + table["part"]))
     return table

@@ -1,4 +1,4 @@
-"""Claims on changes of the method: C11 to C13, and what every change of it did."""
+"""What every change of the method did: for figures, tables and words."""
 
 from __future__ import annotations
 
@@ -8,24 +8,11 @@ import numpy as np
 import pandas as pd
 
 from . import paper
-from .claims_evidence import (
-    EUCLIDEAN,
-    OVERFITTING,
-    PDDM,
-    POINTS,
-    VariantRuns,
-    Verdict,
-    decide,
-    interval,
-    judged,
-)
+from .claims_judge import decide, interval
+from .claims_runs import VariantRuns
+from .claims_table import EUCLIDEAN, PDDM
 from .experiments import CHANGES, SIZES
-from .training import Run
-
-
-def overfitting(run: Run) -> float:
-    """Train minus test AUC of the score; train: all training classes, the held-out ones too."""
-    return run.metrics["train"]["score"]["auc"] - run.metrics["test"]["score"]["auc"]
+from .runs import Run
 
 
 def _by_seed(
@@ -39,94 +26,6 @@ def _by_seed(
 def _recall(ranking: str) -> Callable[[Run], float]:
     return lambda run: run.metrics["test"][ranking]["recall_1"]
 
-
-def _changed(
-    claim: str,
-    measure: str,
-    of: Callable[[Run], float],
-    weights: dict[str, int],
-    threshold: float = 0.0,
-    part: str = "",
-    note: str = "",
-):
-    """Decides on a weighted sum over changes of PDDM ("": the recipe as it stands), by seed."""
-
-    def f(variant_runs: VariantRuns, data: str) -> Verdict | None:
-        own = {variant: _by_seed(variant_runs, data, variant) for variant in weights}
-        if not all(own.values()):
-            return None  # no such change in this study: no question, so no answer
-        seeds = sorted(set.intersection(*map(set, own.values())))
-        values = [sum(w * of(own[v][s]) for v, w in weights.items()) for s in seeds]
-        return Verdict(claim, data, measure, *judged(values, threshold), note, len(seeds), part)
-
-    return f
-
-
-def _c11(ranking: str):
-    change = "without E_e"
-    return _changed(
-        "C11",
-        f"{POINTS}: recipe - {change}, by {ranking}",
-        _recall(ranking),
-        {"": 1, change: -1},
-        paper.COSTS[change, ranking],
-        part=f"by {ranking}",
-    )
-
-
-def _c13(change: str, note: str = ""):
-    return _changed(
-        "C13",
-        f"{POINTS}: hinge - {change}, by score",
-        _recall("score"),
-        {"": 1, change: -1},
-        part=f"Recall@1, hinge - {change}",
-        note=note,
-    )
-
-
-def _c13_overfitting(change: str):
-    return _changed(
-        "C13",
-        f"{OVERFITTING}: {change} - hinge",
-        overfitting,
-        {change: 1, "": -1},
-        part=f"overfitting, {change} - hinge",
-    )
-
-
-# claim -> functions of (variant_runs, data); None where the study lacks a change that it needs
-CHANGE_DECIDERS: dict[str, list[Callable[[VariantRuns, str], Verdict | None]]] = {
-    "C11": [_c11("score"), _c11("distance")],
-    "C12": [
-        _changed(
-            "C12",
-            f"{POINTS}: recipe - m = 32, by distance",
-            _recall("distance"),
-            {"": 1, "m = 32": -1},
-            paper.COSTS["m = 32", "distance"],
-            part="the loss at m = 32",
-            note="the paper's number is CUB-200-2011's",
-        ),
-        _changed(
-            "C12",
-            f"{POINTS}: loss at m = 32 - gain at m = 132, by distance",
-            _recall("distance"),
-            {"": 2, "m = 32": -1, "m = 132": -1},
-            part="the loss at m = 32 against the gain at m = 132",
-        ),
-    ],
-    "C13": [
-        _c13_overfitting("logistic regression"),
-        _c13("logistic regression"),
-        _c13_overfitting("binary classification"),
-        _c13("binary classification"),
-        _c13(
-            "Fisher criterion",
-            "not a pointwise loss; the paper rejects it by assumption and cost, not by measurement",
-        ),
-    ],
-}
 
 # ------------------------------------------------------------------- variants of the recipe
 

@@ -3,52 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from . import cost, transfers, unseen
-from .claims_evidence import EUCLIDEAN_MINED, PDDM, Verdict, decide, judged
-
-# ------------------------------------------------------------- a claim that hangs on no data set
-
-ORDER = "order of the cost in m"  # unit: 1 where it is as claimed, 0 where it is the other's
-FALLING, RISING = "(2 - p)", "(p - 1)"  # how an effect of that unit is made of the exponent p
-FASTER = "CPU time of LiftedStruct over PDDM's"
+from .claims_judge import Verdict, spread_of
+from .claims_runs import judged
+from .claims_table import COST, LEARNED, MEASURES, NEW_CLASSES, PDDM, SOFTMAX
 
 
 def c5(costs: pd.DataFrame) -> list[Verdict]:
-    """C5 on `cost.measured`: both orders, of pairs counted and of seconds; and which is lower.
+    """C5 on `cost.measured`: both exponents, of pairs counted and of seconds; and which is lower.
 
-    With p the exponent of `cost.exponent`, linear is p = 1 and quadratic 2. PDDM's order is judged
-    by 2 - p and LiftedStruct's by p - 1: above one half, it is nearer to what the paper says.
-    `tables.verdict_table` shows p itself.
+    It hangs on no data set: cost.DATA stands in its place.
     """
     p = cost.exponents(costs).set_index("way")
-    where = f"{costs.attrs.get('cpu', 'CPU')}, one thread"
-    found = []
-    for of, note in (("pairs", "counted, so exact"), ("seconds", where)):
-        linear, square = p.loc[[cost.PDDM], of], p.loc[[cost.LIFTED], of]
-        for name, sign, values in (
-            ("PDDM", FALLING, 2 - linear),
-            ("LiftedStruct", RISING, square - 1),
-        ):
-            decided, part = judged(values, 0.5), f"{name}'s {of}"
-            what = f"{ORDER}: {name}'s {of} {sign}"
-            found.append(Verdict("C5", cost.DATA, what, *decided, note, len(values), part))
     at = costs[costs["m"] == cost.PAPER_M].set_index(["seed", "way"])["seconds"].unstack()
-    ratios = np.log2(at[cost.LIFTED] / at[cost.PDDM])  # judged on the log scale, as C4's
-    mean, low, high, verdict = decide(ratios, 0.0)
-    what = f"{FASTER}: LiftedStruct / PDDM, one quadruplet, m = {cost.PAPER_M}"
-    bounds = (2.0**v for v in (mean, low, high))
-    part = f"PDDM's lower at m = {cost.PAPER_M}"
-    found.append(Verdict("C5", cost.DATA, what, *bounds, 1.0, verdict, where, len(ratios), part))
+    ways = {"PDDM": cost.PDDM, "LiftedStruct": cost.LIFTED}
+    where, found = f"{costs.attrs.get('cpu', 'CPU')}, one thread", []
+    for claim in COST:
+        what = claim.part
+        if claim.measure == "exponent":
+            who, _, of = claim.part.partition("'s ")
+            values = p.loc[[ways[who]], of]
+        else:
+            values = np.log2(at[cost.LIFTED] / at[cost.PDDM])
+            what = f"LiftedStruct / PDDM, one quadruplet, m = {cost.PAPER_M}"
+        name = MEASURES[claim.measure].name
+        found.append(judged(claim, name, what, cost.DATA, spread_of(values), [claim.note or where]))
     return found
-
-
-# ---------------------------------------------- a claim on classes that are in no run's data set
-
-NEW_CLASSES = "top-1 on new classes, points"  # unit
 
 
 def c14(frame: pd.DataFrame) -> list[Verdict]:
@@ -58,12 +43,8 @@ def c14(frame: pd.DataFrame) -> list[Verdict]:
     that was measured and against the paper's rival [21], a learned metric on the plain features.
     """
     t = transfers.at_all(frame).set_index(["data", "features", "classifier", "seed"])["accuracy"]
-    rivals = {(m, transfers.NCM): m for m in (transfers.SOFTMAX, *EUCLIDEAN_MINED)}
-    rivals[transfers.PLAIN, transfers.METRIC] = "learned metric [21]"
-    return _over("C14", NEW_CLASSES, t, (PDDM, transfers.NCM), rivals)
-
-
-UNSEEN = "top-5 of unseen classes, points"  # unit
+    keys = {m: (m, transfers.NCM) for m in (PDDM, *NEW_CLASSES["C14"].rivals)}
+    return _over("C14", t, keys | {LEARNED: (transfers.PLAIN, transfers.METRIC)})
 
 
 def c15(results: pd.DataFrame) -> list[Verdict]:
@@ -75,29 +56,26 @@ def c15(results: pd.DataFrame) -> list[Verdict]:
     asked = {"by": unseen.RULE, "hierarchy": unseen.TRUE, "k": 5}
     t = results[(results[list(asked)] == pd.Series(asked)).all(axis=1)]
     t = t.groupby(["data", "features", "seed"], sort=False)["flat"].mean()  # over draws
-    rivals = {(m,): m for m in (transfers.SOFTMAX, *EUCLIDEAN_MINED)}
-    return _over("C15", UNSEEN, t, (PDDM,), rivals)
+    return _over("C15", t, {m: (m,) for m in (PDDM, *NEW_CLASSES["C15"].rivals)})
 
 
-def _over(
-    claim: str, unit: str, t: pd.Series, ours: tuple, rivals: dict[tuple, str]
-) -> list[Verdict]:
+def _over(name: str, t: pd.Series, keys: dict[str, tuple]) -> list[Verdict]:
     """PDDM's lead over each rival, a data set and rival a row, paired by seed.
 
-    t: by data, what is compared (one level or more) and seed.  rivals: what is compared -> name.
+    t: by data, what is compared (one level or more) and seed.  keys: name -> what is compared.
     """
-    found = []
+    claim, found = NEW_CLASSES[name], []
     for data in dict.fromkeys(t.index.get_level_values("data")):
-        own = _by_key(t, data, *ours)
-        for key, rival in rivals.items():
-            theirs = _by_key(t, data, *key)
-            if not theirs and rival != transfers.SOFTMAX:
+        own = _by_key(t, data, *keys[PDDM])
+        for rival in claim.rivals:
+            theirs = _by_key(t, data, *keys[rival])
+            if not theirs and rival != SOFTMAX:
                 continue  # not in this study, and not what the claim is about
             values = [own[s] - theirs[s] for s in sorted(own.keys() & theirs.keys())]
-            said, part = f"{unit}: {PDDM} - {rival}", f"over {rival}"
-            note = "" if theirs else f"{rival} was not run"
-            decided = judged(values, 0.0)
-            found.append(Verdict(claim, data, said, *decided, note, len(values), part))
+            asked, what = replace(claim, part=f"over {rival}"), f"{PDDM} - {rival}"
+            notes = [] if theirs else [f"{rival} was not run"]
+            unit = MEASURES[claim.measure].name
+            found.append(judged(asked, unit, what, data, spread_of(values), notes))
     return found
 
 

@@ -1,152 +1,169 @@
-"""Claims decided on the runs of Table 1: C1 to C4, C6 to C10 and C16."""
+"""Claims decided on runs: the questions of claims_table, asked of Table 1's and changed ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
-from .claims_evidence import (
-    CLUSTERS,
-    EUCLIDEAN,
-    EUCLIDEAN_MINED,
-    IN_PARTS,
-    MAHALANOBIS,
-    PDDM,
-    POINTS,
-    SHARE,
-    SIMILAR,
-    Runs,
-    Verdict,
-    count,
-    decide,
-    judged,
-)
+from .claims_judge import NOT_ENOUGH, Spread, Verdict, count, judge, missing, resampled, spread_of
+from .claims_table import MEASURES, Claim, Side
 from .evaluation import spread
 from .methods import METHODS
-from .training import Run
+from .runs import Run
+
+Runs = dict[tuple[str, str, int], Run]  # (data, method, seed) -> run
+VariantRuns = dict[tuple[str, str, str, int], Run]  # (data, variant, method, seed) -> run
+BY_CLASS = ("recall_1", "auc", "overlap")  # what a run keeps by test class
 
 
-def _value(run: Run, method: str, measure: str) -> float:
-    return run.metrics["test"][METHODS[method].rank][measure]
+def verdict(claim: Claim, runs: Runs, variant_runs: VariantRuns, data: str) -> Verdict | None:
+    """The verdict on one question and data set; None where an optional one cannot be asked."""
+    measure, terms = MEASURES[claim.measure], list(claim.terms)
+    notes = [claim.note] * bool(claim.note)
+    if claim.rivals:
+        best = _best(claim, runs, data)
+        terms.append((-1, Side(best or claim.rivals[0])))
+        notes.append("best rival by mean")
+    changed = any(side.change for _, side in terms)
+    own = [_by_seed(side, runs, variant_runs if changed else None, data) for _, side in terms]
+    if claim.optional and not all(own):
+        return None
+    lacks = dict.fromkeys(side.method for (_, side), x in zip(terms, own, strict=True) if not x)
+    notes += [f"{name} was not run" for name in lacks]
+    both = sorted(set.intersection(*map(set, own)))
+    seeds = [s for s in both if len(own) == 1 or any(_trained(x[s]) for x in own)]
+    if len(seeds) < len(both):
+        notes.append(f"{count(len(both) - len(seeds), 'seed')} left out: nothing was trained")
+    own = [[x[s] for s in seeds] for x in own]
+    notes += _untrained(terms, own)
+    if claim.measure == "speed":
+        values = [np.log2(speed(*pair)) for pair in zip(*own, strict=True)]
+        if silent := int(np.isnan(values).sum()):
+            notes.append(f"{count(silent, 'seed')} without a rise over the start")
+        found = spread_of(values)
+    else:
+        found = _spread(claim.measure, terms, own)
+    names = [side.change or ("recipe" if changed else side.method) for _, side in terms]
+    what = claim.what or " - ".join(names) + f", by {terms[0][1].by}" * changed
+    return judged(claim, measure.name, what, data, found, notes)
 
 
-def _paired(
-    runs: Runs, data: str, a: str, b: str, measure: str = "recall_1", sign: int = 1
-) -> list[float]:
-    """sign * (a - b) for each seed that both have."""
-    seeds = sorted(s for d, m, s in runs if d == data and m == a and (data, b, s) in runs)
-    return [
-        sign * (_value(runs[data, a, s], a, measure) - _value(runs[data, b, s], b, measure))
-        for s in seeds
-    ]
-
-
-def _difference(
-    claim: str,
-    a: str,
-    b: str,
-    measure: str = "recall_1",
-    sign: int = 1,
-    part: str = "",
-):
-    unit = POINTS if measure == "recall_1" else measure
-
-    def f(runs: Runs, data: str) -> Verdict:
-        values = _paired(runs, data, a, b, measure, sign)
-        what = f"{a} - {b}" if sign > 0 else f"{b} - {a}"
-        decided = judged(values, 0.0)
-        return Verdict(claim, data, f"{unit}: {what}", *decided, "", len(values), part)
-
-    return f
-
-
-def _overlap_of_score(runs: Runs, data: str, method: str) -> list[float]:
-    """Overlap of the score - overlap of Euclidean distance, on the same runs' features."""
-    tests = [run.metrics["test"] for (d, m, _), run in runs.items() if (d, m) == (data, method)]
-    return [t["score"]["overlap"] - t["distance"]["overlap"] for t in tests]
-
-
-def c1_same_features(runs: Runs, data: str) -> Verdict:
-    """C1 on one set of features: Euclidean distance and PDDM score of the same runs."""
-    values = [-x for x in _overlap_of_score(runs, data, "PDDM score")]
-    what = "overlap: Euclidean distance - PDDM score, on PDDM's own features"
-    decided, part = judged(values, 0.0), "both on PDDM's own features"
-    return Verdict("C1", data, what, *decided, "stricter than Fig. 1b", len(values), part)
-
-
-def c2(runs: Runs, data: str) -> Verdict:
-    """C2 as in Fig. 1b: each metric on the features trained with it."""
-    values, pddm = (
-        _paired(runs, data, m, EUCLIDEAN, "overlap") for m in (MAHALANOBIS, "PDDM score")
-    )
-    return _alike(data, f"{MAHALANOBIS} - {EUCLIDEAN}", values, pddm, "each on features of its own")
-
-
-def c2_same_features(runs: Runs, data: str) -> Verdict:
-    """C2 on one set of features: Mahalanobis and Euclidean distance of the same runs."""
-    values, pddm = (_overlap_of_score(runs, data, m) for m in (MAHALANOBIS, "PDDM score"))
-    what = "Mahalanobis - Euclidean distance, on the same features"
-    return _alike(data, what, values, pddm, "both on the Mahalanobis metric's own features")
-
-
-def _alike(
-    data: str, what: str, values: Sequence[float], pddm: Sequence[float], part: str
+def judged(
+    claim: Claim, name: str, what: str, data: str, found: Spread, notes: list[str]
 ) -> Verdict:
-    """Whether overlaps differ by SIMILAR at most; the note has PDDM's difference as a yardstick."""
-    note = f"for scale, PDDM's: {np.mean(pddm):.3f}" if len(pddm) else ""
-    if len(pddm) and abs(np.mean(pddm)) < SIMILAR:
-        note += (
-            "; the margin is wider than that: being within it does not tell Mahalanobis from PDDM"
-        )
-    decided = judged(values, SIMILAR, True)
-    return Verdict("C2", data, f"overlap: {what}", *decided, note, len(values), part, True)
-
-
-def _c3(of: Callable[[dict], float], threshold: float, what: str, part: str, luck: bool = False):
-    """C3: classes whose spread exceeds the gap to the nearest class (evaluation.spread).
-
-    luck: the note says which share there would be by chance.
-    """
-
-    def f(runs: Runs, data: str) -> Verdict:
-        own = [run for (d, m, _), run in runs.items() if (d, m) == (data, EUCLIDEAN)]
-        found = [spread.of(run, spread.summary) for run in own]
-        values, note = [of(x) for x in found], ""
-        if luck and found:
-            chance = np.mean([x["looser_by_chance"] for x in found])
-            note = f"luck alone, with all classes equally loose, gives {chance:.3f}"
-        decided = judged(values, threshold)
-        return Verdict("C3", data, f"{SHARE}: {what}", *decided, note, len(values), part)
-
-    return f
-
-
-def c4(runs: Runs, data: str) -> Verdict:
-    """C4: steps that Euclidean mining needs for one step of PDDM mining, to a common level.
-
-    The level is `common_level`'s, seed by seed; a seed without one says nothing.
-    """
-    ratios, silent = [], 0
-    for seed in sorted({s for d, m, s in runs if d == data}):
-        pair = {m: runs[data, m, seed] for m in (EUCLIDEAN, PDDM) if (data, m, seed) in runs}
-        if len(pair) < 2:
-            continue
-        found = common_level(
-            {m: run.history.set_index("step")["test_recall_1"] for m, run in pair.items()}
-        )
-        if found is None:
-            silent += 1
-        else:
-            ratios.append(found[1][EUCLIDEAN] / found[1][PDDM])
-    # ratios are judged on the log scale, where 2 and 1/2 are as far from 1
-    mean, low, high, verdict = decide(np.log2(ratios) if ratios else [], 1.0)
-    note = f"{count(silent, 'seed')} without a rise over the start" if silent else ""
-    what = "steps of Euclidean mining per step of PDDM mining to a common test Recall@1"
+    """The Verdict on a spread; of a ratio found, which is of logs, effect and bounds are ratios."""
+    measure = MEASURES[claim.measure]
+    threshold = np.log2(claim.threshold) if measure.ratio else claim.threshold
+    how = (threshold, claim.claimed, measure.margin)
+    verdict, level = judge(found, *how)
+    if level and threshold:
+        rival = f" with {what.rpartition(' - ')[2]}" * bool(claim.rivals)
+        notes = [
+            *notes,
+            f"level{rival} within {measure.margin:g}{' point' * (measure.margin == 1)}",
+        ]
+    if verdict == NOT_ENOUGH and found.seeds:  # without any, the notes say why
+        notes = [*notes, missing(found, *how)]
+    bounds = [2.0**v if measure.ratio else v for v in found.interval]
     return Verdict(
-        "C4", data, what, *(2.0**v for v in (mean, low, high)), 2.0, verdict, note, len(ratios)
+        claim.claim,
+        claim.part,
+        data,
+        f"{name}: {what}",
+        measure.unit,
+        *bounds,
+        claim.claimed,
+        claim.threshold,
+        verdict,
+        level,
+        "; ".join(notes),
+        found.seeds,
     )
+
+
+def value(run: Run, side: Side, measure: str) -> float:
+    """A measure of a run, at the state of a side of a question, by that side's ranking."""
+    if measure == "overfitting":  # train: all training classes, the held-out ones too
+        return overfitting(run)
+    if measure == "silhouette":
+        return spread.of(run, spread.silhouette)
+    if measure.startswith("looser"):
+        found = spread.of(run, spread.summary)
+        return found["looser"] - (found["looser_by_chance"] if measure != "looser" else 0.0)
+    return run.metrics["test"][side.by or METHODS[side.method].rank][measure]
+
+
+def overfitting(run: Run) -> float:
+    """Train minus test AUC of the score; train: all training classes, the held-out ones too."""
+    return run.metrics["train"]["score"]["auc"] - run.metrics["test"]["score"]["auc"]
+
+
+def _spread(measure: str, terms: list[tuple[float, Side]], own: list[list[Run]]) -> Spread:
+    """Spread of the weighted sum of the terms; `own`: of each the runs, seed by seed."""
+    values, draws, classes = 0.0, 0.0, 2
+    for (w, side), runs in zip(terms, own, strict=True):
+        values = values + w * np.array([value(run, side, measure) for run in runs])
+        if measure in BY_CLASS:
+            kept = [run.by_class for run in runs]
+            ranking = side.by or METHODS[side.method].rank
+            draws = draws + w * np.array([resampled(measure, x, ranking) for x in kept])
+            classes = min((len(x["images"]) for x in kept), default=2)
+    return spread_of(values, draws if measure in BY_CLASS else None, classes)
+
+
+def _by_seed(side: Side, runs: Runs, variant_runs: VariantRuns | None, data: str) -> dict[int, Run]:
+    """seed -> run of a side, at its state; of variant_runs where these are given."""
+    asked, found = [data, side.method], runs
+    if variant_runs is not None:
+        asked, found = [data, side.change, side.method], variant_runs
+    own = {s: run for (*key, s), run in found.items() if key == asked}
+    return {s: run.at(side.at) if side.at else run for s, run in own.items()}
+
+
+def _best(claim: Claim, runs: Runs, data: str) -> str:
+    """The rival with the highest mean; "" where none was run."""
+    means = {}
+    for rival in claim.rivals:
+        side = Side(rival)
+        own = _by_seed(side, runs, None, data).values()
+        if own:
+            means[rival] = np.mean([value(run, side, claim.measure) for run in own])
+    return max(means, key=means.get) if means else ""
+
+
+def _trained(run: Run) -> bool:
+    return run.metrics["chosen_step"] > 0
+
+
+def _untrained(terms: list[tuple[float, Side]], own: list[list[Run]]) -> list[str]:
+    """What has to be known of runs that collapsed, or whose best step was their first."""
+    said = {}
+    for (_, side), runs in zip(terms, own, strict=True):
+        name = side.change or side.method
+        for what, n in (
+            ("collapsed", sum(bool(run.metrics["collapse"]) for run in runs)),
+            ("kept step 0", sum(not _trained(run) for run in runs)),
+        ):
+            if n:
+                said[f"{name} {what} in {n} of {count(len(runs), 'seed')}"] = None
+    return list(said)
+
+
+# ------------------------------------------------------------------------- how fast a run rises
+
+
+def speed(euclidean: Run, pddm: Run) -> float:
+    """Steps that Euclidean mining needs for one of PDDM mining to a common level (C4), or nan."""
+    curves = {}
+    for name, run in (("euclidean", euclidean), ("pddm", pddm)):
+        history = run.history
+        if "val_recall_1" not in history:  # no classes were held out
+            return np.nan
+        curves[name] = history.set_index("step")["val_recall_1"]
+    found = common_level(curves)
+    return found[1]["euclidean"] / found[1]["pddm"] if found else np.nan
 
 
 def _first_step(curve: pd.Series, level: float) -> float:
@@ -157,8 +174,8 @@ def _first_step(curve: pd.Series, level: float) -> float:
     return float(steps[at - 1] + rise * (steps[at] - steps[at - 1]))
 
 
-def common_level(curves: dict[str, pd.Series]) -> tuple[float, dict[str, float]] | None:
-    """(level, step at which each curve reaches it), of test Recall@1 by step.
+def common_level(curves: Mapping[str, pd.Series]) -> tuple[float, dict[str, float]] | None:
+    """(level, step at which each curve reaches it), of Recall@1 by step.
 
     The level is nine tenths of the way from the start (the same head, so the same for all) up to
     the lowest of the curves' best. None where that way is under half a point: that is noise.
@@ -169,82 +186,3 @@ def common_level(curves: dict[str, pd.Series]) -> tuple[float, dict[str, float]]
         return None
     level = float(start + 0.9 * (best - start))
     return level, {m: _first_step(c, level) for m, c in curves.items()}
-
-
-def _lead(claim: str, unit: str, of: Callable[[Run], float], threshold: float, part: str = ""):
-    """PDDM+Quadruplet's lead over the best rival, the rival being whichever has the highest mean.
-
-    of: what of a run is compared.  unit: of the effect; with ", " what it is of several of a unit.
-    """
-
-    def f(runs: Runs, data: str) -> Verdict:
-        means = {}
-        for rival in EUCLIDEAN_MINED:
-            values = [of(run) for (d, m, _), run in runs.items() if (d, m) == (data, rival)]
-            if values:
-                means[rival] = np.mean(values)
-        best = max(means, key=means.get) if means else "Triplet"
-        seeds = sorted(s for d, m, s in runs if (d, m) == (data, PDDM) and (data, best, s) in runs)
-        values = [of(runs[data, PDDM, s]) - of(runs[data, best, s]) for s in seeds]
-        decided = judged(values, threshold)
-        measure = f"{unit}{PDDM} - {best}"
-        return Verdict(claim, data, measure, *decided, "best rival by mean", len(values), part)
-
-    return f
-
-
-def _by_distance(measure: str) -> Callable[[Run], float]:
-    return lambda run: run.metrics["test"]["distance"][measure]
-
-
-c10 = _lead("C10", f"{POINTS}: ", _by_distance("recall_1"), 8.0)
-
-
-# claim -> functions of (runs, data); methods each needs
-DECIDERS: dict[str, list[Callable[[Runs, str], Verdict]]] = {
-    "C1": [
-        _difference(
-            "C1",
-            "PDDM score",
-            "Euclidean+Quadruplet",
-            "overlap",
-            sign=-1,
-            part="each on features of its own",
-        ),
-        c1_same_features,
-    ],
-    "C2": [c2, c2_same_features],
-    "C3": [
-        _c3(
-            lambda found: found["looser"],
-            IN_PARTS,
-            "spread > gap to the nearest class",
-            "share of classes",
-            luck=True,
-        ),
-        _c3(
-            lambda found: found["looser"] - found["looser_by_chance"],
-            0.0,
-            "spread > gap to the nearest class - by chance",
-            "more than if all classes were equally loose",
-        ),
-    ],
-    "C4": [c4],
-    "C6": [_difference("C6", "PDDM score", "LMDM score")],
-    "C7": [_difference("C7", "PDDM+Quadruplet", "PDDM score")],
-    "C8": [_difference("C8", "PDDM+Quadruplet", "PDDM+Triplet")],
-    "C9": [_difference("C9", "PDDM+Triplet", "Triplet")],
-    "C10": [c10],
-    # the paper looks at Fig. 4 to explain its lead over methods with Euclidean mining: as in C10
-    "C16": [
-        _lead("C16", f"{CLUSTERS}: NMI, ", _by_distance("nmi"), 0.0, "by NMI"),
-        _lead("C16", f"{CLUSTERS}: F1, ", _by_distance("f1"), 0.0, "by F1"),
-        _lead(
-            "C16",
-            f"{CLUSTERS}: silhouette, ",
-            lambda run: spread.of(run, spread.silhouette),
-            0.0,
-            "by silhouette",
-        ),
-    ],
-}

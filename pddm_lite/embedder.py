@@ -17,7 +17,8 @@ from .errors import UserError
 from .experiments import Experiment
 from .inputs import Frozen, Images
 from .methods import method
-from .training import Run, embed
+from .runs import Run
+from .training import embed
 
 
 def network(e: Experiment, source: ImageSet) -> backbones.Backbone:
@@ -78,20 +79,16 @@ def embed_images(
         x = plain_features(e, data, source, results, device, bar).to(device)
         inputs, net = Frozen(x, x.shape[1]), None
     else:
-        if not (run.store.path(run.id) / "backbone.pt").exists():
-            raise UserError(
-                f"{what} trained its network, but has no backbone.pt that keeps it: an older "
-                "version made it; make it again by --force."
-            )
+        state = run.state("backbone")
         kept = network(e, source)
         pixels = stored_pixels(data, kept.input, Path(results) / "features", bar)
         inputs = Images(torch.from_numpy(pixels), kept.features, kept.input, torch.device(device))
         net = kept.net.to(memory_format=torch.channels_last)
-    model = Embedding(inputs.features, e.dim, net, method(e.method).free, e.bf16)
+    model = Embedding(inputs.features, e.embedding_size, net, method(e.method).free, e.bf16)
     try:
         if net is not None:
-            net.load_state_dict(run.store.state(run.id, "backbone.pt"))
-        model.head.load_state_dict(run.store.state(run.id, "head.pt"))
+            net.load_state_dict(state)
+        model.head.load_state_dict(run.state("head"))
     except RuntimeError as err:  # its text lists every tensor
         raise UserError(
             f"{what} belongs to another network than {e.backbone} with features of length "

@@ -36,17 +36,17 @@ class Embedding(nn.Module):
         self.head = nn.Linear(features, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, features] or [B, 3, H, W] -> [B, d], float32, of unit length unless free."""
+        """[B, features] or [B, 3, H, W] -> [B, d], in the head's type, unit length unless free."""
         f = self.head(self.raw(x))
-        return self.free * f.float() if self.free else r(f)
+        return self.free * f if self.free else r(f)
 
     def raw(self, x: Tensor) -> Tensor:
-        """The backbone's features [B, features] of a batch, in float32, without the head."""
+        """The backbone's features [B, features] of a batch, in the head's type."""
         if self.backbone is None:
             return x
         with torch.autocast(x.device.type, torch.bfloat16, self.bf16, cache_enabled=False):
             x = self.backbone(x)
-        return x.float()
+        return x.to(self.head.weight.dtype)
 
     @torch.no_grad()
     def start_from_pca(self, x: Tensor) -> None:
@@ -60,7 +60,9 @@ class Embedding(nn.Module):
         """
         d, length = self.head.weight.shape
         if d > length:
-            raise UserError(f"head_init pca needs dim <= {length} (the features), not {d}.")
+            raise UserError(
+                f"head_init pca needs embedding_size <= {length} (the features), not {d}."
+            )
         if not torch.isfinite(x).all():
             raise UserError("head_init pca: some features are not finite.")
         mean = x.double().mean(0)

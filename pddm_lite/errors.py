@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import sys
 from collections.abc import Iterable
 
 
 class UserError(ValueError):
     """Something the user can put right. The message is one line: what, where, and what would do."""
+
+
+def escape_letters() -> None:
+    """A letter that the terminal's encoding lacks is escaped (\\u65e5): no error, from now on.
+
+    What every command does first: with stdout in cp1252 a path in Japanese would end it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not where a test or a notebook has put its own
+            stream.reconfigure(errors="backslashreplace")
+
+
+def misplaced(err: OSError) -> UserError | None:
+    """The error for the user where a folder lies in the place of a file; None for any other."""
+    if err.errno != errno.EISDIR:
+        return None
+    path = err.filename2 or err.filename
+    return UserError(f"{path} is a folder, where a file belongs; move it away.")
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:

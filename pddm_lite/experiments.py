@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .errors import UserError, unknown
-from .methods import METHODS, method
+from .methods import method
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,11 @@ class Experiment:
     weights: str = ""  # a local file, "imagenet" (torchvision's), "none", or "" for the default
     mode: str = "finetune"  # "frozen": cached features, head and metric trained; "finetune": all
     crop: int = 0  # side of the network's input in pixels; 0: the network's own, see backbones
-    dim: int = 128  # d, the embedding's length
+    embedding_size: int = 128  # d
     # batch and length
-    batch_size: int = 64  # m = classes x images
-    classes: int = 16
-    images: int = 4
+    batch_size: int = 64  # m = classes_per_batch x samples_per_class
+    classes_per_batch: int = 16
+    samples_per_class: int = 4
     steps: int = 36_000  # 400 epochs of CUB-200-2011's 5,864 images at m = 64
     eval_every: int = 1_000
     holdout: float = 0.2  # share of the training classes that choose the step reported; 0: the last
@@ -42,10 +44,11 @@ class Experiment:
     bf16: bool = False  # finetune: the network in bfloat16 (autocast); head and metric in float32
     cuda_graph: bool = False  # finetune on a GPU: replay the network as a graph (same numbers)
     ranks: int = 1  # processes under torchrun, each with a batch of its own, gradients averaged
-    average: float = 0.0  # decay of the running average of the weights that is evaluated; 0: none
+    ema_decay: float = 0.0  # decay of the running average of the weights that is evaluated; 0: none
     head_init: str = "random"  # or "pca": principal axes of the training features
     # mining and the double-header loss
     metric_loss: str = "hinge"  # E_m; or "logistic", "binary", "fisher" in its place (Sec. 3.1)
+    negatives: str = "hardest"  # as Eq. 3, or "semihard", see mining.hard_quadruplets
     quadruplets: int = 1  # a batch: 1, q, or 0 for every positive pair
     alpha: float = 0.5  # margin of E_m (Eq. 3)
     beta: float = 1.0  # margin of E_e (Eq. 4)
@@ -53,7 +56,7 @@ class Experiment:
     squared: bool = True  # D in E_e is the squared distance
     scale_scores: bool = True  # S scaled into [0, 1] by the range of the scored graph, detached
     range_floor: float = 0.0  # smallest range that scaling divides by
-    easy: float = 0.0  # weight in E_m of a random negative beside each hardest one; letter: none
+    random_negative_weight: float = 0.0  # in E_m, of a random negative beside each mined one
     detach_metric: bool = False  # keep E_m's gradient out of the network
     mine_with_dropout: bool = False
     dropout: float = 0.5  # in the unit
@@ -62,15 +65,54 @@ class Experiment:
     contrastive_margin: float = 0.5
     triplet_margin: float = 0.2
     lifted_margin: float = 1.0
+    contrastive_pairs_margin: float = 1.0  # Song's; of "Contrastive (random pairs)"
+    given_triplets_margin: float = 1.0  # Song's; of "Triplet (random)"
 
     def settings(self) -> dict:
-        """The settings that the training depends on: rows that only rank otherwise agree here."""
+        """The settings that the training depends on: rows that only rank otherwise agree here.
+
+        A setting that came later is left out where it has the value at which it changes nothing
+        (`later`), so that older runs keep their names.
+        """
         s = dataclasses.asdict(self)
-        same = (n for n in METHODS if METHODS[n].training == method(self.method).training)
-        s["method"] = list(same)[-1]
+        for field in dataclasses.fields(self):
+            if "silent" in field.metadata and s[field.name] == field.metadata["silent"]:
+                del s[field.name]
+        s["method"] = method(self.method).training
         if self.mode == "frozen":  # no network is trained: how it would be does not matter
             s |= dict.fromkeys(("backbone_lr", "batch_norm", "bf16", "cuda_graph"))
         return s
+
+
+def later(value, silent=None):
+    """A new setting with its default, for a field of Experiment; at `silent`, else the default, it
+    changes nothing."""
+    silent = value if silent is None else silent
+    return dataclasses.field(default=value, metadata={"silent": silent})
+
+
+# settings that had another name in version 0.1
+RENAMED = {
+    "dim": "embedding_size",
+    "classes": "classes_per_batch",
+    "images": "samples_per_class",
+    "average": "ema_decay",
+    "easy": "random_negative_weight",
+}
+
+
+def current(name: str, known: Iterable[str]) -> str:
+    """The name of a setting today; an old one still works and says on stderr what it is now.
+
+    Raises:
+        UserError: no setting of that name.
+    """
+    if name in RENAMED:
+        print(f"setting {name} is now called {RENAMED[name]}", file=sys.stderr)
+        return RENAMED[name]
+    if name not in known:
+        raise unknown("setting", name, known)
+    return name
 
 
 # What a recipe changes of the paper's letter; DIFFERENCES.md says why and what each change does.
@@ -80,10 +122,10 @@ RECIPES = {
     "default": dict(
         optimizer="adamw",
         lr=2e-4,
-        average=0.99,
+        ema_decay=0.99,
         head_init="pca",
         quadruplets=0,
-        easy=0.2,
+        random_negative_weight=0.2,
         dropout=0.0,
         beta=0.3,
         lam=4.0,
@@ -102,7 +144,7 @@ VARIANTS = {
         (_PDDM,),
         {k: _LETTER[k] for k in RECIPES["default"]},
     ),
-    "no easier pairs": ((_PDDM,), dict(easy=0.0)),
+    "no easier pairs": ((_PDDM,), dict(random_negative_weight=0.0)),
     "dropout 0.5 in the unit": ((_PDDM,), dict(dropout=0.5)),
     "random start of the head": ((_PDDM,), dict(head_init="random")),
     "biases of the unit start at 0": ((_PDDM,), dict(zero_bias=True)),
@@ -110,20 +152,20 @@ VARIANTS = {
     "scores not scaled": ((_PDDM,), dict(scale_scores=False)),
     "beta and lambda of the paper": ((_PDDM,), dict(beta=1.0, lam=0.5)),
     "no gradient of E_m into the head": ((_PDDM,), dict(detach_metric=True)),
-    "weights not averaged": ((_PDDM,), dict(average=0.0)),
+    "weights not averaged": ((_PDDM,), dict(ema_decay=0.0)),
     "SGD 1e-2 in place of AdamW": ((_PDDM,), dict(optimizer="sgd", lr=1e-2)),
 }
 # The paper's own discussion (Sec. 3.1 and 4), everything else alike: C11, C12, C13.
 ABLATIONS = {
     "without E_e": ((_PDDM,), dict(lam=0.0)),
-    "m = 32": ((_PDDM,), dict(batch_size=32, classes=8)),
-    "m = 132": ((_PDDM,), dict(batch_size=132, classes=33)),
+    "m = 32": ((_PDDM,), dict(batch_size=32, classes_per_batch=8)),
+    "m = 132": ((_PDDM,), dict(batch_size=132, classes_per_batch=33)),
     "logistic regression": ((_PDDM,), dict(metric_loss="logistic")),
     "binary classification": ((_PDDM,), dict(metric_loss="binary")),
     "Fisher criterion": ((_PDDM,), dict(metric_loss="fisher")),
 }
 # Length of the embedding (the paper: 128); scoring all pairs costs its square.
-SIZES = {f"d = {d}": ((_PDDM, _EUCLIDEAN), dict(dim=d)) for d in (64, 256, 512, 1024)}
+SIZES = {f"d = {d}": ((_PDDM, _EUCLIDEAN), dict(embedding_size=d)) for d in (64, 256, 512, 1024)}
 # The embedded birds with their knob turned (the paper's hypothesis, Sec. 1): another world, and so
 # another data set and no setting. The world as it is, at 0.7, is one more point of the curve.
 HETEROGENEITY = {
@@ -165,10 +207,8 @@ def make(recipe: str = "default", profile: str = "quick", **changes) -> Experime
         raise unknown("recipe", recipe, RECIPES)
     if profile not in PROFILES:
         raise unknown("profile", profile, PROFILES)
-    known = {f.name: f.type for f in dataclasses.fields(Experiment)}
-    for name in changes:
-        if name not in known:
-            raise unknown("setting", name, known)
+    known = [f.name for f in dataclasses.fields(Experiment)]
+    changes = {current(name, known): value for name, value in changes.items()}
     e = Experiment(**{**RECIPES[recipe], **PROFILES[profile], **changes})
     check(e)
     return e
@@ -184,8 +224,7 @@ def parse_setting(text: str) -> tuple[str, object]:
     known = {f.name: f.type for f in dataclasses.fields(Experiment)}
     if not equals:
         raise UserError(f"a setting is written NAME=VALUE, as in alpha=0.2, not '{text}'.")
-    if name not in known:
-        raise unknown("setting", name, known)
+    name = current(name, known)
     kind = known[name]
     try:
         if kind == "bool":
@@ -204,18 +243,20 @@ def check(e: Experiment) -> None:
         if wrong_bool or not isinstance(value, types[field.type]):
             raise UserError(f"setting {field.name} must be {field.type}, not {value!r}.")
     method(e.method)
-    if e.batch_size != e.classes * e.images:
+    if e.batch_size != e.classes_per_batch * e.samples_per_class:
         raise UserError(
-            f"batch size {e.batch_size} is not classes x images = {e.classes} x {e.images} "
-            f"= {e.classes * e.images}; make the three agree."
+            f"batch size {e.batch_size} is not classes_per_batch x samples_per_class = "
+            f"{e.classes_per_batch} x {e.samples_per_class} = "
+            f"{e.classes_per_batch * e.samples_per_class}; make the three agree."
         )
-    if e.classes < 2 or e.images < 2:
+    if e.classes_per_batch < 2 or e.samples_per_class < 2:
         raise UserError("a batch needs at least 2 classes and 2 images a class.")
     for name, allowed in (
         ("mode", ("frozen", "finetune")),
         ("optimizer", ("sgd", "adamw")),
         ("head_init", ("random", "pca")),
         ("batch_norm", ("frozen", "train")),
+        ("negatives", ("hardest", "semihard")),
         ("metric_loss", ("hinge", "logistic", "binary", "fisher")),
     ):
         if getattr(e, name) not in allowed:
@@ -223,24 +264,26 @@ def check(e: Experiment) -> None:
     for name, low, high in (
         ("holdout", 0, 0.9),
         ("dropout", 0, 0.99),
-        ("average", 0, 0.9999),
+        ("ema_decay", 0, 0.9999),
         ("lr", 0, 10),
         ("momentum", 0, 0.9999),
         ("weight_decay", 0, 10),
         ("metric_lr", 0, 1e4),
         ("backbone_lr", 0, 1e4),
         ("alpha", 0, 100),
-        ("easy", 0, 100),
+        ("random_negative_weight", 0, 100),
         ("beta", 0, 100),
         ("lam", 0, 1e4),
         ("range_floor", 0, 100),
         ("contrastive_margin", 0, 100),
         ("triplet_margin", 0, 100),
         ("lifted_margin", 0, 100),
+        ("contrastive_pairs_margin", 0, 100),
+        ("given_triplets_margin", 0, 100),
     ):
         if not low <= getattr(e, name) <= high:
             raise UserError(f"{name} must be from {low} to {high}, not {getattr(e, name)}.")
-    for name in ("dim", "steps", "eval_every", "ranks"):
+    for name in ("embedding_size", "steps", "eval_every", "ranks"):
         if getattr(e, name) < 1:
             raise UserError(f"{name} must be at least 1, not {getattr(e, name)}.")
     for name in ("quadruplets", "seed", "crop"):

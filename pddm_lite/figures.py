@@ -20,7 +20,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageOps
 
-from . import claims, paper
+from . import claims, ownership, paper
 from .claims import Runs
 from .data import ImageSet
 from .methods import METHODS
@@ -44,6 +44,7 @@ COLOURS = {
 POSITIVE, NEGATIVE = "#3aa99a", "#882255"  # pairs of one class, pairs of two classes
 VERDICTS = {
     claims.REPRODUCED: "#117733",
+    claims.LEVEL: "#20308a",
     claims.NOT_REPRODUCED: "#b0186b",
     claims.NOT_ENOUGH: "#777777",
 }
@@ -191,15 +192,15 @@ def squashed(h: pd.DataFrame) -> pd.DataFrame:
 
 @style()
 def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]:
-    """Fig. 4, top: E_e and test Recall@1 under Euclidean and under PDDM mining of quadruplets.
+    """Fig. 4, top: E_e and Recall@1 of held-out classes, by Euclidean and by PDDM mining.
 
     E_e (Eq. 4) is drawn since both minimise it; each run's own miner picks the tuples it is the
     mean of. Diamonds are where a seed reaches the level that claim C4 compares. Time is that of the
     fastest seed: the rest take longer for the same work since the machine had other work.
     """
-    columns = ["data", "method", "seed", "step", "seconds", "E_e", "test_recall_1"]
+    columns = ["data", "method", "seed", "step", "seconds", "E_e", "val_recall_1"]
     frames = [
-        run.history[columns[3:]].assign(data=d, method=m, seed=s)
+        run.history.reindex(columns=columns[3:]).assign(data=d, method=m, seed=s)
         for (d, m, s), run in runs.items()
         if m in FIG_4
     ]
@@ -209,7 +210,7 @@ def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataF
         )
     frame = pd.concat(frames, ignore_index=True)[columns].assign(level=np.nan, reached=np.nan)
     for (d, s), both in frame.groupby(["data", "seed"]):
-        curves = {m: t.set_index("step")["test_recall_1"] for m, t in both.groupby("method")}
+        curves = {m: t.set_index("step")["val_recall_1"] for m, t in both.groupby("method")}
         level, reached = (len(curves) == 2 and claims.common_level(curves)) or (np.nan, {})
         for m, step in reached.items():
             own = (frame[["data", "seed", "method"]] == [d, s, m]).all(axis=1)
@@ -220,10 +221,10 @@ def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataF
         for m in [m for m in FIG_4 if m in set(frame["method"])]:
             own = frame[(frame["data"] == d) & (frame["method"] == m)]
             mean = own.groupby("step").mean(numeric_only=True)
-            steps, shown = own.groupby("step"), [("E_e", mean.index), ("test_recall_1", mean.index)]
+            steps, shown = own.groupby("step"), [("E_e", mean.index), ("val_recall_1", mean.index)]
             fastest = own.groupby("seed")["seconds"].max().idxmin()
             seconds = own[own["seed"] == fastest].set_index("step")["seconds"]
-            shown.append(("test_recall_1", seconds.reindex(mean.index)))
+            shown.append(("val_recall_1", seconds.reindex(mean.index)))
             for ax, (y, x) in zip(row, shown, strict=True):
                 low, high = steps[y].min(), steps[y].max()
                 ax.fill_between(x, low, high, color=COLOURS[m], alpha=0.22, linewidth=0)
@@ -234,7 +235,7 @@ def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataF
             )
         row[0].set_ylabel(f"{beside(titles[d])}\nloss Eₑ (Eq. 4)")
         for ax in row[1:]:
-            ax.set_ylabel("test Recall@1 (%)")
+            ax.set_ylabel("Recall@1 of held-out\nclasses (%)")
         for ax, x in zip(
             row, ("step", "step", "wall-clock training\ntime (s), fastest seed"), strict=True
         ):
@@ -323,37 +324,27 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
 
     An interval that goes on beyond the axis ends there in an arrow.
     """
-    parts = table["measure"].str.partition(": ")
-    names = {
-        "overlap": "difference of overlaps",
-        claims.POINTS: "Recall@1 (points)",
-        claims.OVERFITTING: "difference of overfitting (train − test AUC of the score)",
-        claims.ORDER: "2 − p or p − 1 of cost ~ mᵖ (1: as claimed, 0: the other order)",
-        claims.FASTER: claims.FASTER,
-        claims.SHARE: "share of the unseen classes",
-        claims.NEW_CLASSES: "top-1 on new classes (points)",
-        claims.UNSEEN: "top-5 of unseen classes, zero-shot (points)",
-        claims.CLUSTERS: "difference of NMI, F1 or silhouette",
-    }
-    unit = parts[0].map(names).fillna("steps of Euclidean mining per step of PDDM mining")
-    order = table.groupby("data").cumcount()  # the same comparison has the same place in each
-    panels = {u: table[unit == u] for u in dict.fromkeys(unit)}
+    order = table.groupby("text", sort=False).ngroup()  # a question, on each data set
+    panels = {u: table[table["unit"] == u] for u in dict.fromkeys(table["unit"])}
     heights = [len(t) + order[t.index].nunique() + 0.5 for t in panels.values()]
     fig, axes = _grid(
         len(panels), 1, 1 + 0.27 * sum(heights) + 0.6 * len(panels), height_ratios=heights
     )
     cut = False
     for ax, (u, t) in zip(axes[:, 0], panels.items(), strict=True):
-        below = t[t["two_sided"]].assign(threshold=lambda x: -x["threshold"])
-        log = u.startswith(("steps", claims.FASTER))
+        below = t[t["claimed"] == "±"].assign(threshold=lambda x: -x["threshold"])
+        of = claims.UNITS.get(u)
+        log = of is not None and of.ratio
+        if of is not None and of.margin:
+            ax.axvspan(-of.margin, of.margin, color=VERDICTS[claims.LEVEL], alpha=0.1, lw=0)
         left, right = _limits(pd.concat([t, below]), log=log)
         at, y = {}, 0
         for _, same in t.groupby(order):
-            what = parts[2][same.index].str.replace(" - ", " − ").tolist()
+            what = same["measure"].str.replace(" - ", " − ").tolist()
             head, differ = os.path.commonprefix(what), len(set(what)) > 1
             rest = [f" ({w[len(head) :]})" * differ for w in what]
             head += "best rival" * differ
-            head = f"{same['claim'].iloc[0]}  {head or 'speed of PDDM over Euclidean mining'}"
+            head = f"{same['claim'].iloc[0]}  {head}"
             head = head.replace("E_e", "Eₑ")
             ax.text(0.01, y, head, transform=ax.get_yaxis_transform(), va="center", weight="bold")
             for v, rival in zip(same.itertuples(), rest, strict=True):
@@ -370,13 +361,14 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
                         cut = True
                         ax.plot(end, y, marker=arrow, color=colour, ms=13, clip_on=False, zorder=4)
                 ax.plot(v.effect, y, "o", color=colour, ms=10)
-                for x in (v.threshold, -v.threshold)[: 1 + v.two_sided]:
+                for x in (v.threshold, -v.threshold)[: 1 + (v.claimed == "±")]:
                     ax.plot([x, x], [y - 0.45, y + 0.45], color="black", linewidth=2.5)
                 beside = dict(transform=ax.get_yaxis_transform(), va="center", color=colour)
-                ax.text(1.01, y, v.verdict, **beside)
+                both = v.level and v.verdict == claims.NOT_REPRODUCED
+                ax.text(1.01, y, v.verdict + ", level" * both, **beside)
             y += 1
         ax.set_yticks(list(at), at.values())
-        if u.startswith(("steps", claims.FASTER)):
+        if log:
             ax.set_xscale("log", base=2)
             ax.xaxis.set_major_formatter("{x:g}")
         ax.set(xlim=(left, right), ylim=(y - 0.4, -0.6), xlabel=u, ylabel="data")
@@ -390,9 +382,12 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
             ms=14,
             mew=2.5,
             lw=0,
-            label="claimed: right of this; of two such: between them",
+            label="claimed: right of this (C5: left or right); of two such: between them",
         ),
     ]
+    if any(u in claims.UNITS and claims.UNITS[u].margin for u in panels):
+        level = dict(color=VERDICTS[claims.LEVEL], alpha=0.1)
+        marks.append(Patch(**level, label="an interval within this is level"))
     if cut:
         arrow = dict(marker=CARETRIGHT, color="#555555", ms=13, lw=0)
         marks.append(Line2D([], [], **arrow, label="the interval goes on"))
@@ -453,6 +448,7 @@ def save(
 
     The same figure gives the same bytes. Places (folders) are left out of the .json.
     """
+    ownership.check(study)
     folder = study.folder / "figures"
     with style():
         for text in fig.findobj(Text):  # "$" in the name of a class or folder is no formula

@@ -98,7 +98,7 @@ def _minings(ax, own: pd.DataFrame, limits: tuple[float, float], _: Sequence[str
 
 
 # group of claims.ABLATED -> (setting, its letter): Recall@1 against these has panels of its own
-ALONG = {"length of f": ("dim", "d"), "batch size": ("batch_size", "m")}
+ALONG = {"length of f": ("embedding_size", "d"), "batch size": ("batch_size", "m")}
 RANKINGS = {"distance": "-", "score": "--"}  # the score's marks are open, too
 
 

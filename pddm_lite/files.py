@@ -88,7 +88,10 @@ def write_atomic(path: Path, write: Callable) -> None:
 
     Raises:
         CannotWrite: the folder cannot be written, or its disk is full.
+        UserError: `path` is a folder.
     """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, where a file belongs; move it away.")
     with beside(path) as temporary:
         write_flushed(temporary, write)
         os.chmod(temporary, 0o644)
@@ -97,14 +100,14 @@ def write_atomic(path: Path, write: Callable) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`text` to `path` in UTF-8, atomically."""
-    write_atomic(path, lambda f: f.write(text.encode()))
+    """`text` to `path` in UTF-8, atomically; a name that is no text has its odd bytes escaped."""
+    write_atomic(path, lambda f: f.write(text.encode("utf-8", "backslashreplace")))
 
 
 def note(path: Path) -> None:
     """Tell the pipeline, where it asks, that a notebook made or used this file."""
     if log := os.environ.get("PDDM_WRITES"):
-        with open(log, "a", encoding="utf-8") as f:
+        with open(log, "a", encoding="utf-8", errors="surrogateescape") as f:
             f.write(f"{path.resolve()}\n")
 
 
@@ -166,7 +169,7 @@ def _locked(path: Path, wait: bool):
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle = open(path, "a+")  # noqa: SIM115
+            handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115
         except OSError:
             return None  # who writes there will say so
         try:
@@ -190,6 +193,6 @@ def _locked(path: Path, wait: bool):
 def holder(path: Path) -> str:
     """Who holds the lock `path`, as "process 123 on host"."""
     try:
-        return path.read_text().strip() or "another process"
+        return path.read_text(encoding="utf-8").strip() or "another process"
     except OSError:
         return "another process"

@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from . import training
 from .claims import EUCLIDEAN, PDDM, REPRODUCED, Runs, VariantRuns, decide
 from .data import HETEROGENEITY, SYNTHETIC, WORLDS
 from .data.synthetic import geometry
+from .inputs import inputs
 from .pddm import Euclidean, r
+from .runs import Run
 from .study import Study
 from .tables import spread, with_interval
-from .training import Run
 
 # what is compared -> how PDDM's runs and the Euclidean ones rank
 COMPARED = {
@@ -118,7 +118,7 @@ def dilution(study: Study, runs: Mapping[tuple[float, str, int], Run]) -> pd.Dat
             if run.experiment.mode == "frozen":
                 where = Path(study.results) / "features"
                 data = study.load(run.experiment.data)
-                x, _ = training.inputs(run.experiment, data, where, "cpu", False)
+                x, _ = inputs(run.experiment, data, where, "cpu", False)
                 spaces[SPACES[1]] = x.x[torch.from_numpy(index)].numpy()
         for space, x in spaces.items():
             own = looseness(x, labels)[order]

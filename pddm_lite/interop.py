@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .errors import UserError
-from .layer import PairDistance, PDDMLoss
+from .layer import PairDistance, PDDMLoss, class_numbers, in_type_of
 from .mining import hard_quadruplets
 from .pddm import Similarity, r
 
@@ -50,6 +50,10 @@ class SimilarityDistance(BaseDistance):
         super().__init__(normalize_embeddings=normalize_embeddings, is_inverted=True)
         self.similarity, self.tile = similarity, tile
 
+    def maybe_normalize(self, embeddings: Tensor, dim: int = 1, **kwargs) -> Tensor:
+        """Embeddings of any float type in the unit's, of unit length unless they are free."""
+        return super().maybe_normalize(in_type_of(self.similarity, embeddings), dim, **kwargs)
+
     def normalize(self, embeddings: Tensor, dim: int = 1, **kwargs) -> Tensor:
         return r(embeddings)  # PML's own gives nan for a zero vector in half precision
 
@@ -68,7 +72,7 @@ class SimilarityDistance(BaseDistance):
 
     def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
         """S [n] of row i of the one with row i of the other; carries gradient."""
-        return self.similarity(query_emb, ref_emb)
+        return self.similarity(*(in_type_of(self.similarity, x) for x in (query_emb, ref_emb)))
 
     def _scored(self, q: Tensor, ref: Tensor) -> Tensor:
         n, m = len(q), len(ref)
@@ -127,6 +131,11 @@ class QuadrupletMiner(BaseMiner):
             )
         super().__init__(distance=distance)
         self.number, self.triplets = number, triplets
+
+    def forward(self, embeddings, labels, ref_emb=None, ref_labels=None):
+        """The tuples of a batch: embeddings [m, d], labels [m] in a tensor, an array or a list."""
+        labels = class_numbers(labels, embeddings.device)
+        return super().forward(embeddings, labels, ref_emb, ref_labels)
 
     def mine(self, embeddings, labels, ref_emb, ref_labels):
         if ref_emb is not embeddings:
@@ -194,7 +203,9 @@ class ScoreAccuracy(AccuracyCalculator):
     ):
         """As AccuracyCalculator.get_accuracy: {measure: value from 0 to 1}."""
         if self.renumber:
-            both = [torch.as_tensor(x) for x in (query_labels, reference_labels) if x is not None]
+            both = [
+                class_numbers(x, "cpu") for x in (query_labels, reference_labels) if x is not None
+            ]
             _, numbers = torch.unique(torch.cat(both), return_inverse=True)
             query_labels, *rest = numbers.split([len(x) for x in both])
             reference_labels = rest[0] if rest else None

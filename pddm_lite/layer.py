@@ -9,6 +9,9 @@ torch.export.save(export(score, a, b), "pddm.pt2")  # S without this kit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,8 +23,8 @@ from .pddm import Similarity, r
 
 # the settings of experiments.Experiment that the loss reads
 SETTINGS = (
-    "alpha beta lam quadruplets squared scale_scores range_floor easy metric_loss detach_metric "
-    "mine_with_dropout dropout zero_bias"
+    "alpha beta lam quadruplets negatives squared scale_scores range_floor random_negative_weight "
+    "metric_loss detach_metric mine_with_dropout dropout zero_bias"
 ).split()
 ROWS = tuple(name for name, m in METHODS.items() if m.loss == "quadruplet")
 
@@ -53,17 +56,29 @@ class PDDMLoss(nn.Module):
         for name in settings:
             if name not in SETTINGS:
                 raise unknown("setting of the loss", name, SETTINGS)
-        self.experiment = make(recipe, data="", method=method, dim=d, **settings)
+        self.experiment = make(recipe, data="", method=method, embedding_size=d, **settings)
         self.unit = build_similarity(self.experiment)
 
-    def forward(self, f: Tensor, labels: Tensor, indices_tuple: None = None) -> Tensor:
+    def forward(
+        self, f: Tensor, labels: Tensor | np.ndarray | Sequence, indices_tuple: None = None
+    ) -> Tensor:
         """The loss, a tensor without axes, of embeddings f [m, d] (normalised here), labels [m].
 
+        f may be of any float type and is brought to the unit's (float32 unless you changed it),
+        which is the loss's too. Labels: numbers of classes, in a tensor, an array or a list.
+
         Raises:
-            UserError: shapes that do not fit; a batch without two images of one class and one of
-                another (draw it class by class); `indices_tuple`, as this loss mines by itself.
+            UserError: types or shapes that do not fit; a batch without two images of one class and
+                one of another (draw it class by class); `indices_tuple`, as this loss mines by
+                itself.
         """
-        d = self.experiment.dim
+        d = self.experiment.embedding_size
+        if not isinstance(f, Tensor) or not f.is_floating_point():
+            raise UserError(
+                f"PDDMLoss({d}) takes embeddings [m, {d}] in a tensor of floats, not "
+                f"{f.dtype if isinstance(f, Tensor) else type(f).__name__}."
+            )
+        labels = class_numbers(labels, f.device)
         if f.ndim != 2 or f.shape[1] != d or labels.shape != f.shape[:1]:
             raise UserError(
                 f"PDDMLoss({d}) takes embeddings [m, {d}] and labels [m], "
@@ -72,9 +87,34 @@ class PDDMLoss(nn.Module):
         if indices_tuple is not None:
             raise UserError("PDDMLoss mines its own quadruplets: use it without a miner.")
         try:
-            return objective(r(f), labels, self.unit, self.experiment).loss
+            return objective(r(in_type_of(self.unit, f)), labels, self.unit, self.experiment).loss
         except ValueError as err:
             raise UserError(f"{err}: draw batches of some images of each of some classes.") from err
+
+
+def class_numbers(labels: Tensor | np.ndarray | Sequence, device: torch.device | str) -> Tensor:
+    """Labels in a tensor, an array or a list as a tensor on `device`, whole numbers as int64.
+
+    Raises:
+        UserError: names, say, instead of numbers.
+    """
+    try:
+        labels = torch.as_tensor(labels if isinstance(labels, Tensor) else np.asarray(labels))
+        if labels.is_complex():
+            raise TypeError("complex numbers")
+    except (TypeError, ValueError, RuntimeError) as err:
+        raise UserError(
+            f"labels must be numbers of classes [m], in a tensor, an array or a list "
+            f"({str(err).splitlines()[0]:.80}); number names by np.unique(names, "
+            "return_inverse=True)[1]."
+        ) from None
+    return (labels if labels.is_floating_point() else labels.long()).to(device)
+
+
+def in_type_of(unit: Similarity, f: Tensor) -> Tensor:
+    """f in the float type of the unit's parameters, float32 or float64; as it is without any."""
+    kind = next((p.dtype for p in unit.parameters()), f.dtype)
+    return f.to(kind)
 
 
 class PairScore(nn.Module):
@@ -93,7 +133,7 @@ class PairScore(nn.Module):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """S [P] of a [P, ...] and b [P, ...], pair by pair; larger is more similar."""
-        f_a, f_b = self.network(a), self.network(b)
+        f_a, f_b = (in_type_of(self.unit, self.network(x)) for x in (a, b))
         return self.unit(r(f_a), r(f_b)) if self.normalize else self.unit(f_a, f_b)
 
 

@@ -120,6 +120,25 @@ def lifted(f: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor:
     return torch.relu(J).square().mean() / 2
 
 
+def contrastive_pairs(f: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor:
+    """Song et al. 2016, Eq. 1, over given pairs (0, 1), (2, 3), ... of the rows of f [2 N, d]:
+
+    1 / (2 N) sum of y D^2 + (1 - y) max(0, margin - D)^2, with y = 1 where both are of one class.
+    """
+    D2 = (f[0::2] - f[1::2]).square().sum(-1)
+    y = labels[0::2] == labels[1::2]
+    return torch.where(y, D2, torch.relu(margin - _sqrt(D2)).square()).mean() / 2
+
+
+def given_triplets(f: Tensor, margin: float = 1.0) -> Tensor:
+    """Song et al. 2016, Eq. 2, over given triplets (a, p, n) in turn, the rows of f [3 N, d]:
+
+    mean of max(0, D_ap + margin - D_an), squared D.
+    """
+    a, p, n = f[0::3], f[1::3], f[2::3]
+    return torch.relu(distance(a, p) + margin - distance(a, n)).mean()
+
+
 class Classifier(Euclidean):
     """A linear classifier over the training classes, for the softmax loss (Zhai, Wu 2019, Eq. 2).
 

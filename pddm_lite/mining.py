@@ -1,4 +1,4 @@
-"""Which pairs of a batch a loss should see: hard quadruplets (Eq. 3) and semi-hard triplets."""
+"""Which pairs of a batch a loss should see: quadruplets (Eq. 3) and semi-hard triplets."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .pddm import Similarity
 
 
 class Quadruplets(NamedTuple):
-    """Q hard quadruplets of a batch and the range of the scores seen while they were mined."""
+    """Q quadruplets of a batch and the range of the scores seen while they were mined."""
 
     i: Tensor  # [Q] one half of the positive pair
     j: Tensor  # [Q] the other half
-    k: Tensor  # [Q] the negative most similar to i
-    l: Tensor  # [Q] the negative most similar to j
+    k: Tensor  # [Q] the negative of i
+    l: Tensor  # [Q] the negative of j
     low: Tensor  # [] smallest S of the scored graph (no gradient)
     high: Tensor  # [] largest S of the scored graph (no gradient)
 
@@ -28,13 +28,20 @@ def positive_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def hard_quadruplets(
-    f: Tensor, labels: Tensor, similarity: Similarity, number: int = 1
+    f: Tensor,
+    labels: Tensor,
+    similarity: Similarity,
+    number: int = 1,
+    negatives: str = "hardest",
 ) -> Quadruplets:
     """The `number` hardest quadruplets of a batch under `similarity` (argmin and argmax of Eq. 3).
 
     Args:
         f: features [m, d].  labels: [m] integers.
         number: 1 as in the paper; q for the q least similar positive pairs; 0 for every one.
+        negatives: "hardest", the most similar negative of i and of j, as in the paper; "semihard",
+            the most similar one that still scores below the positive pair, S_ik < S_ij, and where
+            there is none the least similar: FaceNet's rule with S in the place of -D.
 
     Only what is needed is scored: the P positive pairs, then for each chosen one the negatives of
     its two halves; at m = 64 = 16 x 4 and number = 1 that is 96 + 120 of the 4,096 pairs.
@@ -52,7 +59,9 @@ def hard_quadruplets(
     S_pos = similarity.pairs(f, i, j)
     if 0 < number < len(i):
         hardest = S_pos.argsort(stable=True)[:number]
-        i, j = i[hardest], j[hardest]
+        i, j, S_ij = i[hardest], j[hardest], S_pos[hardest]
+    else:
+        S_ij = S_pos
     # each unordered negative pair with an end in some chosen i or j is scored once
     chosen = torch.zeros_like(labels, dtype=torch.bool)
     chosen[i] = chosen[j] = True
@@ -61,10 +70,21 @@ def hard_quadruplets(
     S = S_neg.new_full(different.shape, -torch.inf)
     S[a, b] = S[b, a] = S_neg
     # k = argmax over the negatives of i of S_ik,  l = argmax over the negatives of j of S_jl
-    k, l = S[i].argmax(dim=1), S[j].argmax(dim=1)
+    if negatives == "semihard":  # over those with S_ik < S_ij, and with S_jl < S_ij
+        k, l = (_most_similar_below(S[a], S_ij, different[a]) for a in (i, j))
+    else:
+        k, l = S[i].argmax(dim=1), S[j].argmax(dim=1)
     low = torch.minimum(S_pos.min(), S_neg.min())
     high = torch.maximum(S_pos.max(), S_neg.max())
     return Quadruplets(i, j, k, l, low, high)
+
+
+def _most_similar_below(S: Tensor, S_ij: Tensor, negative: Tensor) -> Tensor:
+    """A row's negative of largest S [Q, m] below S_ij [Q]; where there is none, of smallest S."""
+    below = negative & (S < S_ij[:, None])
+    most = S.masked_fill(~below, -torch.inf).argmax(dim=1)
+    least = S.masked_fill(~negative, torch.inf).argmin(dim=1)
+    return torch.where(below.any(dim=1), most, least)
 
 
 @torch.no_grad()

@@ -112,10 +112,10 @@ def look(study: Study) -> tuple[ImageSet, pd.Series]:
             f"{data.name}: only {fit} of the {len(data.class_names)} classes trains, but a pair of "
             "two classes needs two; half of the classes train, so give 4 or more."
         )
-    if fit < e.classes:
-        fits = f"classes={fit}", f"batch_size={fit * e.images}"
+    if fit < e.classes_per_batch:
+        fits = f"classes_per_batch={fit}", f"batch_size={fit * e.samples_per_class}"
         raise UserError(
-            f"{data.name}: a batch holds {e.classes} classes, but only {fit} of the "
+            f"{data.name}: a batch holds {e.classes_per_batch} classes, but only {fit} of the "
             f'{len(data.class_names)} train; set settings = ["{fits[0]}", "{fits[1]}"] in the '
             f"parameters cell (run_all.py: --set {fits[0]} --set {fits[1]})."
         )
@@ -141,7 +141,7 @@ def batches(study: Study, data: ImageSet, seed: int) -> Iterator[tuple[Tensor, T
     e = study.experiment(data.name, PDDM, seed)
     source, _ = inputs(e, data, Path(study.results) / "features", study.device, bar=False)
     fit = split(data, e.holdout, seed).fit
-    drawn = class_balanced(data.labels[fit], e.classes, e.images, seed)
+    drawn = class_balanced(data.labels[fit], e.classes_per_batch, e.samples_per_class, seed)
     for at in islice(drawn, e.steps):
         idx = fit[at]
         yield source.batch(idx, train=True), torch.from_numpy(data.labels[idx]).to(source.device)
@@ -155,7 +155,7 @@ def start(study: Study, data: ImageSet, seed: int) -> Tensor:
     e = study.experiment(data.name, PDDM, seed)
     source, _ = inputs(e, data, Path(study.results) / "features", study.device, bar=False)
     torch.manual_seed(seed)  # as training.fit begins
-    model = Embedding(source.features, e.dim).to(source.device)
+    model = Embedding(source.features, e.embedding_size).to(source.device)
     if e.head_init == "pca":
         model.start_from_pca(source.x[split(data, e.holdout, seed).fit])
     with torch.no_grad():
@@ -167,7 +167,7 @@ def compare(runs: Runs, starts: dict[int, Tensor], data: ImageSet) -> pd.DataFra
     rows = []
     for seed, f in starts.items():
         labels = torch.from_numpy(data.labels[data.test])
-        measures, _ = evaluate_fully(f, labels, Euclidean())
+        measures, *_ = evaluate_fully(f, labels, Euclidean())
         rows += [(START, seed, k, v) for k, v in measures["distance"].items()]
     for (_, name, seed), run in runs.items():
         measures = run.metrics["test"][METHODS[name].rank]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +17,49 @@ from torch import Tensor, nn
 from . import backbones, embedder, layer, saving
 from .data import ImageSet
 from .data.features import RESAMPLE, centre_crop, frozen_features, normalise
-from .data.folder import to_rgb
+from .data.folder import Reader, to_rgb
 from .embedding import Embedding
 from .errors import UserError
 from .experiments import Experiment
 from .methods import build_similarity, method
 from .pddm import Similarity
-from .training import Run
+from .runs import Run
+
+Picture = str | os.PathLike | Image.Image | np.ndarray
+
+
+def _is_one(pictures: object) -> bool:
+    array = isinstance(pictures, np.ndarray) and pictures.ndim < 4
+    return array or isinstance(pictures, str | os.PathLike | Image.Image)
+
+
+def _no_picture(x: object) -> UserError:
+    what = type(x).__name__
+    if isinstance(x, np.ndarray):
+        what = f"array {x.dtype} {list(x.shape)}"
+    elif isinstance(x, Tensor):
+        what = f"tensor {str(x.dtype).removeprefix('torch.')} {list(x.shape)}"
+    return UserError(
+        "a picture is a path, a PIL image, or a uint8 array [H, W], [H, W, 3] or [H, W, 4], or "
+        f"several a list of these, not {what}."
+    )
+
+
+def _rgb(picture: Picture) -> Image.Image:
+    """One picture in RGB; UserError where it is none."""
+    if isinstance(picture, np.ndarray):
+        fits = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (3, 4))
+        if picture.dtype != np.uint8 or not fits or 0 in picture.shape:
+            raise _no_picture(picture)
+        picture = Image.fromarray(np.ascontiguousarray(picture))
+    if isinstance(picture, Image.Image):
+        return to_rgb(picture)
+    if not isinstance(picture, str | os.PathLike):
+        raise _no_picture(picture)
+    path = Path(picture).expanduser()
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; a picture is a file, a PIL image or an array.")
+    return Reader(path.parent, [path.name])(0)
 
 
 class Network(nn.Module):
@@ -70,21 +108,61 @@ class Metric:
         return cls(e, backbone.input, network.eval(), run.similarity())
 
     @torch.no_grad()
-    def embed(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """f [n, d] of n pictures of any size and mode."""
-        return self.network(self.crops(pictures))
+    def embed(self, pictures: Picture | Iterable[Picture], batch: int = 64) -> Tensor:
+        """f [n, d] of n pictures of any size and mode; [1, d] of a single one.
 
-    def crops(self, pictures: Sequence[Image.Image]) -> Tensor:
-        """The network's input [n, 3, crop, crop] of n pictures."""
+        Args:
+            pictures: one or several, each a path, a PIL image, or a uint8 array [H, W], [H, W, 3]
+                (RGB) or [H, W, 4] (RGBA); an array of more axes is several.
+            batch: how many are read and embedded at a time; memory grows with it.
+
+        Raises:
+            UserError: none of these; no pictures; a file that is missing or no image.
+        """
+        several = [pictures] if _is_one(pictures) else pictures
+        if isinstance(several, np.ndarray) and several.ndim < 4:
+            raise _no_picture(several)
+        if not isinstance(several, Iterable) or isinstance(several, bytes | dict):
+            raise _no_picture(several)
+        if batch < 1:
+            raise UserError(f"batch must be 1 picture or more, not {batch}.")
+        rest, out = iter(several), []
+        while part := list(islice(rest, batch)):
+            out.append(self.network(self.crops(part)))
+        if not out:
+            raise UserError("there is no picture to embed: the list is empty.")
+        return torch.cat(out)
+
+    def crops(self, pictures: Iterable[Picture]) -> Tensor:
+        """The network's input [n, 3, crop, crop] of n pictures, each as `embed` takes it."""
         size, how = (self.input.resize, self.input.resize), RESAMPLE[self.input.interpolation]
-        x = np.stack([np.asarray(to_rgb(p).resize(size, how)) for p in pictures])
+        x = np.stack([np.asarray(_rgb(p).resize(size, how)) for p in pictures])
         return normalise(centre_crop(torch.from_numpy(x), self.input.crop), self.input)
 
     @torch.no_grad()
-    def compare(self, a: Image.Image, b: Image.Image) -> tuple[float, float]:
-        """(Euclidean distance, score S) of two pictures: near is small, alike is large."""
-        f = self.embed([a, b])
-        return (f[0] - f[1]).norm().item(), self.unit(f[:1], f[1:]).item()
+    def compare(
+        self, a: Picture | Sequence[Picture], b: Picture | Sequence[Picture]
+    ) -> tuple[float, float] | tuple[Tensor, Tensor]:
+        """(Euclidean distance, score S) of two pictures: near is small, alike is large.
+
+        Of two lists of n pictures, pair by pair, two tensors [n]. See `embed` for what a picture
+        may be, and for the errors.
+
+        Raises:
+            UserError: lists of different lengths, or one picture and a list.
+        """
+        one = _is_one(a), _is_one(b)
+        f, g = self.embed(a), self.embed(b)
+        if one[0] != one[1] or len(f) != len(g):
+            said = [
+                n if o else f"{n} in a list" for o, n in zip(one, (len(f), len(g)), strict=True)
+            ]
+            raise UserError(
+                "compare takes two pictures, or two lists of the same length, not "
+                f"{said[0]} and {said[1]}."
+            )
+        D, S = (f - g).norm(dim=1), self.unit(f, g)
+        return (D.item(), S.item()) if one[0] else (D, S)
 
     def export(self) -> tuple[torch.export.ExportedProgram, torch.export.ExportedProgram]:
         """(crops [B, 3, crop, crop] -> f [B, d], two such batches -> S [B]), for any B.
@@ -107,7 +185,7 @@ class Metric:
         tensors |= {f"unit.{k}": v for k, v in self.unit.state_dict().items()}
         about = {
             "kind": method(e.method).similarity,
-            "d": e.dim,
+            "d": e.embedding_size,
             "dropout": e.dropout,
             "backbone": e.backbone,
             "features": self.network.embedding.head.in_features,
@@ -142,12 +220,12 @@ class Metric:
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(0)  # as in training, for a network without weights
             net = backbones.load(e.backbone, name, crop=own.crop).net
-            head = about["features"], e.dim
+            head = about["features"], e.embedding_size
             embedding = Embedding(*head, None if frozen else net, method(e.method).free, e.bf16)
             unit = build_similarity(e, classes=len(parts["unit."].get("W", ())))
         if frozen and saving.digest(net.state_dict()) != frozen:
             raise UserError(f"{path}: made with other weights of {e.backbone} than {name}.")
-        what = f"{about['kind']} of length {e.dim} on {e.backbone}"
+        what = f"{about['kind']} of length {e.embedding_size} on {e.backbone}"
         saving.fill(embedding, parts["embedding."], path, what)
         saving.fill(unit, parts["unit."], path, what)
         if not frozen:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from . import training
 from .errors import UserError
 from .experiments import GROUPS
 from .files import beside, write_atomic, write_flushed
+from .runs import SOURCES, run_id
 from .store import Store, source_hash
 from .study import EMBEDDED, Study
 
@@ -51,7 +51,7 @@ def pack(study: Study, path: Path, most: int) -> tuple[list[Path], int, int]:
         UserError: none of the runs is in the store, or the files cannot be written.
     """
     store = Store(Path(study.results) / "runs")
-    ids = sorted({training.run_id(e, study.load(e.data)) for e in study.experiments()})
+    ids = sorted({run_id(e, study.load(e.data)) for e in study.experiments()})
     there = [i for i in ids if store.has(i)]
     if not there:
         raise UserError(f"none of the study's {len(ids)} runs is in {store.folder}: make them by "
@@ -129,7 +129,7 @@ def unpack(files: list[Path], store: Store) -> Unpacked:
             else:
                 taken.append(i)
     there = sorted({*there} - {*taken})  # two files may hold the same run
-    source = source_hash(*training.SOURCES)
+    source = source_hash(*SOURCES)
     here = sum(store.json(i, "manifest.json").get("source") == source for i in taken + there)
     told = next((_command(file) for file, names in members.items() if STUDY in names), "")
     return Unpacked(taken, there, refused, here, told)

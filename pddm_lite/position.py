@@ -19,9 +19,9 @@ from torch import Tensor
 from .claims import count
 from .evaluation.scores import separation
 from .pddm import LMDM, PDDM, Similarity, r
+from .runs import Run
 from .study import Study
 from .tables import spread
-from .training import Run
 
 UNITS = ("PDDM+Quadruplet", "PDDM score", "PDDM+Triplet")  # rows that train a unit, the first best
 RIVALS = ("Euclidean+Quadruplet", "LMDM score")  # see u alone

@@ -18,6 +18,7 @@ from torch import nn
 from pddm_lite import backbones
 from pddm_lite.data.features import normalise
 from pddm_lite.data.synthetic import KINDS, world
+from pddm_lite.errors import escape_letters
 from pddm_lite.smallnet import WEIGHTS, SmallNet
 
 SOURCE = 20_000  # index of the first source species
@@ -116,4 +117,5 @@ def main(path: str | Path = WEIGHTS) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m pddm_lite.pretrain", description=main.__doc__)
     parser.add_argument("path", nargs="?", default=WEIGHTS, help="weights file; default the kit's")
+    escape_letters()
     main(parser.parse_args().path)

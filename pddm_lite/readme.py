@@ -24,7 +24,7 @@ def studies() -> list[tuple[Path, dict]]:
     """Reference studies: folder and provenance, by name, those of all notebooks first."""
     found = REFERENCE.glob("*/provenance.json")
     found = sorted(found, key=lambda p: (not (p.parent / FIRST).exists(), p))
-    return [(path.parent, json.loads(path.read_text())) for path in found]
+    return [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in found]
 
 
 def results() -> str:
@@ -213,7 +213,7 @@ def times() -> str:
     path = REFERENCE / "benchmarks" / "step.csv"
     parts = []
     if path.exists():
-        made = json.loads(path.with_suffix(".json").read_text())
+        made = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         parts.append(f"`{made['command']}`, {made['cpu']}, one thread, torch {made['torch']}:\n")
         parts.append(markdown(pd.read_csv(path, dtype=str)))
     if (targets := path.with_name("targets.csv")).exists():

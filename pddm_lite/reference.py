@@ -20,7 +20,7 @@ import pandas as pd
 from PIL import Image
 
 from . import readme, tables
-from .errors import UserError
+from .errors import UserError, escape_letters
 from .pipeline import cli, report
 from .pipeline.notebooks import notebooks
 from .store import environment, write_atomic, write_text
@@ -68,7 +68,7 @@ def add(study: Study, command: str) -> Path:
     if not (source / "report.html").exists():
         raise UserError(f"{source} has no report.html; run run_all.py with the same options first.")
     try:
-        summary = dict(json.loads((source / "summary.json").read_text()))
+        summary = dict(json.loads((source / "summary.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         raise UserError(
             f"{source / 'summary.json'} is torn or missing; run run_all.py with the same options."
@@ -93,7 +93,11 @@ def add(study: Study, command: str) -> Path:
                 continue
             shutil.copyfile(path, target / folder / path.name)
             # as fine as anyone can see; the table of a figure with nothing to draw may be empty
-            if folder == "figures" and path.suffix == ".csv" and path.read_text().strip():
+            if (
+                folder == "figures"
+                and path.suffix == ".csv"
+                and path.read_text(encoding="utf-8").strip()
+            ):
                 short = pd.read_csv(path).to_csv(index=False, float_format="%.6g")
                 write_text(target / folder / path.name, short)
     if real:
@@ -195,6 +199,7 @@ def without_pictures(notebook: str, kept: set[bytes], instead: str) -> str:
 
 
 def main(argv: list[str]) -> int:
+    escape_letters()
     try:
         if argv[:1] == ["add"]:
             study = cli.study_of(cli.parser().parse_args(argv[1:]))

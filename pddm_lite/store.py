@@ -11,7 +11,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 
 from .files import alone, beside, note, write_atomic, write_flushed, write_text
+from .memory import cores
 
 
 @cache
@@ -44,9 +45,8 @@ def environment(device: str = "cpu") -> dict:
 
     def git(*args: str) -> str:
         try:
-            run = subprocess.run(
-                ["git", *args], cwd=here, capture_output=True, text=True, timeout=10
-            )
+            how = dict(capture_output=True, encoding="utf-8", timeout=10)
+            run = subprocess.run(["git", *args], cwd=here, **how)
             return run.stdout.strip() if run.returncode == 0 else ""
         except (OSError, subprocess.TimeoutExpired):
             return ""
@@ -55,7 +55,7 @@ def environment(device: str = "cpu") -> dict:
     gpu = device.startswith("cuda") and torch.cuda.is_available()
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         cpu = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), cpu)
     return {
         "python": platform.python_version(),
@@ -63,7 +63,7 @@ def environment(device: str = "cpu") -> dict:
         "numpy": np.__version__,
         "platform": platform.system() + " " + platform.machine(),
         "cpu": cpu,
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "gpu": torch.cuda.get_device_name() if gpu else "",
         "commit": git("rev-parse", "--short", "HEAD"),
         "changed": bool(git("status", "--porcelain", "--", ".")),
@@ -90,7 +90,7 @@ class Store:
         if not (path / "manifest.json").exists():
             return "not made yet"
         try:
-            manifest = json.loads((path / "manifest.json").read_text())
+            manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
             for name, digest in manifest["files"].items():
                 if hashlib.sha256((path / name).read_bytes()).hexdigest() != digest:
                     return f"{name} was changed or torn"
@@ -110,7 +110,7 @@ class Store:
         return self.folder / f".lock-{run_id}"
 
     def save(self, run_id: str, files: dict[str, object], manifest: dict) -> None:
-        """Write a run: file name -> frame (.csv), dict (.json), arrays (.npz) or state (.pt).
+        """Write a run: file name -> frame (.csv), dict (.json), arrays (.npz), state (.pt), bytes.
 
         Raises:
             CannotWrite: the folder cannot be written, or its disk is full.
@@ -131,8 +131,25 @@ class Store:
                 os.rename(temporary, final)
         note(final / "manifest.json")
 
+    def cached(
+        self, key: str, make: Callable[[], dict[str, object]], about: dict, device: str = "cpu"
+    ) -> None:
+        """Keep under `key` what `make` returns (`files` of `save`), unless it is there already.
+
+        It is made once: another process that wants it waits, and then finds it. The manifest holds
+        `about` beside the environment on `device`.
+
+        Raises:
+            CannotWrite: as `save`; and whatever `make` raises, after which nothing is kept.
+        """
+        if self.has(key):
+            return
+        with self.alone(key):
+            if not self.has(key):  # another process may have made it meanwhile
+                self.save(key, make(), {**environment(device), **about})
+
     def json(self, run_id: str, name: str) -> dict:
-        return json.loads((self.path(run_id) / name).read_text())
+        return json.loads((self.path(run_id) / name).read_text(encoding="utf-8"))
 
     def csv(self, run_id: str, name: str) -> pd.DataFrame:
         return pd.read_csv(self.path(run_id) / name)
@@ -150,10 +167,14 @@ class Store:
 
 
 def _encode(name: str, value) -> bytes:
+    if isinstance(value, bytes):
+        return value
     buffer = io.BytesIO()
     match Path(name).suffix:
         case ".csv":
-            return value.to_csv(index=False, lineterminator="\n").encode()
+            return value.to_csv(index=False, lineterminator="\n").encode(
+                "utf-8", "backslashreplace"
+            )
         case ".json":
             return json.dumps(value, indent=1).encode()
         case ".npz":

@@ -12,14 +12,14 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from . import backbones, experiments, training
+from . import backbones, experiments
 from . import data as data_sets
 from .data import ImageSet
 from .errors import UserError, unknown
 from .experiments import CHANGES, GROUPS, PROFILES, RECIPES, VARIANTS, Experiment
 from .methods import METHODS, method
+from .runs import Run, fit_or_load, run_id
 from .store import Store
-from .training import Run
 
 EMBEDDED = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of Table 1
 # folders of results/ that are no study's
@@ -31,6 +31,14 @@ def _clone() -> Path:
     """The clone this package lies in; the working directory where it was installed by itself."""
     root = Path(__file__).resolve().parents[1]
     return root if (root / "notebooks").is_dir() else Path.cwd()
+
+
+def _home(path: object) -> str:
+    """`path` as text, "~" in its beginning read as a shell does: a notebook has no shell."""
+    try:
+        return os.path.expanduser(str(path))
+    except (TypeError, ValueError) as err:
+        raise UserError(f"path {path!r:.80} cannot be used ({err}).") from None
 
 
 def _check_device(device: str) -> None:
@@ -110,6 +118,7 @@ class Study:
         Raises:
             UserError: whatever of it is unknown, of the wrong type, or missing on disk.
         """
+        data_root, weights, results = map(_home, (data_root, weights, results))
         for what, value in (
             ("data", data),
             ("methods", methods),
@@ -138,8 +147,10 @@ class Study:
             if variant not in CHANGES:
                 raise unknown("variant", variant, [*GROUPS, *CHANGES])
         settings = tuple(settings)
-        for text in settings:
-            setting, _ = experiments.parse_setting(text)
+        changed = [experiments.parse_setting(text)[0] for text in settings]
+        for setting in changed:
+            if changed.count(setting) > 1:
+                raise UserError(f"setting '{setting}' is given more than once; give it once.")
             if setting in ("data", "method", "seed", "backbone", "weights", "mode"):
                 raise UserError(
                     f"'{setting}' has an option of its own and is no setting to change."
@@ -169,16 +180,16 @@ class Study:
         study = cls(
             profile=profile,
             data=data,
-            data_root=str(data_root),
+            data_root=data_root,
             backbone=backbone,
-            weights=str(weights),
+            weights=weights,
             mode=mode or experiments.make(profile=profile, data=data[0]).mode,
             methods=methods,
             seeds=seeds or ((0, 1) if profile == "smoke" else (0, 1, 2)),
             recipe=recipe,
             settings=settings,
             variants=variants,
-            results=str(results) or str(_clone() / "results"),
+            results=results or str(_clone() / "results"),
             name=name,
             device=device,
         )
@@ -237,10 +248,10 @@ class Study:
         """One run, from the store or fitted with a progress bar."""
         e = self.experiment(data, method_name, seed, **changes)
         images = self.load(e.data)
-        with Store(Path(self.results) / "runs").alone(training.run_id(e, images)):
-            run = training.fit_or_load(e, images, self.results, self.device)
+        with Store(Path(self.results) / "runs").alone(run_id(e, images)):
+            run = fit_or_load(e, images, self.results, self.device)
         if log := os.environ.get("PDDM_WRITES"):  # the pipeline asks what a notebook is made of
-            with open(log, "a", encoding="utf-8") as f:
+            with open(log, "a", encoding="utf-8", errors="surrogateescape") as f:
                 f.write(f"run {run.id}\n")
         return run
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from . import claims, cost, paper
+from . import claims, cost, ownership, paper
 from .claims import Runs, VariantRuns, count
 from .methods import METHODS
 from .store import write_text
@@ -82,12 +83,20 @@ def cluster_table(runs: Runs, data: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "MAP@R", "NMI", "F1", "seeds"])
 
 
+def shown(x: float, digits: int) -> str:
+    """x to that many decimals, halves away from zero: the one rounding of tables and sentences.
+
+    The last bits of a mean hang on the order of its sum, and must not decide 70.25.
+    """
+    return f"{x + math.copysign(0.5**40 * max(abs(x), 1.0), x):.{digits}f}"
+
+
 def spread(values: pd.Series, digits: int) -> str:
     """ "mean ± standard deviation" of the values; the mean alone for one; "" for none."""
     if len(values) == 0:
         return ""
-    text = f"{values.mean():.{digits}f}"
-    return text if len(values) == 1 else f"{text} ± {values.std(ddof=1):.{digits}f}"
+    text = shown(values.mean(), digits)
+    return text if len(values) == 1 else f"{text} ± {shown(values.std(ddof=1), digits)}"
 
 
 def with_interval(effect: float, low: float, high: float, digits: int, sign: str = "") -> str:
@@ -99,36 +108,22 @@ def with_interval(effect: float, low: float, high: float, digits: int, sign: str
 
 
 def verdict_table(verdicts: pd.DataFrame, title: Callable[[str], str | None] = str) -> pd.DataFrame:
-    """Claims as a reader wants them: claim, data set, effect with interval, threshold, verdict.
-
-    Of C5's orders the exponent p is shown, of which the effect is 2 - p or p - 1.
-    """
+    """Claims as a reader wants them: claim, data set, effect with interval, threshold, verdict."""
     t = verdicts
-    effects, claimed, what_of = [], [], []
-    for n, x in enumerate(t.itertuples()):
-        numbers, sign, what = (x.effect, x.low, x.high, x.threshold), ">", x.measure
-        if what.startswith(claims.ORDER):
-            falls = what.endswith(claims.FALLING)
-            what = what.removesuffix(claims.FALLING).removesuffix(claims.RISING).strip()
-            what = f"exponent p of cost ~ m^p (1: linear, 2: quadratic){what[len(claims.ORDER) :]}"
-            if falls:
-                numbers = (2 - x.effect, 2 - x.high, 2 - x.low, 2 - x.threshold)
-            else:
-                numbers = tuple(1 + v for v in numbers)
-            sign = "<" if falls else ">"
-        # older tables have no such column
-        two = bool(t["two_sided"].iloc[n]) if "two_sided" in t else False
-        effects.append(with_interval(*numbers[:3], _digits(x.measure, numbers, two)))
-        claimed.append(f"within ± {numbers[3]:g}" if two else f"{sign} {numbers[3]:g}")
-        what_of.append(what)
+    effects, claimed = [], []
+    for x in t.itertuples():
+        two = x.claimed == "±"
+        numbers = (x.effect, x.low, x.high)
+        effects.append(with_interval(*numbers, _digits(x.unit, (*numbers, x.threshold), two)))
+        claimed.append(f"{'within ±' if two else x.claimed} {x.threshold:g}")
     return pd.DataFrame(
         {
             "claim": t["claim"] + ": " + t["text"],
             "data": [title(name) or name for name in t["data"]],  # C5 is on no data set
-            "verdict": t["verdict"],
+            "verdict": _with_level(t),
             "effect [95 % interval]": effects,
             "claimed": claimed,
-            "measured": what_of,
+            "measured": t["measure"],
             "seeds": t["seeds"],
             "note": t["note"],
         },
@@ -136,7 +131,43 @@ def verdict_table(verdicts: pd.DataFrame, title: Callable[[str], str | None] = s
     )
 
 
-MARKS = {claims.REPRODUCED: "✓", claims.NOT_REPRODUCED: "✗", claims.NOT_ENOUGH: "?"}
+def _with_level(t: pd.DataFrame) -> pd.Series:
+    """Verdicts, with "level" beside where a claimed lead is not reproduced and nothing leads."""
+    if "level" not in t:  # a table of a reference study, from before there was one
+        return t["verdict"]
+    beside = (t["level"].astype(str) == "True") & (t["verdict"] == claims.NOT_REPRODUCED)
+    return t["verdict"].mask(beside, NO_LEAD)
+
+
+def verdict_lines(verdicts: pd.DataFrame, title: Callable[[str], str | None] = str) -> list[str]:
+    """A short line a verdict, for the terminal: with its part, where a claim has several."""
+    shown = verdict_table(verdicts, title)
+    parts = verdicts["part"].fillna("") if "part" in verdicts else [""] * len(verdicts)
+    return [
+        f"  {claim:<4} {row['data'][:24]:<24} {row['verdict']:<21} "
+        f"{row['effect [95 % interval]']:<22} {part}".rstrip()
+        for claim, part, (_, row) in zip(verdicts["claim"], parts, shown.iterrows(), strict=True)
+    ]
+
+
+def chance(verdicts: pd.DataFrame) -> str:
+    """How many comparisons stand in the table, and how many of them chance alone gets wrong."""
+    n = int((verdicts["seeds"] >= claims.FEWEST).sum())
+    return (
+        f"{count(len(verdicts), 'comparison')}, {n} of them on {claims.FEWEST} seeds or more. "
+        f"A 95 % interval misses the true value one time in twenty: of {n}, "
+        f"about {round(n / 20)} do so by chance."
+    )
+
+
+NO_LEAD = f"{claims.NOT_REPRODUCED}, {claims.LEVEL}"
+MARKS = {
+    claims.REPRODUCED: "✓",
+    claims.LEVEL: "≈",
+    claims.NOT_REPRODUCED: "✗",
+    NO_LEAD: "✗≈",
+    claims.NOT_ENOUGH: "?",
+}
 LEGEND = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
 CLAIM = "claim (claimed effect)"
 
@@ -168,13 +199,12 @@ def words_once(claims: Sequence[str]) -> list[str]:
     ]
 
 
-def _digits(measure: str, numbers: tuple[float, ...], two_sided: bool) -> int:
+def _digits(unit: str, numbers: tuple[float, ...], two_sided: bool) -> int:
     """Decimals of an effect: its unit's, or up to two more where a bound rounds to the threshold.
 
     numbers: effect, low, high, threshold.
     """
-    kinds = {"points": 1, "steps": 2, claims.ORDER: 2, claims.FASTER: 2}
-    digits = least = next((n for k, n in kinds.items() if k in measure), 3)
+    digits = least = claims.UNITS[unit].digits if unit in claims.UNITS else 3
     *_, low, high, threshold = numbers
     pairs = [(b, x) for b in (low, high) for x in (threshold, -threshold)[: 1 + two_sided]]
     while digits < least + 2 and any(
@@ -194,8 +224,9 @@ def protocol(study: Study, runs: Runs) -> str:
     weights = e.weights.rpartition("/")[2] or "default weights"
     changed = f" with {', '.join(study.settings)}" if study.settings else ""
     return (
-        f"{e.backbone} ({weights}), {m['crop']} px, {e.mode}, d = {e.dim}, m ="
-        f" {e.batch_size} = {e.classes} x {e.images}, recipe '{study.recipe}'{changed}, "
+        f"{e.backbone} ({weights}), {m['crop']} px, {e.mode}, d = {e.embedding_size}, "
+        f"m = {e.batch_size} = {e.classes_per_batch} x {e.samples_per_class}, "
+        f"recipe '{study.recipe}'{changed}, "
         f"up to {e.steps:,} steps, {held}; seeds {', '.join(map(str, study.seeds))}; "
         f"{m['gpu'] or m['cpu']}, torch {m['torch']}"
     )
@@ -203,6 +234,7 @@ def protocol(study: Study, runs: Runs) -> str:
 
 def save_table(table: pd.DataFrame, study: Study, name: str) -> Path:
     """Write tables/NAME.csv and, for people, NAME.md; the path of the .csv."""
+    ownership.check(study)
     folder = study.folder / "tables"
     cells = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
     lines = ["| " + " | ".join(str(x).replace("|", "\\|") for x in row) + " |" for row in cells]
@@ -242,8 +274,9 @@ def verdict_lists(verdicts: pd.DataFrame, titles: Mapping[str, str]) -> str:
     for d, t in verdicts.groupby("data", sort=False):
         counts = ", ".join(f"{n} {verdict}" for verdict, n in t["verdict"].value_counts().items())
         lines.append(f"{titles.get(d, d)}: of {count(len(t), 'comparison')}, {counts}.")
-        for verdict in (claims.REPRODUCED, claims.NOT_REPRODUCED):
-            lines.append(f"  {verdict}: {_named(t[t['verdict'] == verdict]) or 'none'}.")
+        for verdict in (claims.REPRODUCED, claims.LEVEL, claims.NOT_REPRODUCED):
+            own = t["level"] if verdict == claims.LEVEL else t["verdict"] == verdict
+            lines.append(f"  {verdict}: {_named(t[own]) or 'none'}.")
     data = [d for d in dict.fromkeys(verdicts["data"]) if d in titles]
     missing: dict[str, list[str]] = {}
     for claim in paper.CLAIMS:

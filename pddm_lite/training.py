@@ -1,12 +1,12 @@
-"""fit(experiment): the one training loop, and fit_or_load, which asks the store first."""
+"""fit(experiment): the one training loop. A run is a state, a step, an evaluation and the loop."""
 
 from __future__ import annotations
 
 import copy
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,35 +14,24 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from . import backbones, checkpoints, distributed
+from . import checkpoints, distributed
 from .collapse import CollapseWatch
 from .data import base as data_base
-from .data.sampler import class_balanced
+from .data.sampler import class_balanced, random_tuples
 from .embedding import Embedding
 from .errors import UserError
-from .evaluation.measures import clusters, evaluate_fully, evenly
 from .evaluation.retrieval import recall_at_k
 from .experiments import Experiment
-from .inputs import Frozen, Images, inputs
+from .inputs import Frozen, Images
 from .memory import out_of_memory
 from .methods import build_similarity, method, objective, plateau
 from .optimisation import average, graphed, optimiser, train_mode
 from .pddm import Similarity
 from .progress import progress
-from .runs import Run
-from .store import Store, environment, source_hash
 
-# what a run's numbers depend on; figures and claims may change without a refit
-SOURCES = tuple(
-    f"pddm_lite.{m}"
-    for m in (
-        "pddm kernels allpairs mining losses methods embedding collapse inputs distributed "
-        "training optimisation checkpoints backbones smallnet data.base data.sampler "
-        "data.features data.shards evaluation.retrieval evaluation.scores evaluation.clustering "
-        "evaluation.measures"
-    ).split()
-)
-CHECKPOINT_SECONDS = 60.0  # at least so long between two checkpoints of a run
+# Runs are named by it. Raise it when `fit` gives other numbers than before; tests/test_golden.py
+# says when that is. A loss has a version of its own (methods.LOSSES).
+FIT = 1
 
 
 class TrainingError(RuntimeError):
@@ -50,14 +39,15 @@ class TrainingError(RuntimeError):
 
 
 @torch.no_grad()
-def _batched(net: Callable, source, idx: np.ndarray, batch: int = 256) -> Tensor:
+def batched(net: Callable, source, idx: np.ndarray, batch: int = 256) -> Tensor:
+    """net of the images idx, some at a time, without gradient."""
     parts = (idx[a : a + batch] for a in range(0, len(idx), batch))
     return torch.cat([net(source.batch(part, train=False)) for part in parts])
 
 
 def embed(model: Embedding, source: Frozen | Images, idx: np.ndarray) -> Tensor:
     """f of the images idx in eval mode: [n, d], without gradient."""
-    return _batched(model.eval(), source, idx)
+    return batched(model.eval(), source, idx)
 
 
 def check_finite(step: int, batch: dict[str, Tensor], modules: dict[str, nn.Module]) -> None:
@@ -78,19 +68,214 @@ def check_finite(step: int, batch: dict[str, Tensor], modules: dict[str, nn.Modu
                 )
 
 
-# ------------------------------------------------------------------------------------- fit
+# ----------------------------------------------------------------------------------- the state
+
+
+@dataclass
+class Seen:
+    """What a run has told of itself: rows of history and timing, and the best states so far.
+
+    best: ranking ("distance", and "score" where one is learned) -> held-out Recall@1, step, and
+        the states of model and similarity then.
+    """
+
+    rows: list[dict] = field(default_factory=list)
+    times: list[dict] = field(default_factory=list)
+    best: dict[str, tuple[float, int, dict, dict]] = field(default_factory=dict)
+    seconds: float = 0.0
+    waited: float = 0.0  # of the seconds, for data
+
+
+@dataclass
+class Training:
+    """A run in the making: what moves, what it learns from, and what it has told of itself."""
+
+    e: Experiment
+    source: Frozen | Images
+    labels: Tensor  # [N], of all images
+    targets: Tensor  # [N], of the images fitted on: 0 .. number of their classes - 1
+    parts: data_base.Split
+    model: Embedding
+    similarity: Similarity
+    averaged: tuple[Embedding, Similarity] | None
+    optim: torch.optim.Optimizer
+    batches: Iterator[np.ndarray]
+    probe: np.ndarray  # a batch that is looked at and not trained on
+    watch: CollapseWatch
+    seen: Seen = field(default_factory=Seen)
+    recent: list[Tensor] = field(default_factory=list)  # losses since the last evaluation
+
+    @property
+    def shown(self) -> tuple[Embedding, Similarity]:
+        """What is evaluated: the averaged weights where there are any."""
+        return self.averaged or (self.model, self.similarity)
+
+    @property
+    def stateful(self) -> dict[str, checkpoints.Stateful]:
+        parts = {"model": self.model, "similarity": self.similarity, "optim": self.optim}
+        return parts | dict(
+            zip(("slow_model", "slow_similarity"), self.averaged or (), strict=False)
+        )
+
+
+def start(
+    e: Experiment, data: data_base.ImageSet, source: Frozen | Images, backbone: nn.Module | None
+) -> Training:
+    """The state before the first step; all random numbers come from e.seed."""
+    torch.manual_seed(e.seed)
+    device, rank = torch.device(source.device), distributed.rank()
+    parts = data_base.split(data, e.holdout, e.seed)
+    fitted, targets = np.unique(data.labels[parts.fit], return_inverse=True)
+    numbered = np.full(len(data), -1)
+    numbered[parts.fit] = targets
+    free = method(e.method).free
+    model = Embedding(source.features, e.embedding_size, copy.deepcopy(backbone), free, e.bf16)
+    model, similarity = model.to(device), build_similarity(e, len(fitted)).to(device)
+    if e.head_init == "pca":
+        model.start_from_pca(batched(model.eval().raw, source, parts.fit))
+    averaged = copy.deepcopy((model, similarity)) if e.ema_decay else None
+    if e.cuda_graph and device.type == "cuda" and backbone is not None:
+        model.backbone = graphed(model, source, e)
+    return Training(
+        e=e,
+        source=source,
+        labels=torch.from_numpy(data.labels).to(device),
+        targets=torch.from_numpy(numbered).to(device),
+        parts=parts,
+        model=model,
+        similarity=similarity,
+        averaged=averaged,
+        optim=optimiser(e, model, similarity),
+        batches=_batches(e, data.labels[parts.fit], e.seed, rank),
+        probe=parts.fit[next(_batches(e, data.labels[parts.fit], 10**6, 0))],
+        watch=CollapseWatch(plateau(e)),
+    )
+
+
+def _batches(e: Experiment, labels: np.ndarray, seed: int, rank: int) -> Iterator[np.ndarray]:
+    """The method's batches of positions in `labels`, those of the images fitted on."""
+    kind = method(e.method).batch
+    if kind == "classes":
+        return class_balanced(labels, e.classes_per_batch, e.samples_per_class, seed, rank)
+    return random_tuples(labels, kind, e.batch_size, seed, rank)
+
+
+# ------------------------------------------------------------------------ a step, an evaluation
+
+
+def take_step(t: Training, step: int) -> None:
+    """One batch: embed, mine, loss, gradient, move.
+
+    Raises:
+        TrainingError: a loss or gradient that is not finite; a GPU whose memory is full.
+    """
+    e, began = t.e, time.perf_counter()
+    idx = t.parts.fit[next(t.batches)]
+    train_mode(t.model, e.batch_norm)
+    t.similarity.train()
+    full = False
+    try:
+        x = t.source.batch(idx, train=True)
+        t.seen.waited += time.perf_counter() - began
+        f = t.model(x)
+        o = objective(f, t.targets[idx], t.similarity, e)
+        t.optim.zero_grad(set_to_none=True)
+        check_finite(step, {"the embedding f": f, "E_m": o.E_m, "E_e": o.E_e}, {})
+        o.loss.backward()
+    except torch.OutOfMemoryError:
+        full = True  # handled below, where the failed step's tensors are let go
+    if full:
+        x = f = o = None
+        raise TrainingError(out_of_memory(e, t.model, t.source, idx))
+    distributed.average_gradients((t.model, t.similarity))
+    check_finite(step, {}, {"embedding": t.model, "unit": t.similarity})
+    t.optim.step()
+    if t.averaged:
+        # a short memory at first: the start must not linger
+        average(t.averaged, (t.model, t.similarity), min(e.ema_decay, (1 + step) / (10 + step)))
+    t.recent.append(torch.stack((o.loss, o.E_m, o.E_e)).detach())
+    t.seen.seconds += time.perf_counter() - began
+
+
+@torch.no_grad()
+def evaluate(t: Training, step: int) -> None:
+    """A row of history: losses, the collapse watch's signs, Recall@1 on the held-out classes.
+
+    Keeps the weights where a ranking is at its best. Test classes are not looked at.
+    """
+    e, (m, s), device = t.e, t.shown, t.labels.device
+    m.eval(), s.eval()
+    with torch.random.fork_rng():  # looking draws nothing from the training
+        f, y = embed(m, t.source, t.probe), t.targets[t.probe]
+        o = objective(f, y, s, e)
+        losses = torch.stack(t.recent or [torch.stack((o.loss, o.E_m, o.E_e))]).double().cpu()
+        a, b = torch.triu_indices(len(f), len(f), 1, device=device)
+        row = {"step": step}
+        row |= {k: np.mean(losses[:, n].tolist()) for n, k in enumerate(("loss", "E_m", "E_e"))}
+        row |= {
+            "score_range": o.score_range,
+            "dead_share": s.dead_share(f, a, b),
+            "mean_distance": (f[a] - f[b]).norm(dim=1).mean().item(),
+        }
+    t.recent.clear()
+    held_out = _held_out(t, m, s)
+    row |= {f"val_{'score_' * (k == 'score')}recall_1": v for k, v in held_out.items()}
+    row = {k: v if k == "step" else float(v) for k, v in row.items()}
+    t.watch.see(row)
+    t.seen.rows.append(row)
+    t.seen.times.append(_timing(t, step))
+    for ranking in ("distance", "score")[: 1 + s.learned]:
+        value = held_out.get(ranking, float(step))  # without held-out classes the last step
+        if value > t.seen.best.get(ranking, (-1.0,))[0]:
+            states = copy.deepcopy(m.state_dict()), copy.deepcopy(s.state_dict())
+            t.seen.best[ranking] = (value, step, *states)
+
+
+def _held_out(t: Training, model: Embedding, similarity: Similarity) -> dict[str, float]:
+    """Recall@1 on the held-out classes by each ranking; {} where none are held out."""
+    idx = t.parts.val
+    if len(idx) == 0:
+        return {}
+    f, labels = embed(model, t.source, idx), t.labels[idx]
+    out = {"distance": recall_at_k(labels, features=f, ks=(1,))[1]}
+    if similarity.learned:
+        out["score"] = recall_at_k(labels, scores=similarity.all_pairs(f), ks=(1,))[1]
+    return out
+
+
+def _timing(t: Training, step: int) -> dict[str, float]:
+    device, seconds = t.labels.device, t.seen.seconds
+    on_gpu = device.type == "cuda"
+    return {
+        "step": step,
+        "seconds": seconds,
+        "images_per_second": step * len(t.probe) * t.e.ranks / seconds if step else math.nan,
+        "data_wait_share": t.seen.waited / seconds if step else math.nan,
+        "gpu_memory_gb": torch.cuda.max_memory_allocated(device) / 2**30 if on_gpu else math.nan,
+    }
+
+
+# ----------------------------------------------------------------------------------- the loop
 
 
 @dataclass
 class Fitted:
-    """A finished run in memory: the chosen model and what was seen on the way."""
+    """A finished run in memory: its modules, what was seen on the way, and the chosen states."""
 
     model: Embedding
     similarity: Similarity
     history: pd.DataFrame
     timing: pd.DataFrame
     collapse: str
-    chosen_step: int
+    best: dict[str, tuple[float, int, dict, dict]]  # see Seen
+    chosen_step: int = -1
+
+    def at(self, ranking: str) -> Fitted:
+        """Itself, with the weights of the step that the held-out classes chose for a ranking."""
+        _, self.chosen_step, model, similarity = self.best[ranking]
+        self.model.load_state_dict(model), self.similarity.load_state_dict(similarity)
+        self.model.eval(), self.similarity.eval()
+        return self
 
 
 def fit(
@@ -101,12 +286,12 @@ def fit(
     bar: bool = True,
     checkpoint: Path | None = None,
 ) -> Fitted:
-    """Train one experiment and return the model of the step that the held-out classes chose.
+    """Train one experiment; the model returned is of the step that the held-out classes chose.
 
-    The step reported is the one with the highest Recall@1 on the held-out training classes, the
-    mean over what the run can rank by: distance, and the learned score where there is one (the
-    earliest of equals); with holdout = 0 the last. The same rule for every method; test classes
-    choose nothing.
+    Each way to rank, by distance and by the learned score where there is one, has a step of its
+    own: the one of highest Recall@1 on the held-out training classes by that ranking (the earliest
+    of equals); with holdout = 0 the last. The same rule for every method; test classes are not
+    looked at. The model is that of e.method's ranking; `Fitted.at` gives the other.
 
     Args:
         checkpoint: a file that holds the whole state at an evaluation, at most once a minute; found
@@ -124,233 +309,38 @@ def fit(
             f"this run is one of {e.ranks} processes (ranks), but {distributed.world()} train; "
             "start it by torchrun with as many."
         )
-    device = torch.device(source.device)
+    device, rank = torch.device(source.device), distributed.rank()
     if device.type == "cuda":  # the same numbers twice, where the GPU's kernels allow it
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.cuda.reset_peak_memory_stats(device)
-    torch.manual_seed(e.seed)
-    parts = data_base.split(data, e.holdout, e.seed)
-    labels = torch.from_numpy(data.labels).to(device)
-    free = method(e.method).free
-    model = Embedding(source.features, e.dim, copy.deepcopy(backbone), free, e.bf16).to(device)
-    similarity = build_similarity(e, data.train_classes).to(device)
-    if e.head_init == "pca":
-        nn.Linear(source.features, e.dim)  # draws: committed runs' random negatives came after it
-        model.start_from_pca(_batched(model.eval().raw, source, parts.fit))
-    averaged = (copy.deepcopy(model), copy.deepcopy(similarity)) if e.average else None
-    optim = optimiser(e, model, similarity)
-    rank = distributed.rank()
-    batches = class_balanced(data.labels[parts.fit], e.classes, e.images, e.seed, rank)
-    watch = CollapseWatch(plateau(e))
-    probe = parts.fit[next(class_balanced(data.labels[parts.fit], e.classes, e.images, 10**6))]
-    rows, times, best, best_value = [], [], None, -1.0
-    seconds, waited, saved_at, recent = 0.0, 0.0, time.monotonic(), []
-    if e.cuda_graph and device.type == "cuda" and backbone is not None:
-        model.backbone = graphed(model, source, e)
-
-    def evaluate(step: int) -> None:
-        nonlocal best, best_value
-        m, s = averaged or (model, similarity)
-        m.eval(), s.eval()
-        row = {"step": step}
-        with torch.no_grad(), torch.random.fork_rng():  # looking draws nothing from the training
-            f = embed(m, source, probe)
-            o = objective(f, labels[probe], s, e)
-            a, b = torch.triu_indices(len(probe), len(probe), 1, device=device)
-            seen = torch.stack(recent or [torch.stack((o.loss, o.E_m, o.E_e))]).double().cpu()
-            row |= {
-                "loss": np.mean(seen[:, 0].tolist()),
-                "E_m": np.mean(seen[:, 1].tolist()),
-                "E_e": np.mean(seen[:, 2].tolist()),
-                "score_range": o.score_range,
-                "dead_share": s.dead_share(f, a, b),
-                "mean_distance": (f[a] - f[b]).norm(dim=1).mean().item(),
-            }
-            recent.clear()
-            row |= _short(m, s, source, labels, parts.val, "val", with_score=s.learned)
-            row |= _short(m, s, source, labels, parts.test, "test", with_score=False)
-        row = {k: v if k == "step" else float(v) for k, v in row.items()}
-        watch.see(row)
-        rows.append(row)
-        times.append(
-            {
-                "step": step,
-                "seconds": seconds,
-                "images_per_second": step * len(probe) * e.ranks / seconds if step else math.nan,
-                "data_wait_share": waited / seconds if step else math.nan,
-                "gpu_memory_gb": torch.cuda.max_memory_allocated(device) / 2**30
-                if device.type == "cuda"
-                else math.nan,
-            }
-        )
-        ranked = [row[k] for k in ("val_recall_1", "val_score_recall_1") if k in row]
-        value = float(np.mean(ranked)) if ranked else float(step)
-        if value > best_value:
-            states = copy.deepcopy(m.state_dict()), copy.deepcopy(s.state_dict())
-            best_value, best = value, (step, *states)
-
-    training = {"model": model, "similarity": similarity, "optim": optim}
-    training |= dict(zip(("slow_model", "slow_similarity"), averaged or (), strict=False))
+    t = start(e, data, source, backbone)
     first = 1
     if checkpoint is not None and checkpoint.exists():
-        seen = checkpoints.load(checkpoint, training, watch, device)
-        rows, times, best, best_value, seconds, waited = seen
-        first = rows[-1]["step"] + 1
+        t.seen = Seen(*checkpoints.load(checkpoint, t.stateful, t.watch, device))
+        first = t.seen.rows[-1]["step"] + 1
         for _ in range(1, first):  # the batches that were used
-            next(batches)
+            next(t.batches)
     else:
-        evaluate(0)
+        evaluate(t, 0)
         if rank:  # other crops and other random negatives than process 0's
             torch.manual_seed(e.seed + 10**6 * rank)
-    steps = progress(
-        range(first, e.steps + 1),
-        f"{e.method}, {data.title}, seed {e.seed}",
-        bar and rank == 0,
-        initial=first - 1,
-        total=e.steps,
-    )
+    saved_at, what = time.monotonic(), f"{e.method}, {data.title}, seed {e.seed}"
+    numbers = range(first, e.steps + 1)
+    steps = progress(numbers, what, bar and rank == 0, initial=first - 1, total=e.steps)
     for step in steps:
-        began = time.perf_counter()
-        idx = parts.fit[next(batches)]
-        train_mode(model, e.batch_norm)
-        similarity.train()
-        full = False
-        try:
-            x = source.batch(idx, train=True)
-            waited += time.perf_counter() - began
-            f = model(x)
-            o = objective(f, labels[idx], similarity, e)
-            optim.zero_grad(set_to_none=True)
-            check_finite(step, {"the embedding f": f, "E_m": o.E_m, "E_e": o.E_e}, {})
-            o.loss.backward()
-        except torch.OutOfMemoryError:
-            full = True  # handled below, where the failed step's tensors are let go
-        if full:
-            x = f = o = None
-            raise TrainingError(out_of_memory(e, model, source, idx))
-        distributed.average_gradients((model, similarity))
-        check_finite(step, {}, {"embedding": model, "unit": similarity})
-        optim.step()
-        if averaged:
-            # a short memory at first: the start must not linger
-            decay = min(e.average, (1 + step) / (10 + step))
-            average(averaged, (model, similarity), decay)
-        recent.append(torch.stack((o.loss, o.E_m, o.E_e)).detach())
-        seconds += time.perf_counter() - began
+        take_step(t, step)
         if step % e.eval_every == 0 or step == e.steps:
-            evaluate(step)
-            last = rows[-1]
-            steps.set_postfix_str(f"loss {last['loss']:.3f} R@1 {last['test_recall_1']:.1f}")
-            due = time.monotonic() - saved_at > CHECKPOINT_SECONDS and step < e.steps
+            evaluate(t, step)
+            row = t.seen.rows[-1]
+            steps.set_postfix_str(
+                f"loss {row['loss']:.3f}, held-out R@1 {row.get('val_recall_1', math.nan):.1f}"
+            )
+            due = time.monotonic() - saved_at > checkpoints.seconds_between() and step < e.steps
             if checkpoint is not None and due and e.ranks == 1:
-                seen = (rows, times, best, best_value, seconds, waited)
-                checkpoints.save(checkpoint, training, watch, seen)
+                checkpoints.save(checkpoint, t.stateful, t.watch, tuple(vars(t.seen).values()))
                 saved_at = time.monotonic()
-    m, s = averaged or (model, similarity)
-    chosen_step, model_state, similarity_state = best
-    m.load_state_dict(model_state), s.load_state_dict(similarity_state)
-    m.eval(), s.eval()
-    return Fitted(m, s, pd.DataFrame(rows), pd.DataFrame(times), watch.message, chosen_step)
+    tables = pd.DataFrame(t.seen.rows), pd.DataFrame(t.seen.times)
+    return Fitted(*t.shown, *tables, t.watch.message, t.seen.best).at(method(e.method).rank)
 
 
-def _short(model, similarity, source, labels, idx, name, with_score) -> dict[str, float]:
-    """Recall@1 on images idx by distance and, where asked, by score; nothing for an empty idx."""
-    if len(idx) == 0:
-        return {}
-    f = embed(model, source, idx)
-    out = {f"{name}_recall_1": recall_at_k(labels[idx], features=f, ks=(1,))[1]}
-    if with_score:
-        S = similarity.all_pairs(f)
-        out[f"{name}_score_recall_1"] = recall_at_k(labels[idx], scores=S, ks=(1,))[1]
-    return out
-
-
-# -------------------------------------------------------------------------------- the store
-
-
-def run_id(e: Experiment, data: data_base.ImageSet) -> str:
-    """Name of a run: a hash of its settings, data, weights and the code that computes it."""
-    settings = e.settings()
-    shipped = e.backbone == "smallnet" and not e.weights
-    weights = backbones.SHIPPED if shipped else Path(e.weights).expanduser()
-    if weights.is_file():  # the content counts, not the place
-        settings["weights"] = data_base.fingerprint(weights.read_bytes())
-    return data_base.fingerprint(
-        sorted(settings.items()), data.fingerprint, data.train_classes, source_hash(*SOURCES)
-    )
-
-
-def fit_or_load(
-    e: Experiment,
-    data: data_base.ImageSet,
-    folder: str | Path,
-    device: str = "cpu",
-    force: bool = False,
-    bar: bool = True,
-    say: Callable[[str], None] = lambda line: None,
-) -> Run:
-    """The run of `e` from the store under `folder`; fitted, evaluated and stored if not there."""
-    store = Store(Path(folder) / "runs")
-    identity = run_id(e, data)
-    run = Run(e, identity, store)
-    problem = store.problem(identity)
-    if not distributed.as_main_says(bool(problem) or force):
-        return run
-    if problem and problem != "not made yet":
-        say(f"run {identity} ({e.method}, seed {e.seed}): {problem}; made again")
-    began = time.time()
-    source, backbone = inputs(e, data, Path(folder) / "features", device, bar)
-    checkpoint = Path(folder) / "checkpoints" / f"{identity}.pt"
-    if force:
-        checkpoint.unlink(missing_ok=True)
-    fitted = fit(e, data, source, backbone, bar, checkpoint)
-    if distributed.rank():  # process 0 writes; the others wait for it
-        distributed.as_main_says(True)
-        return run
-    metrics: dict = {"chosen_step": fitted.chosen_step, "collapse": fitted.collapse}
-    tables = []
-    for name, idx in (("test", data.test), ("train", evenly(data.train))):
-        f = embed(fitted.model, source, idx)
-        labels = torch.from_numpy(data.labels[idx]).to(f.device)
-        measures, histograms = evaluate_fully(f, labels, fitted.similarity)
-        metrics[name] = measures
-        tables += [t.assign(split=name, ranking=r) for r, t in histograms.items()]
-        if name == "test":
-            f = f.half()  # as it is stored, so that anyone can compute these again
-            measures["distance"] |= clusters(f.float(), labels)
-            arrays = {"f": f.cpu().numpy(), "labels": data.labels[idx], "index": idx}
-    net = fitted.model.backbone  # trained in mode finetune, else None
-    store.save(
-        identity,
-        {
-            "config.json": vars(e),
-            "history.csv": fitted.history,
-            "timing.csv": fitted.timing,
-            "histograms.csv": pd.concat(tables),
-            "metrics.json": metrics,
-            "embeddings.npz": arrays,
-            "head.pt": _state(fitted.model.head),
-            "metric.pt": _state(fitted.similarity),
-        }
-        | ({"backbone.pt": _state(net)} if net is not None else {}),
-        {
-            "data": data.name,
-            "data_title": data.title,
-            "data_fingerprint": data.fingerprint,
-            "crop": source.crop,
-            "source": source_hash(*SOURCES),
-            "seconds": round(time.time() - began, 1),
-            "made": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
-            **environment(device),
-        },
-    )
-    checkpoint.unlink(missing_ok=True)
-    distributed.as_main_says(True)
-    return run
-
-
-def _state(module: nn.Module) -> dict[str, Tensor]:
-    return {k: v.cpu() for k, v in module.state_dict().items()}
-
-
-__all__ = ["Fitted", "Run", "TrainingError", "UserError", "fit", "fit_or_load", "run_id"]
+__all__ = ["FIT", "Fitted", "TrainingError", "embed", "fit"]

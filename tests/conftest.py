@@ -9,6 +9,7 @@ import torch
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 torch.set_num_threads(1)
+sys.path.insert(0, str(Path(__file__).parent))  # for fakes.py
 
 
 @pytest.fixture

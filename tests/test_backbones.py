@@ -192,11 +192,14 @@ class Evil:
 
 
 def renamed(state):
-    return {f"module.{k}": v for k, v in state.items()}
+    return {f"encoder.{k}": v for k, v in state.items()}
 
 
 WRONG_FILES = {
-    "a text file": (lambda p: p.write_text("<html>404</html>"), ["not a file of tensors"]),
+    "a text file": (
+        lambda p: p.write_text("<html>404</html>", encoding="utf-8"),
+        ["not a file of tensors"],
+    ),
     "an empty file": (lambda p: p.write_bytes(b""), ["not a file of tensors"]),
     "a torn file": (
         lambda p: p.write_bytes(SHIPPED.read_bytes()[:5000]),
@@ -222,6 +225,31 @@ WRONG_FILES = {
         ["not of smallnet", "of another shape"],
     ),
 }
+
+
+def wrapped(prefix):
+    return {f"{prefix}{k}": v for k, v in SmallNet().state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    "checkpoint",
+    [
+        lambda: wrapped("module."),
+        lambda: wrapped("_orig_mod."),
+        lambda: {"model": wrapped("")},
+        lambda: {"state_dict": wrapped(""), "epoch": 3, "optimizer": {"lr": [1.0]}},
+        lambda: {"state_dict": wrapped("module."), "epoch": 3},
+        lambda: {"model": {"state_dict": wrapped("module._orig_mod.")}},
+        lambda: {"model_state_dict": wrapped("")},
+    ],
+)
+def test_weights_in_a_checkpoint_and_of_a_wrapped_network_load(checkpoint, tmp_path):
+    torch.manual_seed(5)
+    expected = wrapped("")
+    torch.manual_seed(5)
+    torch.save(checkpoint(), tmp_path / "w.pt")
+    net = load("smallnet", str(tmp_path / "w.pt")).net
+    assert all(torch.equal(v, expected[k]) for k, v in net.state_dict().items())
 
 
 @pytest.mark.parametrize("case", WRONG_FILES)

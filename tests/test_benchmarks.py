@@ -23,7 +23,7 @@ def quick(tmp_path_factory):
     out = tmp_path_factory.mktemp("bench")
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     run = [sys.executable, "benchmarks/run.py", "--quick", "--only", ",".join(OURS), "--out", out]
-    done = subprocess.run(run, cwd=ROOT, env=env, capture_output=True, text=True)
+    done = subprocess.run(run, cwd=ROOT, env=env, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return out, done.stdout
 
@@ -32,7 +32,7 @@ def test_one_command_writes_tables_making_and_figure(quick):
     out, printed = quick
     for name in (*OURS, "targets"):
         assert len(pd.read_csv(out / f"{name}.csv")) >= 2
-        making = json.loads((out / f"{name}.json").read_text())
+        making = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
         assert making["threads"] == 1 and making["torch"] == torch.__version__
         assert making["command"].startswith("python benchmarks/run.py --quick --only step,")
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", making["date"])
@@ -206,7 +206,9 @@ def test_batch_sizes_are_multiples_of_four(bench, text):
 def test_make_bench_installs_the_rivals_and_ends_in_the_command():
     env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
     plan = ["make", "-n", "-W", "pyproject.toml", "bench", "ARGS=--explain"]
-    out = subprocess.run(plan, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        plan, cwd=ROOT, env=env, capture_output=True, text=True, check=True, encoding="utf-8"
+    ).stdout
     lines = out.strip().splitlines()
     assert any("pip install" in line and "-e '.[bench]'" in line for line in lines)
     assert lines[-1] == ".venv/bin/python benchmarks/run.py --explain"

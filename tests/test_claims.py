@@ -6,9 +6,20 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import one_state
 
 from pddm_lite import claims, cost, experiments, paper
-from pddm_lite.claims import EUCLIDEAN, NOT_ENOUGH, NOT_REPRODUCED, PDDM, REPRODUCED
+from pddm_lite.claims import EUCLIDEAN, LEVEL, NOT_ENOUGH, NOT_REPRODUCED, PDDM, REPRODUCED
+from pddm_lite.claims_judge import (
+    Spread,
+    drawn_classes,
+    judge,
+    missing,
+    of_histograms,
+    resampled,
+    spread_of,
+)
+from pddm_lite.claims_table import AS_PRINTED, COST, NEW_CLASSES, UNITS
 from pddm_lite.methods import METHODS
 
 # one wobble a seed, common to all methods: paired differences do not see it, means do
@@ -37,20 +48,33 @@ def fake_run(
     embeddings=None,
     **metrics,
 ):
-    """What claims read of a training.Run."""
+    """What claims read of a runs.Run."""
     test = {"distance": {"recall_1": recall, "overlap": overlap, "auc": recall / 100}}
     test["distance"] |= {"nmi": nmi, "f1": f1}
     if score is not None:
         test["score"] = {"recall_1": score, "overlap": score_overlap, "auc": score / 100}
     steps = range(0, 10 * len(curve or [0]), 10)
-    history = pd.DataFrame({"step": steps, "test_recall_1": curve or [0.0]})
-    return SimpleNamespace(
+    history = pd.DataFrame({"step": steps, "val_recall_1": curve or [0.0]})
+    run = SimpleNamespace(
         id=f"test_claims {next(NUMBERS_OF_RUNS)}",
         embeddings=embeddings or features(),
         metrics={"test": test, "chosen_step": 10, "collapse": "", **metrics},
         history=history,
         experiment=SimpleNamespace(quadruplets=0),
     )
+    return one_state(run)
+
+
+def ask(runs, claim, data="d", variant_runs=None):
+    """The verdicts on a claim's questions, in their order."""
+    asked = [q for q in claims.QUESTIONS if q.claim == claim]
+    found = [claims.verdict(q, runs, variant_runs or {}, data) for q in asked]
+    return [v for v in found if v]
+
+
+def only(runs, claim, data="d"):
+    (v,) = ask(runs, claim, data)
+    return v
 
 
 def study(recall, seeds=3, data="d", **more):
@@ -116,7 +140,139 @@ def test_decide(values, threshold, verdict):
     ],
 )
 def test_decide_that_two_things_are_alike(values, verdict):
-    assert claims.decide(values, 0.045, two_sided=True)[3] == verdict
+    assert claims.decide(values, 0.045, "±")[3] == verdict
+
+
+@pytest.mark.parametrize(
+    "values, threshold, verdict, level",
+    [
+        ([-0.1, 0, 0.1], 0, LEVEL, True),  # 0 +- 0.25
+        ([0.3, 0.4, 0.5], 0, LEVEL, True),  # 0.4 +- 0.25: a win, but smaller than the margin
+        ([-0.3, -0.4, -0.5], 0, LEVEL, True),
+        ([0.7, 0.8, 0.9], 0, REPRODUCED, False),  # 0.8 +- 0.25
+        ([-0.7, -0.8, -0.9], 0, NOT_REPRODUCED, False),
+        ([-0.5, 0, 0.5], 0, NOT_ENOUGH, False),  # 0 +- 1.24
+        ([0.0, 0.0], 0, NOT_ENOUGH, False),
+        ([-0.1, 0, 0.1], 8, NOT_REPRODUCED, True),  # C10: no lead of 8, and level beside it
+        ([3, 3.1, 3.2], 8, NOT_REPRODUCED, False),
+        ([9, 9.1, 9.2], 8, REPRODUCED, False),
+    ],
+)
+def test_level_outranks_what_is_smaller_than_the_margin(values, threshold, verdict, level):
+    assert judge(spread_of(values), threshold, margin=1.0) == (verdict, level)
+
+
+def test_below_is_a_direction_too():
+    assert claims.decide([1.0, 1.1, 1.2], 1.5, "<")[3] == REPRODUCED
+    assert claims.decide([1.8, 1.9, 2.0], 1.5, "<")[3] == NOT_REPRODUCED
+    assert claims.decide([1.3, 1.5, 1.7], 1.5, "<")[3] == NOT_ENOUGH
+
+
+def test_not_enough_evidence_says_how_many_more_seeds_would_tell():
+    assert missing(spread_of([9.0, 9.1])) == "fewer than 3 seeds"
+    found = spread_of([1, 2, 3])  # sd 1, mean 2: t(n - 1) / sqrt(n) < 2 from n = 4 on
+    assert found.half(3) > 2 > found.half(4) == pytest.approx(3.182446 / 2, abs=1e-6)
+    assert missing(found) == "would take about 1 more seed at this spread"
+    assert missing(spread_of([-1, 0.001, 1])) == "would take more than 200 seeds at this spread"
+    level = spread_of([-1, 0.001, 1])  # half(n) < 0.999 from n = 7 on: t(6) / sqrt(7) = 0.925
+    assert missing(level, margin=1.0) == "would take about 4 more seeds at this spread"
+    wide = Spread(mean=1.0, seeds=5, of_seeds=0.01, of_classes=1.0, classes=50)
+    assert missing(wide) == "more seeds alone would not tell: the test classes differ too much"
+
+
+# ------------------------------------------------------------------------- seeds and classes
+
+
+def made_up(rng, seeds, classes, sd_seed, sd_class, sd_rest, images=20):
+    """Hits of two methods by seed and class, their difference d_sc = seed + class + rest, in
+    points: kept as evaluate_fully keeps them, with whole numbers left aside."""
+    d = rng.normal(0, sd_seed, (seeds, 1)) + rng.normal(0, sd_class, (1, classes))
+    d = d + rng.normal(0, sd_rest, (seeds, classes))
+    n = np.full(classes, images)
+    a = [{"images": n, "score_hits": images * (50 + x) / 100} for x in d]
+    b = [{"images": n, "score_hits": np.full(classes, images / 2)} for _ in d]
+    return d.mean(1), a, b
+
+
+def drawn(a, b, measure="recall_1"):
+    return np.array([resampled(measure, x, "score") - resampled(measure, y, "score")
+                     for x, y in zip(a, b, strict=True)])  # fmt: skip
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("sds", [(1, 0, 0), (1, 5, 5), (0.2, 8, 4), (0, 0, 8)], ids=str)
+def test_intervals_cover_95_percent(seeds, sds):
+    """Of the true difference, 0, with seeds and classes drawn anew in each of 300 studies.
+
+    Two standard errors of the count are 2.5 %. It may cover more where all is rest, of which too
+    much is then ascribed to seeds; it must not cover less.
+    """
+    rng, covered = np.random.default_rng(seeds), 0
+    for _ in range(300):
+        values, a, b = made_up(rng, seeds, 60, *sds)
+        _, low, high = spread_of(values, drawn(a, b), 60).interval
+        covered += low < 0 < high
+    assert covered / 300 > 0.925
+    assert covered < 300 or sds[0] == 0
+
+
+def test_drawing_three_seeds_from_three_would_cover_too_little():
+    """Why seeds are not drawn as classes are."""
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(300):
+        values = rng.normal(0, 1, 3)
+        low, high = np.quantile(rng.choice(values, (2000, 3)).mean(1), [0.025, 0.975])
+        covered += low < 0 < high
+    assert covered / 300 < 0.85
+
+
+def test_seeds_and_classes_add_up():
+    """Parts of the variance as planted, in the mean over many studies."""
+    rng, parts = np.random.default_rng(0), []
+    for _ in range(200):
+        values, a, b = made_up(rng, 5, 60, 1.0, 6.0, 4.0)
+        found = spread_of(values, drawn(a, b), 60)
+        parts.append((found.of_seeds, found.of_classes))
+    of_seeds, of_classes = np.mean(parts, axis=0)
+    assert of_seeds == pytest.approx(1 / 5 + 16 / (5 * 60), rel=0.15)
+    assert of_classes == pytest.approx(36 / 60, rel=0.1)
+
+
+def test_classes_that_are_alike_leave_students_interval():
+    values, a, b = made_up(np.random.default_rng(0), 4, 30, 1.0, 0.0, 0.0)
+    found = spread_of(values, drawn(a, b), 30)
+    assert found.interval == pytest.approx(claims.interval(values))
+
+
+@pytest.mark.parametrize("measure", ["auc", "overlap"])
+def test_weights_of_negative_pairs_do_as_an_exact_resampling(measure):
+    """A pair of classes counted w_a w_b times, for every draw: the spread is nearly the same."""
+    rng, C = np.random.default_rng(1), 40
+    shift = rng.normal(0, 0.6, C)
+    edges = np.linspace(-4, 5, 41)
+    positive = np.array([np.histogram(rng.normal(1.5 + s, 1, 60), edges)[0] for s in shift])
+    pairs = np.zeros((C, C, 40))
+    for i in range(C):
+        for j in range(i):
+            at = 0.7 * (shift[i] + shift[j])
+            pairs[i, j] = pairs[j, i] = np.histogram(rng.normal(at, 1, 30), edges)[0]
+    w = drawn_classes(C)
+    p = w @ positive
+    exact = np.array([np.tensordot(np.outer(x, x), pairs, 2) for x in w])
+    exact = of_histograms(measure, p, exact)
+    by_class = {"images": np.ones(C), "score_positive": positive, "score_negative": pairs.sum(1)}
+    ours = resampled(measure, by_class, "score")
+    half = of_histograms(measure, p, w @ pairs.sum(1))  # weights w_a alone
+    assert ours.std() == pytest.approx(exact.std(), rel=0.06)
+    assert np.corrcoef(ours, exact)[0, 1] > 0.98
+    assert np.abs(ours - exact).mean() < 0.25 * np.abs(half - exact).mean()
+
+
+def test_resampled_recall_is_that_of_the_resampled_images():
+    hits, images = np.array([3, 0, 5]), np.array([4, 1, 10])
+    found = resampled("recall_1", {"images": images, "distance_hits": hits}, "distance")
+    for w, x in zip(drawn_classes(3)[:50], found, strict=False):
+        assert x == pytest.approx(100 * (w @ hits) / (w @ images))
 
 
 def test_decide_leaves_out_what_is_no_number():
@@ -179,15 +335,15 @@ def c4_runs(*kinds):
 
 
 def test_c4_knows_fast_from_slow():
-    v = claims.c4(c4_runs("fast", "fast", "fast"), "d")
+    v = only(c4_runs("fast", "fast", "fast"), "C4")
     assert v.effect == pytest.approx(37.5 / 9) and v.verdict == REPRODUCED and v.note == ""
-    v = claims.c4(c4_runs("slow", "slow", "slow"), "d")
+    v = only(c4_runs("slow", "slow", "slow"), "C4")
     assert v.effect == pytest.approx(9 / 37.5) and v.verdict == NOT_REPRODUCED
     assert v.threshold == 2 and v.seeds == 3
 
 
 def test_c4_judges_ratios_on_the_log_scale():
-    v = claims.c4(c4_runs("fast", "slow"), "d")
+    v = only(c4_runs("fast", "slow"), "C4")
     assert v.effect == pytest.approx(1) and v.low < 1 < v.high
 
 
@@ -196,7 +352,7 @@ def test_c4_judges_ratios_on_the_log_scale():
     [(("fast", "flat"), "1 seed without"), (("flat", "fast", "flat"), "2 seeds without")],
 )
 def test_c4_counts_the_seeds_that_say_nothing(kinds, note):
-    v = claims.c4(c4_runs(*kinds), "d")
+    v = only(c4_runs(*kinds), "C4")
     assert v.seeds == 1 and v.note.startswith(note) and v.verdict == NOT_ENOUGH
 
 
@@ -205,15 +361,58 @@ def test_c10_takes_the_best_rival_by_mean():
     # the best single run is LiftedStruct's, the best mean stays Triplet's
     runs["d", "LiftedStruct", 1] = fake_run(64.5 + WOBBLE[1])
     runs["d", "LiftedStruct", 0] = fake_run(50.0)
-    v = claims.c10(runs, "d")
+    v = only(runs, "C10")
     assert v.measure.endswith("PDDM+Quadruplet - Triplet")
     assert v.effect == pytest.approx(10 + 0.01 * (len(PDDM) - len("Triplet")))
     assert v.verdict == REPRODUCED and v.threshold == 8
 
 
 def test_c10_wants_eight_points():
-    assert claims.c10(study({PDDM: 70, "Triplet": 65}), "d").verdict == NOT_REPRODUCED
-    assert claims.c10(study({PDDM: 70}), "d").verdict == NOT_ENOUGH
+    assert only(study({PDDM: 70, "Triplet": 65}), "C10").verdict == NOT_REPRODUCED
+    v = only(study({PDDM: 70}), "C10")
+    assert v.verdict == NOT_ENOUGH and "Contrastive was not run" in v.note
+    assert only(study({PDDM: 70, "Softmax": 65}), "C10").seeds == 0  # no rival there
+
+
+def test_c10_says_level_beside_the_threshold():
+    v = only(study({PDDM: 70, "Triplet": 69.8}), "C10")
+    assert (v.verdict, v.level) == (NOT_REPRODUCED, True) and v.note.endswith(
+        "level with Triplet within 1 point"
+    )
+
+
+def test_c10_is_asked_again_over_the_rivals_as_printed(monkeypatch):
+    for name in AS_PRINTED:
+        monkeypatch.setitem(METHODS, name, METHODS["Triplet"])
+    runs = study({PDDM: 70, "Triplet": 69, AS_PRINTED[1]: 60, AS_PRINTED[2]: 50})
+    care, printed = ask(runs, "C10")
+    assert care.measure.endswith(" - Triplet") and care.verdict == NOT_REPRODUCED
+    assert printed.measure.endswith(f" - {AS_PRINTED[1]}") and printed.verdict == REPRODUCED
+    assert care.part != printed.part
+
+
+# ------------------------------------------------------------------------ runs that did not train
+
+
+def test_verdicts_say_what_collapsed_or_kept_its_first_step():
+    runs = study({"PDDM score": 60, "LMDM score": 50})
+    runs["d", "LMDM score", 1].metrics["collapse"] = "collapsed"
+    for s in (0, 2):
+        runs["d", "PDDM score", s].metrics["chosen_step"] = 0
+    v = only(runs, "C6")
+    assert v.note == (
+        "PDDM score kept step 0 in 2 of 3 seeds; LMDM score collapsed in 1 of 3 seeds"
+    )
+    assert v.verdict == REPRODUCED and v.seeds == 3
+
+
+def test_seeds_in_which_nothing_was_trained_compare_nothing():
+    runs = study({"PDDM score": 60, "LMDM score": 60})
+    for m in ("PDDM score", "LMDM score"):
+        runs["d", m, 0].metrics["chosen_step"] = 0
+    v = only(runs, "C6")
+    assert (v.seeds, v.verdict) == (2, NOT_ENOUGH)
+    assert v.note == "1 seed left out: nothing was trained; fewer than 3 seeds"
 
 
 @pytest.mark.parametrize(
@@ -226,14 +425,15 @@ def test_c10_wants_eight_points():
     ],
 )
 def test_recall_claims(claim, better, worse):
-    (decide,) = claims.DECIDERS[claim]
-    v = decide(study({better: 60, worse: 55}), "d")
+    v = only(study({better: 60, worse: 55}), claim)
     assert v.verdict == REPRODUCED and v.effect == pytest.approx(5, abs=0.2) and v.claim == claim
     assert v.measure == f"Recall@1, points: {better} - {worse}"
-    assert decide(study({better: 55, worse: 60}), "d").verdict == NOT_REPRODUCED
-    assert decide(study({better: 60, worse: 55}, seeds=2), "d").verdict == NOT_ENOUGH
-    assert decide(study({better: 60}), "d").verdict == NOT_ENOUGH
-    assert decide(study({better: 60, worse: 55}), "another").seeds == 0
+    assert only(study({better: 55, worse: 60}), claim).verdict == NOT_REPRODUCED
+    assert only(study({better: 60, worse: 59.8}), claim).verdict == LEVEL
+    assert only(study({better: 60, worse: 55}, seeds=2), claim).verdict == NOT_ENOUGH
+    v = only(study({better: 60}), claim)
+    assert v.verdict == NOT_ENOUGH and v.note.startswith(f"{worse} was not run")
+    assert only(study({better: 60, worse: 55}), claim, "another").seeds == 0
 
 
 def c1_runs(euclidean, own_distance, own_score):
@@ -257,8 +457,8 @@ def c1_runs(euclidean, own_distance, own_score):
 def test_c1_asks_two_questions(overlaps, expected):
     """Less overlap is better: on features of its own, and on the same features."""
     runs = c1_runs(*overlaps)
-    assert tuple(f(runs, "d").verdict for f in claims.DECIDERS["C1"]) == expected
-    across, same = (f(runs, "d").effect for f in claims.DECIDERS["C1"])
+    assert tuple(v.verdict for v in ask(runs, "C1")) == expected
+    across, same = (v.effect for v in ask(runs, "C1"))
     assert across == pytest.approx(overlaps[0] - overlaps[2] + 0.002)
     assert same == pytest.approx(overlaps[1] - overlaps[2] + 0.001)
 
@@ -276,24 +476,28 @@ def c2_runs(euclidean, own_distance, own_score):
 @pytest.mark.parametrize(
     "overlaps, expected",
     [
-        ((0.4, 0.31, 0.3), (NOT_REPRODUCED, REPRODUCED)),
-        ((0.3, 0.4, 0.31), (REPRODUCED, NOT_REPRODUCED)),
+        ((0.4, 0.305, 0.3), (NOT_REPRODUCED, REPRODUCED)),
+        ((0.3, 0.4, 0.303), (REPRODUCED, NOT_REPRODUCED)),
         ((0.3, 0.2, 0.4), (NOT_REPRODUCED, NOT_REPRODUCED)),  # worse is not alike either
     ],
 )
 def test_c2_asks_whether_overlaps_are_alike(overlaps, expected):
-    rows = [f(c2_runs(*overlaps), "d") for f in claims.DECIDERS["C2"]]
+    rows = ask(c2_runs(*overlaps), "C2")
     assert tuple(v.verdict for v in rows) == expected
     assert rows[0].effect == pytest.approx(overlaps[2] - overlaps[0] - 0.001)
     assert rows[1].effect == pytest.approx(overlaps[2] - overlaps[1])
-    assert all(v.two_sided and v.threshold == claims.SIMILAR and v.note == "" for v in rows)
+    assert all((v.claimed, v.threshold, v.note) == ("±", 0.01, "") for v in rows)
 
 
-def test_c2_names_the_difference_of_pddm_as_a_yardstick():
-    runs = c1_runs(0.5, 0.25, 0.3) | c2_runs(0.5, 0.25, 0.3)
-    own, same = (f(runs, "d").note for f in claims.DECIDERS["C2"])
-    assert own.endswith("PDDM's: -0.202")
-    assert "PDDM's: 0.049; the margin is wider than that: " in same  # 0.049 < SIMILAR
+def test_the_same_features_are_those_of_the_state_that_distance_chose():
+    runs = c1_runs(0.5, 0.2, 0.3) | c2_runs(0.5, 0.2, 0.3)
+    for (_, m, _), run in runs.items():
+        if m != EUCLIDEAN:
+            other = fake_run(score=50.0, overlap=0.25, score_overlap=0.2)
+            run.at = {"distance": other, "score": run}.get
+    assert ask(runs, "C1")[1].effect == pytest.approx(0.05)
+    assert ask(runs, "C2")[1].effect == pytest.approx(-0.05)
+    assert ask(runs, "C1")[0].effect == pytest.approx(0.202)  # each row's own state
 
 
 def c3_runs(sds, apart=3.0, seeds=3):
@@ -301,21 +505,19 @@ def c3_runs(sds, apart=3.0, seeds=3):
 
 
 def test_c3_counts_classes_looser_than_the_gap_to_the_next():
-    literal, beyond = (f(c3_runs((1.0, 0.3)), "d") for f in claims.DECIDERS["C3"])
+    literal, beyond = ask(c3_runs((1.0, 0.3)), "C3")
     assert literal.effect == pytest.approx(0.5) and literal.verdict == REPRODUCED
     assert beyond.effect < literal.effect and beyond.verdict == REPRODUCED
     assert (literal.threshold, beyond.threshold, literal.seeds) == (claims.IN_PARTS, 0.0, 3)
-    luck = f"gives {literal.effect - beyond.effect:.3f}"
-    assert literal.note.endswith(luck) and beyond.note == ""
-    literal, _ = (f(c3_runs((0.1,), apart=9.0), "d") for f in claims.DECIDERS["C3"])
+    literal, _ = ask(c3_runs((0.1,), apart=9.0), "C3")
     assert literal.effect == 0 and literal.verdict == NOT_REPRODUCED
-    assert claims.DECIDERS["C3"][0](c3_runs((1.0, 0.3), seeds=2), "d").verdict == NOT_ENOUGH
-    assert claims.DECIDERS["C3"][0]({}, "d").seeds == 0
+    assert ask(c3_runs((1.0, 0.3), seeds=2), "C3")[0].verdict == NOT_ENOUGH
+    assert ask({}, "C3")[0].seeds == 0
 
 
 def test_c3_is_not_taken_in_by_luck():
     """Equally loose classes in heaps: many seem looser than their gap, no more than by chance."""
-    literal, beyond = (f(c3_runs((1.0,) * 8), "d") for f in claims.DECIDERS["C3"])
+    literal, beyond = ask(c3_runs((1.0,) * 8), "C3")
     assert literal.verdict == REPRODUCED and literal.effect > 0.15
     assert beyond.verdict == NOT_ENOUGH and abs(beyond.effect) < 0.1
 
@@ -328,28 +530,44 @@ def test_c16_compares_with_the_best_rival_of_each_measure():
         runs["d", PDDM, s] = fake_run(nmi=0.60 + e, f1=0.30, embeddings=tight)
         runs["d", "Triplet", s] = fake_run(nmi=0.65, f1=0.20, embeddings=loose)
         runs["d", EUCLIDEAN, s] = fake_run(nmi=0.50, f1=0.25 + e, embeddings=features((0.7,)))
-    nmi, f1, silhouette = (f(runs, "d") for f in claims.DECIDERS["C16"])
-    assert nmi.measure == "clusters: NMI, PDDM+Quadruplet - Triplet"
-    assert f1.measure == "clusters: F1, PDDM+Quadruplet - Euclidean+Quadruplet"
-    assert silhouette.measure == "clusters: silhouette, PDDM+Quadruplet - Triplet"
+    nmi, f1, silhouette = ask(runs, "C16")
+    assert nmi.measure == "NMI: PDDM+Quadruplet - Triplet"
+    assert f1.measure == "F1: PDDM+Quadruplet - Euclidean+Quadruplet"
+    assert silhouette.measure == "silhouette: PDDM+Quadruplet - Triplet"
     assert (nmi.effect, f1.effect) == pytest.approx((-0.049, 0.049))
     assert [v.verdict for v in (nmi, f1, silhouette)] == [NOT_REPRODUCED, REPRODUCED, REPRODUCED]
     assert 0.1 < silhouette.effect < 1
 
 
+def test_questions_name_what_exists():
+    rows = [*claims.QUESTIONS, *COST, *NEW_CLASSES.values()]
+    assert {q.claim for q in rows} == set(paper.CLAIMS)
+    assert len({(q.claim, q.part) for q in rows}) == len(rows)
+    for q in rows:
+        assert q.measure in claims.MEASURES and q.claimed in "><±" and ", " not in q.part
+        for _, side in q.terms:
+            assert side.method in METHODS and side.change in {"", *experiments.CHANGES}
+            assert {side.by, side.at} <= {"", "distance", "score"}
+    for q in claims.QUESTIONS:
+        assert {*q.rivals} <= {*METHODS, *AS_PRINTED} and q.terms
+    for m in claims.MEASURES.values():  # effects of one unit share an axis, a margin and digits
+        assert (m.margin, m.digits, m.ratio) == (
+            UNITS[m.unit].margin, UNITS[m.unit].digits, UNITS[m.unit].ratio
+        )  # fmt: skip
+
+
 def test_only_the_claims_asked_for_are_decided():
     table = claims.verdicts({}, ["d", "e"], only=["C6", "C2"])
-    assert table["claim"].tolist() == ["C6", "C2", "C2"] * 2
-    assert table["two_sided"].tolist() == [False, True, True] * 2
+    assert table["claim"].tolist() == ["C2", "C2", "C6"] * 2
+    assert table["claimed"].tolist() == ["±", "±", ">"] * 2
 
 
 def test_every_claim_has_its_words_and_c1_is_told_apart():
     table = claims.verdicts(c1_runs(0.5, 0.2, 0.3), ["d", "e"])
-    assert len(table) == 2 * sum(len(fs) for fs in claims.DECIDERS.values())
+    assert len(table) == 2 * sum(not q.optional for q in claims.QUESTIONS)
     assert not table.duplicated(["data", "claim", "text"]).any()
     assert all(t.startswith(paper.CLAIMS[c]) for c, t in zip(table.claim, table.text, strict=True))
     assert list(table["text"][table["claim"] == "C6"]) == [paper.CLAIMS["C6"]] * 2
-    assert "part" not in table
     assert claims.verdicts({}, []).empty
 
 
@@ -373,7 +591,7 @@ def changed_runs(changes, data="d"):
 def asked(changes, data="d"):
     """text's last part -> row, of the claims that only changes can answer."""
     table = claims.verdicts({}, [data], changed_runs(changes))
-    table = table[table["claim"].isin(claims.CHANGE_DECIDERS)]
+    table = table[table["claim"].isin(["C11", "C12", "C13"])]
     parts = [t.removeprefix(paper.CLAIMS[c]) for c, t in zip(table.claim, table.text, strict=True)]
     return dict(zip(parts, table.itertuples(), strict=True))
 
@@ -385,7 +603,7 @@ def test_a_study_is_asked_for_the_changes_it_has_alone():
     (fisher,) = asked({"Fisher criterion": {}}).values()
     assert "not by measurement" in fisher.note
     every = asked({change: {} for change in experiments.ABLATIONS})
-    assert len(every) == 9 == sum(len(fs) for fs in claims.CHANGE_DECIDERS.values())
+    assert len(every) == 9 == sum(any(side.change for _, side in q.terms) for q in claims.QUESTIONS)
     assert [v.claim for v in every.values()] == ["C11"] * 2 + ["C12"] * 2 + ["C13"] * 5
     assert {v.seeds for v in every.values()} == {3}
 
@@ -393,11 +611,15 @@ def test_a_study_is_asked_for_the_changes_it_has_alone():
 def test_c11_wants_the_points_of_the_paper():
     rows = asked({"without E_e": {"distance": [-10, -11, -12], "score": [-2, -2.5, -3]}})
     score, distance = rows[", by score"], rows[", by distance"]
-    assert distance[5:9] == pytest.approx((*claims.interval([10, 11, 12]), 6.5))
+    bounds = distance.effect, distance.low, distance.high
+    assert bounds == pytest.approx(claims.interval([10, 11, 12])) and distance.threshold == 6.5
+    assert distance.measure == "Recall@1, points: recipe - without E_e, by distance"
     assert distance.verdict == REPRODUCED  # 11 +- 2.5
     assert score.threshold == 3.4 and score.verdict == NOT_ENOUGH  # 2.5 +- 1.2
     rows = asked({"without E_e": {"distance": -3.0, "score": -3.3}})
     assert {v.verdict for v in rows.values()} == {NOT_REPRODUCED}
+    rows = asked({"without E_e": {"distance": -0.3, "score": -3.3}})
+    assert [v.level for v in rows.values()] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -405,7 +627,7 @@ def test_c11_wants_the_points_of_the_paper():
     [
         ([-5, -6, -7], [1, 1, 1], (REPRODUCED, REPRODUCED)),  # 5, 6, 7; less 1: 4, 5, 6
         ([-1, -1.5, -2], [4, 5, 6], (NOT_ENOUGH, NOT_REPRODUCED)),  # 1.5 +- 1.2; -3, -3.5, -4
-        ([-4, -5, -6], [4, 5, 6], (NOT_ENOUGH, NOT_ENOUGH)),  # 5 +- 2.5; 0, 0, 0
+        ([-4, -5, -6], [4, 5, 6], (NOT_ENOUGH, LEVEL)),  # 5 +- 2.5; 0, 0, 0
     ],
 )
 def test_c12_weighs_the_loss_of_half_against_the_gain_of_double(small, large, verdicts):
@@ -427,11 +649,11 @@ def test_c13_asks_for_overfitting_and_for_the_result():
     )
     of = {part.removeprefix(", "): (v.effect, v.verdict) for part, v in rows.items()}
     assert of == {
-        "overfitting, logistic regression - hinge": (pytest.approx(0.05), REPRODUCED),
-        "Recall@1, hinge - logistic regression": (pytest.approx(5), REPRODUCED),
-        "overfitting, binary classification - hinge": (pytest.approx(-0.05), NOT_REPRODUCED),
-        "Recall@1, hinge - binary classification": (pytest.approx(-3), NOT_REPRODUCED),
-        "Recall@1, hinge - Fisher criterion": (pytest.approx(0), NOT_ENOUGH),
+        "overfitting: logistic regression - hinge": (pytest.approx(0.05), REPRODUCED),
+        "Recall@1: hinge - logistic regression": (pytest.approx(5), REPRODUCED),
+        "overfitting: binary classification - hinge": (pytest.approx(-0.05), NOT_REPRODUCED),
+        "Recall@1: hinge - binary classification": (pytest.approx(-3), NOT_REPRODUCED),
+        "Recall@1: hinge - Fisher criterion": (pytest.approx(0), NOT_ENOUGH),
     }
 
 
@@ -439,7 +661,7 @@ def test_changes_are_paired_by_the_seeds_that_both_have():
     runs = changed_runs({"without E_e": {"distance": [-1, -2, -90]}})
     del runs["d", "", PDDM, 2]
     runs["d", "without E_e", claims.EUCLIDEAN, 0] = fake_run(0.0, 0.0)  # another method's
-    row = claims.verdicts({}, ["d"], runs).iloc[-1]
+    row = claims.verdicts({}, ["d"], runs, only=["C11"]).iloc[-1]
     assert (row["effect"], row["seeds"], row["verdict"]) == (1.5, 2, NOT_ENOUGH)
 
 
@@ -607,7 +829,7 @@ def c5(**kw):
 def test_c5_sees_orders_as_planted():
     found = c5()
     time, square = found["PDDM's seconds"], found["LiftedStruct's seconds"]
-    assert (time.effect, square.effect) == (pytest.approx(1, abs=0.01),) * 2
+    assert (time.effect, square.effect) == (pytest.approx(1, abs=0.01), pytest.approx(2, abs=0.01))
     assert time.low < time.effect < time.high and time.note == "a processor, one thread"
     for part in (
         "PDDM's seconds",
@@ -615,7 +837,7 @@ def test_c5_sees_orders_as_planted():
         "PDDM's pairs",
         "LiftedStruct's pairs",
     ):
-        assert found[part].verdict == REPRODUCED and found[part].threshold == 0.5
+        assert found[part].verdict == REPRODUCED and found[part].threshold == 1.5
     exact = found["PDDM's pairs"]
     assert exact.low == pytest.approx(exact.effect) == pytest.approx(exact.high)
     assert {v.data for v in found.values()} == {cost.DATA} and {
@@ -641,6 +863,7 @@ def test_c5_sees_what_is_otherwise(kw, part, verdict):
 
 def test_c5_compares_the_times_at_the_papers_batch_size():
     v = c5(pddm=1.0, lifted=2.0, ms=(4.0, 1.0), wobble=0.0)["PDDM's lower at m = 64"]
+    assert cost.PAPER_M == 64 and {q.claim for q in COST} == {"C5"}
     assert v.effect == pytest.approx((1 + 1e-4 * 64**2) / (4 + 1e-4 * 64)) and v.threshold == 1
 
 
@@ -670,7 +893,7 @@ def test_c15_is_the_lead_in_flat_top_5_over_softmax_and_each_euclidean_mined_met
     assert (v.effect, v.threshold, v.seeds, v.verdict) == (pytest.approx(5), 0, 3, REPRODUCED)
     assert found["over Triplet"].effect == pytest.approx(-6.1 / 3)
     assert found["over Triplet"].verdict == NOT_REPRODUCED
-    assert claims.UNSEEN in v.measure and "points" in v.measure
+    assert v.measure == "top-5, points: PDDM+Quadruplet - Softmax" and v.unit in UNITS
 
 
 def test_c15_without_softmax_or_without_a_hierarchy():

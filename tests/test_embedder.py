@@ -14,7 +14,8 @@ from pddm_lite.embedding import Embedding
 from pddm_lite.errors import UserError
 from pddm_lite.experiments import make
 from pddm_lite.inputs import inputs
-from pddm_lite.training import embed, fit_or_load
+from pddm_lite.runs import fit_or_load
+from pddm_lite.training import embed
 
 
 def pictures(name, classes=8, images=4, seed=0):
@@ -40,7 +41,15 @@ def data():
 
 
 def fitted(folder, data, **changes):
-    small = dict(dim=8, classes=2, images=2, batch_size=4, steps=4, eval_every=2, holdout=0.0)
+    small = dict(
+        embedding_size=8,
+        classes_per_batch=2,
+        samples_per_class=2,
+        batch_size=4,
+        steps=4,
+        eval_every=2,
+        holdout=0.0,
+    )
     e = make(
         **{"data": data.name, "mode": "frozen", "backbone": "smallnet", "lr": 1e-2, **small}
         | changes
@@ -84,7 +93,7 @@ def test_a_run_that_trained_its_network_needs_the_network(tmp_path, data):
             p.mul_(1.1)
     torch.save(net.state_dict(), kept)
     f = embed_images(run, data, data.test, tmp_path)
-    model = Embedding(source.features, run.experiment.dim, net)
+    model = Embedding(source.features, run.experiment.embedding_size, net)
     model.head.load_state_dict(run.store.state(run.id, "head.pt"))
     torch.testing.assert_close(f, embed(model, source, data.test))
 

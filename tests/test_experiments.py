@@ -103,7 +103,11 @@ def test_another_world_is_for_the_world_that_it_changes(tmp_path):
     turned = CHANGES["heterogeneity 0.25"][1]
     assert apply_to("synthetic_birds", turned)
     for name in ("synthetic_cars", "synthetic_birds@0.3", "cub200_2010", "folder:x"):
-        assert not apply_to(name, turned) and apply_to(name, {}) and apply_to(name, dict(dim=64))
+        assert (
+            not apply_to(name, turned)
+            and apply_to(name, {})
+            and apply_to(name, dict(embedding_size=64))
+        )
     data = ["synthetic_birds", "synthetic_cars"]
     study = Study.of(profile="smoke", data=data, variants=["heterogeneity"], results=tmp_path,
                      seeds=[0], device="cpu")  # fmt: skip
@@ -138,19 +142,19 @@ WRONG = [
     (dict(learning_rate=0.1), ["setting", "lr"]),
     (dict(batch_sise=64), ["setting", "'batch_size'"]),
     (dict(batch_size=60), ["60", "16 x 4", "64"]),
-    (dict(classes=8), ["64", "8 x 4", "32"]),
-    (dict(images=8), ["64", "16 x 8", "128"]),
-    (dict(classes=1, images=64), ["2 classes"]),
-    (dict(classes=64, images=1), ["2 images"]),
-    (dict(dim="128"), ["dim", "int", "'128'"]),
-    (dict(dim=128.0), ["dim", "int", "128.0"]),
-    (dict(dim=True), ["dim", "int", "True"]),
-    (dict(dim=0), ["dim", "at least 1", "0"]),
+    (dict(classes_per_batch=8), ["64", "8 x 4", "32"]),
+    (dict(samples_per_class=8), ["64", "16 x 8", "128"]),
+    (dict(classes_per_batch=1, samples_per_class=64), ["2 classes"]),
+    (dict(classes_per_batch=64, samples_per_class=1), ["2 images"]),
+    (dict(embedding_size="128"), ["embedding_size", "int", "'128'"]),
+    (dict(embedding_size=128.0), ["embedding_size", "int", "128.0"]),
+    (dict(embedding_size=True), ["embedding_size", "int", "True"]),
+    (dict(embedding_size=0), ["embedding_size", "at least 1", "0"]),
     (dict(steps=0), ["steps", "at least 1"]),
     (dict(steps=-5), ["steps", "at least 1", "-5"]),
     (dict(eval_every=0), ["eval_every", "at least 1"]),
     (dict(quadruplets=-1), ["quadruplets", "0 or more", "-1"]),
-    (dict(easy=-1.0), ["easy", "from 0 to 100"]),
+    (dict(random_negative_weight=-1.0), ["random_negative_weight", "from 0 to 100"]),
     (dict(seed=-1), ["seed", "0 or more"]),
     (dict(seed=1.5), ["seed", "int", "1.5"]),
     (dict(seed=None), ["seed", "int", "None"]),
@@ -162,7 +166,7 @@ WRONG = [
     (dict(holdout=1.0), ["holdout", "0.9"]),
     (dict(holdout=-0.1), ["holdout", "0.9"]),
     (dict(dropout=1.0), ["dropout", "0.99"]),
-    (dict(average=1.0), ["average", "0.9999"]),
+    (dict(ema_decay=1.0), ["ema_decay", "0.9999"]),
     (dict(squared=1), ["squared", "bool", "1"]),
     (dict(scale_scores="no"), ["scale_scores", "bool"]),
     (dict(data=3), ["data", "str"]),
@@ -200,7 +204,7 @@ def test_the_bounds_themselves_are_allowed():
         dict(dropout=0.0),
         dict(lr=1),
         dict(quadruplets=0),
-        dict(dim=1),
-        dict(classes=2, images=2, batch_size=4),
+        dict(embedding_size=1),
+        dict(classes_per_batch=2, samples_per_class=2, batch_size=4),
     ):
         check(make(data="d", **changes))

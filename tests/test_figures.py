@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import one_state
 from PIL import Image
 
-from pddm_lite import claims, cost, experiments, figures, figures_recipe
+from pddm_lite import claims, cost, experiments, figures, figures_recipe, tables
 from pddm_lite.data import ImageSet
 from pddm_lite.methods import METHODS
 from pddm_lite.study import Study
@@ -18,7 +19,7 @@ TITLES = {"synthetic_birds": "synthetic birds", "folder:own": "own"}
 
 
 def fake_run(data, name, seed):
-    """What the figures read of a training.Run."""
+    """What the figures read of a runs.Run."""
     rng = np.random.default_rng([seed, len(name), len(data)])
     rankings = ["distance"] + ["score"] * (METHODS[name].similarity != "euclidean")
     edges = np.linspace(-1, 0, 9)
@@ -34,15 +35,16 @@ def fake_run(data, name, seed):
         } | {"auc": 0.9, "eer": 0.1, "overlap": float(rng.uniform(0.2, 0.4)), "nmi": 0.5, "f1": 0.2}
     history = pd.DataFrame({"step": [0, 10, 20], "seconds": [0.0, 1.0, 2.0]})
     history["E_e"] = rng.uniform(1, 2, 3)
-    history["test_recall_1"] = [40.0, *rng.uniform(45, 50, 2)]
-    return SimpleNamespace(
+    history["val_recall_1"] = [40.0, *rng.uniform(45, 50, 2)]
+    run = SimpleNamespace(
         id=f"{data}-{METHODS[name].training}-{seed}",
         metrics=metrics,
         embeddings={"f": rng.normal(size=(24, 4)), "labels": np.repeat(np.arange(4), 6)},
-        experiment=SimpleNamespace(quadruplets=0, dim=128, batch_size=64),
+        experiment=SimpleNamespace(quadruplets=0, embedding_size=128, batch_size=64),
         histograms=pd.concat(histograms),
         history=history,
     )
+    return one_state(run)
 
 
 def runs(methods=tuple(METHODS), seeds=(0, 1, 2), data=tuple(TITLES)):
@@ -172,12 +174,16 @@ def test_a_claim_on_no_data_set_has_panels_of_its_own():
     check_labels(fig)
     order, ratio = fig.axes[-2:]
     assert [x.get_text() for x in order.get_yticklabels()] == [cost.DATA] * 4
-    assert ratio.get_xscale() == "log" and ratio.get_xlabel() == claims.FASTER
+    assert ratio.get_xscale() == "log" and ratio.get_xlabel() == claims.MEASURES["faster"].unit
     assert sum(t.get_text().startswith("C5") for ax in fig.axes for t in ax.texts) == 5
 
 
 def test_verdicts_have_colours():
-    assert set(figures.VERDICTS) == {claims.REPRODUCED, claims.NOT_REPRODUCED, claims.NOT_ENOUGH}
+    words = {claims.REPRODUCED, claims.LEVEL, claims.NOT_REPRODUCED, claims.NOT_ENOUGH}
+    assert set(figures.VERDICTS) == words == set(tables.MARKS) - {tables.NO_LEAD}
+
+
+MARGIN = claims.MEASURES["overlap"].margin
 
 
 def test_a_claim_that_two_things_are_alike_lies_between_two_marks():
@@ -185,8 +191,8 @@ def test_a_claim_that_two_things_are_alike_lies_between_two_marks():
     fig, _ = figures.verdict(table, TITLES)
     (ax,) = fig.axes  # both are differences of overlaps
     marks = [float(x.get_xdata()[0]) for x in ax.lines if x.get_color() == "black"]
-    assert marks == [0, 0, *[claims.SIMILAR, -claims.SIMILAR] * 2]
-    assert ax.get_xlim()[0] < -claims.SIMILAR < claims.SIMILAR < ax.get_xlim()[1]
+    assert marks == [0, 0, *[MARGIN, -MARGIN] * 2]
+    assert ax.get_xlim()[0] < -MARGIN < MARGIN < ax.get_xlim()[1]
 
 
 def test_an_interval_beyond_the_axis_ends_in_an_arrow():
@@ -240,7 +246,8 @@ def test_convergence_marks_the_level_of_claim_c4():
         assert line.get_xdata() == pytest.approx(min(seconds, key=max))
     reached = frame.groupby(["seed", "method"])["reached"].first().unstack()
     ratio = np.log2(reached["Euclidean+Quadruplet"] / reached["PDDM+Quadruplet"]).mean()
-    assert 2**ratio == pytest.approx(claims.c4(some, "folder:own").effect)
+    c4 = claims.verdicts(some, ["folder:own"], only=["C4"])
+    assert 2**ratio == pytest.approx(c4["effect"].item())
 
 
 def test_changes_of_the_recipe_are_crossed_where_they_collapse():
@@ -325,7 +332,7 @@ def test_saved_files_are_complete_and_the_same_each_time(tmp_path):
     assert list(digests[0]) == ["x.csv", "x.json", "x.png", "x.svg"]
     assert all(d == digests[0] for d in digests)
     assert png == study.folder / "figures" / "x.png"
-    about = json.loads(png.with_suffix(".json").read_text())
+    about = json.loads(png.with_suffix(".json").read_text(encoding="utf-8"))
     assert about["runs"] == sorted({run.id for run in some.values()})
     assert about["study"]["profile"] == "smoke" and str(tmp_path) not in json.dumps(about)
     assert len(pd.read_csv(png.with_suffix(".csv"))) == len(frame)

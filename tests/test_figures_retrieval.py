@@ -17,7 +17,7 @@ LABELS = np.repeat(np.arange(6), 10)
 
 
 def made(n=60, d=8):
-    """What neighbours reads of a training.Run; its images lie at places 100, 101, ..."""
+    """What neighbours reads of a runs.Run; its images lie at places 100, 101, ..."""
     torch.manual_seed(0)
     f = r(torch.randn(6, d)[torch.from_numpy(LABELS)] + 0.8 * torch.randn(n, d))
     similarity = PDDM(d).eval()

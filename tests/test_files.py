@@ -29,7 +29,7 @@ with alone(Path(sys.argv[1])) as held:
 def other(tmp_path):
     """A process that holds tmp_path/lock."""
     command = [sys.executable, "-c", HOLD, str(tmp_path / "lock")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     assert process.stdout.readline() == "True\n"
     yield process
     process.kill()
@@ -50,7 +50,7 @@ def test_a_lock_belongs_to_one_process_until_it_dies(tmp_path, other):
 
 
 def test_locks_where_none_can_be_are_no_obstacle(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with alone(tmp_path / "file" / "lock") as held:  # a folder that cannot be made
         assert held
     monkeypatch.setitem(sys.modules, "fcntl", None)  # as on Windows
@@ -62,13 +62,13 @@ def test_what_dead_processes_left_is_swept_and_nothing_else(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     dead = f".tmp-{files.HOST}-{process.pid}-"
-    (tmp_path / f"{dead}a").write_text("half")
+    (tmp_path / f"{dead}a").write_text("half", encoding="utf-8")
     (tmp_path / f"{dead}b").mkdir()
-    (tmp_path / f"{dead}b" / "c").write_text("")
-    (tmp_path / ".lock-run").write_text("")
+    (tmp_path / f"{dead}b" / "c").write_text("", encoding="utf-8")
+    (tmp_path / ".lock-run").write_text("", encoding="utf-8")
     kept = [f"{files.temporary_prefix()}mine", f".tmp-elsewhere-{process.pid}-x", "run", ".lock"]
     for name in kept:
-        (tmp_path / name).write_text("")
+        (tmp_path / name).write_text("", encoding="utf-8")
     with alone(tmp_path / ".lock-mine"):
         sweep([tmp_path, tmp_path / "none"])
         assert sorted(os.listdir(tmp_path)) == sorted([*kept, ".lock-mine"])
@@ -107,7 +107,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(how, number, tmp_path, monke
     with pytest.raises(CannotWrite, match=os.strerror(number)) as error:
         act()
     assert "\n" not in str(error.value) and "the same command goes on" in str(error.value)
-    assert (tmp_path / "old.txt").read_text() == "old"
+    assert (tmp_path / "old.txt").read_text(encoding="utf-8") == "old"
     assert store.json("old", "a.json") == {}
     assert sorted(os.listdir(tmp_path)) == ["old.txt", "runs"]
     assert os.listdir(tmp_path / "runs") == ["old"]

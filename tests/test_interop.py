@@ -4,6 +4,7 @@ import importlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -359,7 +360,9 @@ def test_pmls_own_trainer_and_tester_run_with_the_unit_and_learn(interop, pml, h
 
 def test_without_pml_one_line_says_what_to_install():
     code = "import sys; sys.modules['pytorch_metric_learning'] = None; import pddm_lite.interop"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8"
+    )
     last = out.stderr.strip().splitlines()[-1]
     assert out.returncode == 1 and "During handling" not in out.stderr
     assert last.startswith("ImportError: ") and "pip install 'pddm-lite[pml]'" in last
@@ -401,3 +404,19 @@ def test_omls_reranker_sorts_the_shortlist_by_score():
         head = order[q, :top_n]
         assert torch.equal(ids[:top_n], head[S[q, head].argsort(descending=True)])
         assert torch.equal(ids[top_n:], order[q, top_n:])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", [torch.as_tensor, np.asarray, list])
+def test_any_float_type_and_labels_of_any_kind(interop, pml, dtype, kind):
+    torch.manual_seed(0)
+    f, labels = torch.randn(24, 8).to(dtype), np.repeat(np.arange(6), 4).tolist()
+    distance = interop.SimilarityDistance(PDDM(8, dropout=0.0))
+    tuples = interop.QuadrupletMiner(distance, number=0)(f, kind(labels))
+    plain = interop.QuadrupletMiner(distance, number=0)(f.float(), torch.as_tensor(labels))
+    assert all(torch.equal(a, b) for a, b in zip(tuples, plain, strict=True))
+    torch.testing.assert_close(distance(f), distance(f.float()), rtol=1e-5, atol=1e-6)
+    value = pml.losses.TripletMarginLoss(0.1, distance=distance)(f, torch.as_tensor(labels), tuples)
+    assert torch.isfinite(value)
+    found = interop.ScoreAccuracy(distance).get_accuracy(f.float(), kind(labels))
+    assert 0 <= found["precision_at_1"] <= 1

@@ -50,6 +50,7 @@ def python(code, *arguments, **environment):
         text=True,
         env=os.environ | environment,
         timeout=300,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
@@ -118,7 +119,9 @@ assert kernels.triton is None and not kernels.usable(unit, f)
 print(unit.all_pairs(f).shape)
 kernels.Fused(unit, f)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8"
+    )
     assert "torch.Size([5, 5])" in done.stdout
     assert "UserError: the fused kernel needs Triton" in done.stderr
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -37,7 +38,7 @@ def test_the_loss_is_the_kits_objective_with_its_gradients(batch, recipe):
     x = x.clone().requires_grad_()
     torch.manual_seed(2)  # easy negatives are drawn
     ours = torch.autograd.grad(criterion(x, labels), [x, *criterion.parameters()])
-    e = make(recipe, data="", dim=D, dropout=0.0)
+    e = make(recipe, data="", embedding_size=D, dropout=0.0)
     torch.manual_seed(2)
     loss = objective(r(x), labels, criterion.unit, e).loss
     theirs = torch.autograd.grad(loss, [x, *criterion.parameters()])
@@ -47,7 +48,9 @@ def test_the_loss_is_the_kits_objective_with_its_gradients(batch, recipe):
 
 def test_the_loss_by_hand(batch):
     x, labels = batch
-    settings = dict(alpha=0.4, beta=0.7, lam=3.0, easy=0.0, quadruplets=1, scale_scores=False)
+    settings = dict(
+        alpha=0.4, beta=0.7, lam=3.0, random_negative_weight=0.0, quadruplets=1, scale_scores=False
+    )
     criterion = PDDMLoss(D, **settings)
     f, unit = r(x), criterion.unit
     i, j, k, l, _, _ = hard_quadruplets(f, labels, unit)
@@ -56,6 +59,54 @@ def test_the_loss_by_hand(batch):
         -distance(f[i], f[j]), -distance(f[i], f[k]), -distance(f[j], f[l]), margin=0.7
     )
     torch.testing.assert_close(criterion(x, labels), E_m + 3 * E_e)
+
+
+KINDS = {
+    "tensor": torch.as_tensor,
+    "array": np.asarray,
+    "small numbers": lambda y: np.asarray(y, np.uint8),
+    "floats": lambda y: np.asarray(y, np.float32),
+    "list": list,
+    "tuple": tuple,
+}
+
+
+@pytest.mark.parametrize("method", layer.ROWS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_any_float_type_and_labels_of_any_kind(batch, dtype, method):
+    f, labels = batch
+    f = f.to(dtype)
+    criterion, values = PDDMLoss(D, method=method), []
+    for kind in KINDS.values():
+        x = f.clone().requires_grad_()
+        torch.manual_seed(2)  # easy negatives are drawn
+        loss = criterion(x, kind(labels.tolist()))
+        loss.backward()
+        assert x.grad.dtype == dtype and torch.isfinite(x.grad).all() and x.grad.abs().sum() > 0
+        values.append(loss.item())
+    torch.manual_seed(2)
+    assert len(set(values)) == 1 and values[0] == pytest.approx(
+        criterion(f.float(), labels).item(), rel=1e-5
+    )
+    double = PDDMLoss(D, method=method).double()
+    assert double(f, labels).dtype == (torch.float64 if list(double.parameters()) else r(f).dtype)
+
+
+@pytest.mark.parametrize(
+    ("f", "labels", "words"),
+    [
+        (torch.randn(24, D), ["bird"] * 24, "numbers of classes"),
+        (torch.randn(24, D), None, "numbers of classes"),
+        (torch.randn(24, D), [[1], [2, 3]], "numbers of classes"),
+        (torch.randn(24, D), [1, 2], r"not \[24, 16\] and \[2\]"),
+        (torch.ones(24, D, dtype=torch.long), [1] * 24, "tensor of floats, not torch.int64"),
+        (np.ones((24, D)), [1] * 24, "tensor of floats, not ndarray"),
+    ],
+)
+def test_what_is_no_batch_is_one_line(f, labels, words):
+    with pytest.raises(UserError, match=words) as err:
+        PDDMLoss(D)(f, labels)
+    assert "\n" not in str(err.value)
 
 
 def test_five_lines_train_a_network_of_ones_own():
@@ -118,7 +169,9 @@ from pddm_lite.layer import PDDMLoss
 loss = PDDMLoss(8)(torch.randn(8, 8), torch.arange(2).repeat(4))
 print(loss.item() > 0)
 """
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8"
+    )
     assert out.stdout.strip() == "True", out.stderr
 
 

@@ -185,7 +185,15 @@ def test_scale(low, high, floor, divisor):
 
 
 def test_a_detached_range_leaves_a_gradient_and_an_attached_one_leaves_none():
-    e = make(data="any", dim=5, quadruplets=1, dropout=0.0, easy=0.0, range_floor=0.0, seed=0)
+    e = make(
+        data="any",
+        embedding_size=5,
+        quadruplets=1,
+        dropout=0.0,
+        random_negative_weight=0.0,
+        range_floor=0.0,
+        seed=0,
+    )
     torch.manual_seed(1)
     unit = build_similarity(e).double()
     f, _ = batch((2, 1), seed=3)  # three points: i, j and one k for both
@@ -240,7 +248,14 @@ def full_matrix_step(f, labels, unit, e):
 @pytest.mark.parametrize("number", [1, 4, 0])
 @pytest.mark.parametrize("sizes", [(4,) * 5, (2, 5, 1, 3)])
 def test_the_sparse_step_is_the_full_matrix_step(method, number, sizes):
-    e = make(data="any", method=method, dim=7, quadruplets=number, dropout=0.0, easy=0.0)
+    e = make(
+        data="any",
+        method=method,
+        embedding_size=7,
+        quadruplets=number,
+        dropout=0.0,
+        random_negative_weight=0.0,
+    )
     for seed in range(3):
         torch.manual_seed(seed)
         unit = build_similarity(e).double()

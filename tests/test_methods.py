@@ -26,8 +26,10 @@ def batch(seed=0, classes=5, images=4):
 
 
 def experiment(name, **changes):
-    fixed = dict(easy=0.0, beta=1.0, lam=0.5)  # the paper's, whatever the recipe says
-    return make(data="any", method=name, dim=DIM, **{**fixed, **changes})
+    fixed = dict(
+        random_negative_weight=0.0, beta=1.0, lam=0.5
+    )  # the paper's, whatever the recipe says
+    return make(data="any", method=name, embedding_size=DIM, **{**fixed, **changes})
 
 
 def unit(e, seed=0):
@@ -240,13 +242,13 @@ def test_easier_pairs_are_weighed_with_the_hardest(name):
     s = unit(alone)
     hardest = objective(f, labels, s, alone)
     torch.manual_seed(0)
-    mixed = objective(f, labels, s, experiment(name, dropout=0.0, easy=3.0))
+    mixed = objective(f, labels, s, experiment(name, dropout=0.0, random_negative_weight=3.0))
     assert mixed.E_m < hardest.E_m  # random negatives are easier
     assert mixed.E_m >= hardest.E_m / 4 - 1e-6  # the hardest have one of four parts
     assert mixed.E_e == hardest.E_e
     # the same draw of random negatives with another weight: E_m is linear in it
     torch.manual_seed(0)
-    half = objective(f, labels, s, experiment(name, dropout=0.0, easy=1.0))
+    half = objective(f, labels, s, experiment(name, dropout=0.0, random_negative_weight=1.0))
     random_part = (4 * mixed.E_m - hardest.E_m) / 3
     torch.testing.assert_close(half.E_m, (hardest.E_m + random_part) / 2)
 
@@ -255,8 +257,8 @@ def test_easier_pairs_are_weighed_with_the_hardest(name):
 @pytest.mark.parametrize("easy", [0.0, 0.5])
 def test_other_losses_on_the_scores_change_E_m_alone(kind, easy):
     f, labels = batch()
-    plain = experiment("PDDM+Quadruplet", easy=easy)
-    other = experiment("PDDM+Quadruplet", easy=easy, metric_loss=kind)
+    plain = experiment("PDDM+Quadruplet", random_negative_weight=easy)
+    other = experiment("PDDM+Quadruplet", random_negative_weight=easy, metric_loss=kind)
     u = unit(plain).eval()
     torch.manual_seed(0)
     hinge = objective(f, labels, u, plain)

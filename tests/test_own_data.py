@@ -77,7 +77,7 @@ def test_the_demo_is_of_species_that_no_one_trains():
 
 def test_a_folder_keeps_its_settings_and_is_frozen_and_quick_at_most(tmp_path):
     write_tree(tmp_path / "tree", 4)
-    given = study_on(tmp_path / "tree", tmp_path, settings=["classes=2", "batch_size=8"])
+    given = study_on(tmp_path / "tree", tmp_path, settings=["classes_per_batch=2", "batch_size=8"])
     paper = replace(given, profile="paper", mode="finetune")
     own = own_data.study_of(paper)
     assert (own.profile, own.mode, own.settings) == ("quick", "frozen", given.settings)
@@ -124,7 +124,7 @@ def test_a_loop_of_ones_own_reads_what_the_runs_train_on(fitted):
     assert len(seen) == e.steps
     for x, y in seen:
         assert x.shape == (e.batch_size, 256) and int(y.max()) < data.train_classes
-        assert (torch.bincount(y)[torch.unique(y)] == e.images).all()
+        assert (torch.bincount(y)[torch.unique(y)] == e.samples_per_class).all()
     fit = own_data.split(data, e.holdout, 0).fit
     assert set(data.labels[fit]) == {int(c) for _, y in seen for c in y}
     again = next(own_data.batches(own, data, 0))

@@ -17,7 +17,7 @@ from pddm_lite.experiments import make
 from pddm_lite.losses import Classifier
 from pddm_lite.own_metric import Metric
 from pddm_lite.pddm import LMDM, PDDM, Euclidean, Mahalanobis
-from pddm_lite.training import fit_or_load
+from pddm_lite.runs import fit_or_load
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,15 @@ def data():
 def taken(data, tmp_path_factory):
     """fn(**changes): (run, its metric), fitted once."""
     folder, made = tmp_path_factory.mktemp("runs"), {}
-    small = dict(dim=8, classes=2, images=2, batch_size=4, steps=4, eval_every=2, holdout=0.0)
+    small = dict(
+        embedding_size=8,
+        classes_per_batch=2,
+        samples_per_class=2,
+        batch_size=4,
+        steps=4,
+        eval_every=2,
+        holdout=0.0,
+    )
     usual = {"mode": "frozen", "backbone": "smallnet", "lr": 1e-2}
 
     def take(**changes):
@@ -63,7 +71,7 @@ CASES = [
     dict(method="LiftedStruct"),  # free features, a metric that is not learned
     dict(method="Softmax"),
     dict(weights="none"),  # a random network, the same one again
-    dict(mode="finetune", average=0.0),
+    dict(mode="finetune", ema_decay=0.0),
 ]
 
 
@@ -92,6 +100,79 @@ def test_the_metric_is_the_runs(data, taken):
     assert (D, S) == pytest.approx(metric.compare(b, a))
     assert D == pytest.approx((f[0] - f[9]).norm().item(), abs=2e-3)
     assert S == pytest.approx(run.similarity()(f[:1], f[9:10]).item(), abs=2e-3)
+
+
+def test_pictures_may_be_paths_images_arrays_and_lists_of_them(data, taken, tmp_path):
+    _, metric = taken()
+    images = [data.read(i) for i in (0, 9, 20)]
+    paths = [tmp_path / f"{n}.png" for n in range(3)]
+    for path, image in zip(paths, images, strict=True):
+        image.save(path)
+    expected = metric.embed(images)
+    arrays = [np.asarray(image) for image in images]
+    rgba = [np.dstack([a, np.full(a.shape[:2], 255, np.uint8)]) for a in arrays]
+    mixed = [paths[0], images[1], arrays[2]]
+    every = (paths, list(map(str, paths)), arrays, np.stack(arrays), rgba, mixed, iter(images))
+    for pictures in every:
+        assert torch.equal(metric.embed(pictures), expected)
+    assert metric.embed(arrays[0][..., 0]).shape == (1, 8)  # grey
+    D, S = metric.compare(images[0], images[1])
+    for kind in (paths, [str(p) for p in paths], arrays):
+        assert metric.compare(kind[0], kind[1]) == (D, S)
+        several = metric.compare(kind[:2], kind[1:])
+        assert several[0].shape == several[1].shape == (2,)
+        assert (several[0][0].item(), several[1][0].item()) == pytest.approx((D, S), rel=1e-5)
+
+
+def test_pictures_are_embedded_a_batch_at_a_time(data, taken, monkeypatch):
+    _, metric = taken()
+    pictures, seen = [data.read(i % 32) for i in range(70)], []
+    crops = own_metric.Metric.crops
+
+    def counted(self, part):
+        seen.append(len(part))
+        return crops(self, part)
+
+    monkeypatch.setattr(own_metric.Metric, "crops", counted)
+    f = metric.embed(pictures)
+    assert seen == [64, 6] and f.shape == (70, 8)
+    torch.testing.assert_close(metric.embed(pictures, batch=7), f, rtol=0, atol=1e-5)
+    assert max(seen[2:]) == 7
+
+
+NO_PICTURES = {
+    "a float array": (np.zeros((8, 8, 3)), "not array float64"),
+    "an array of two channels": (np.zeros((8, 8, 2), np.uint8), r"not array uint8 \[8, 8, 2\]"),
+    "a vector": (np.zeros(8, np.uint8), "not array uint8"),
+    "a tensor": (torch.zeros(3, 8, 8), "not tensor float32"),
+    "nothing": (None, "not NoneType"),
+    "a number": (7, "not int"),
+    "bytes": (b"\x89PNG", "not bytes"),
+    "a list of numbers": ([1, 2], "not int"),
+    "an empty list": ([], "the list is empty"),
+    "no such file": ("no.png", "no.png: no such file"),
+    "a folder": (".", "no such file"),
+}
+
+
+@pytest.mark.parametrize("case", NO_PICTURES)
+def test_what_is_no_picture_is_one_line(data, taken, case):
+    bad, says = NO_PICTURES[case]
+    metric = taken()[1]
+    for ask in (metric.embed, lambda x: metric.compare(x, data.read(0))):
+        with pytest.raises(UserError, match=says) as err:
+            ask(bad)
+        assert "\n" not in str(err.value)
+
+
+def test_a_file_that_is_no_image_and_lists_that_do_not_fit(data, taken, tmp_path):
+    metric, image = taken()[1], data.read(0)
+    (tmp_path / "a.png").write_text("text", encoding="utf-8")
+    with pytest.raises(UserError, match="a.png: cannot be read as an image"):
+        metric.embed(tmp_path / "a.png")
+    for a, b in ((image, [image]), ([image] * 2, [image]), ([image], image)):
+        with pytest.raises(UserError, match="two lists of the same length"):
+            metric.compare(a, b)
 
 
 def test_its_settings_can_be_read_by_anyone(taken, tmp_path):

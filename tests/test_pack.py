@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pddm_lite import backbones, pack, training
+from pddm_lite import backbones, pack
 from pddm_lite.errors import UserError
 from pddm_lite.pipeline import cli
+from pddm_lite.runs import Run, run_id
 from pddm_lite.store import Store
 from pddm_lite.study import Study
 
@@ -46,7 +47,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def ids(study):
-    return sorted(training.run_id(e, study.load(e.data)) for e in study.experiments())
+    return sorted(run_id(e, study.load(e.data)) for e in study.experiments())
 
 
 def rewritten(file: Path, change) -> Path:
@@ -80,14 +81,18 @@ def _umask() -> int:
 
 
 def test_a_trained_network_comes_along(tmp_path):
-    given = {**SMOKE, "seeds": [0], "mode": "finetune", "settings": ["steps=1", "batch_size=8",
-                                                                    "classes=2"]}  # fmt: skip
+    given = {
+        **SMOKE,
+        "seeds": [0],
+        "mode": "finetune",
+        "settings": ["steps=1", "batch_size=8", "classes_per_batch=2"],
+    }
     study = Study.of(**given, results=str(tmp_path / "made"))
     ((_, run),) = study.runs().items()
     files, n, _ = pack.pack(study, tmp_path / "runs.zip", 2**24)
     found = pack.unpack(files, Store(tmp_path / "there" / "runs"))
     assert n == 1 and found.taken == [run.id] and found.here == 1
-    theirs = training.Run(run.experiment, run.id, Store(tmp_path / "there" / "runs")).model()
+    theirs = Run(run.experiment, run.id, Store(tmp_path / "there" / "runs")).model()
     ours = run.model().state_dict()
     assert any(k.startswith("backbone.") for k in ours)
     assert all(torch.equal(v, ours[k]) for k, v in theirs.state_dict().items())
@@ -123,7 +128,7 @@ def test_runs_that_are_missing_or_torn_are_not_packed(study, tmp_path):
     assert "\n" not in str(error.value) and not (tmp_path / "a.zip").exists()
     shutil.copytree(Path(study.results) / "runs", tmp_path / "r" / "runs")
     torn = tmp_path / "r" / "runs" / ids(study)[0] / "metrics.json"
-    torn.write_text("{}")
+    torn.write_text("{}", encoding="utf-8")
     (file,), n, total = pack.pack(own, tmp_path / "a.zip", 2**24)
     assert (n, total) == (1, 2)
     # and a torn run in the store is replaced by the sound one of a pack
@@ -327,14 +332,14 @@ def test_runs_of_a_machine_without_notebooks_draw_the_same_figures_here(tmp_path
     """There: data and runs, nothing of Jupyter installed. Here: the notebooks, from the pack."""
     block = tmp_path / "block"
     block.mkdir()
-    (block / "sitecustomize.py").write_text(BLOCK)
+    (block / "sitecustomize.py").write_text(BLOCK, encoding="utf-8")
     options = ["--profile", "smoke", "--data", "synthetic_birds", "--seeds", "0", "--variants",
                "none", "--methods", "Triplet,PDDM+Quadruplet", "--jobs", "1"]  # fmt: skip
 
     def without(*words):
         env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(block)}
         done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True,
-                              env=env)  # fmt: skip
+                              env=env, encoding="utf-8")  # fmt: skip
         return done.returncode, done.stdout + done.stderr
 
     code, said = without("-c", "import nbformat")

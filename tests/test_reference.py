@@ -76,7 +76,7 @@ def test_the_mean_in_a_table_is_the_mean_of_the_raw_values():
 
 
 class FakeRun(SimpleNamespace):
-    """What reference reads of a training.Run; hashable, as that is."""
+    """What reference reads of a runs.Run; hashable, as that is."""
 
     __hash__ = object.__hash__
 
@@ -138,9 +138,9 @@ def finished(tmp_path, monkeypatch):
     for name, png in {**SHOWN, "loose": LOOSE}.items():
         if name != "loose":
             (folder / "figures" / f"{name}.png").write_bytes(png)
-            (folder / "figures" / f"{name}.svg").write_text("<svg/>")
-            (folder / "figures" / f"{name}.csv").write_text("query,S\n1,0.1\n")
-            (folder / "figures" / f"{name}.json").write_text("{}")
+            (folder / "figures" / f"{name}.svg").write_text("<svg/>", encoding="utf-8")
+            (folder / "figures" / f"{name}.csv").write_text("query,S\n1,0.1\n", encoding="utf-8")
+            (folder / "figures" / f"{name}.json").write_text("{}", encoding="utf-8")
         text = base64.b64encode(png).decode() + "\n"  # as IPython writes it
         kinds = [{"image/png": text, "text/plain": "a figure"}]
         kinds += [{"text/html": f'<img src="data:image/png;base64,{text}">'}] * (name == "loose")
@@ -150,11 +150,11 @@ def finished(tmp_path, monkeypatch):
         ]  # fmt: skip
     cells.append(nbformat.v4.new_code_cell("print(1)", outputs=[
         nbformat.v4.new_output("stream", text="generated words")]))  # fmt: skip
-    (folder / "figures" / "60_nothing.csv").write_text("\n")
+    (folder / "figures" / "60_nothing.csv").write_text("\n", encoding="utf-8")
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "notebooks" / "a.ipynb")
-    (folder / "notebooks" / "a.json").write_text(json.dumps({"seconds": 7}))
-    (folder / "report.html").write_text("")
-    (folder / "summary.json").write_text("{}")
+    (folder / "notebooks" / "a.json").write_text(json.dumps({"seconds": 7}), encoding="utf-8")
+    (folder / "report.html").write_text("", encoding="utf-8")
+    (folder / "summary.json").write_text("{}", encoding="utf-8")
 
     monkeypatch.setattr(reference, "REPORTS", ("own",))
 
@@ -211,7 +211,7 @@ def test_figures_of_the_embedded_study_are_kept_once(finished):
     target = reference.add(study, "python run_all.py")
     assert [p.name for p in (target / "figures").glob("*.png")] == ["60_tsne.png"]
     for path in (target / "report.html", target / "notebooks" / "a.ipynb"):
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         links = re.findall(r'(?:\]\(|src=")([./\w]+\.png)', text)
         assert links and all((path.parent / link).exists() for link in links)
         assert "../quick/figures/60_retrieval.png" in text
@@ -219,7 +219,7 @@ def test_figures_of_the_embedded_study_are_kept_once(finished):
 
 def test_the_copied_report_refers_to_figures_that_are_there(finished):
     target = reference.add(finished("synthetic_birds"), "python run_all.py")
-    page = (target / "report.html").read_text()
+    page = (target / "report.html").read_text(encoding="utf-8")
     sources = re.findall(r'<figure[^>]*><img[^>]*src="([^"]+)"', page)
     assert sources == [f"figures/{name}.png" for name in sorted(SHOWN)]
     assert all((target / source).exists() for source in sources)
@@ -262,7 +262,7 @@ def test_every_figure_that_shows_pictures_has_a_name_that_says_so():
 
 
 def test_a_text_without_markers_is_refused(tmp_path, monkeypatch):
-    (tmp_path / "README.md").write_text("no markers")
+    (tmp_path / "README.md").write_text("no markers", encoding="utf-8")
     monkeypatch.setattr(readme, "ROOT", tmp_path)
     with pytest.raises(UserError, match="lacks the markers"):
         readme.generated("README.md")
@@ -273,12 +273,12 @@ def test_the_check_option_tells_stale_from_fresh(tmp_path, monkeypatch):
     (folder / "tables").mkdir(parents=True)
     made = {"title": "made up", "protocol": "one line", "command": "python run_all.py", "runs": [],
             "titles": {"x": "made up"}, "summary": {}, "seeds": [0, 1, 2]}  # fmt: skip
-    (folder / "provenance.json").write_text(json.dumps(made))
-    (folder / "report.html").write_text("")
+    (folder / "provenance.json").write_text(json.dumps(made), encoding="utf-8")
+    (folder / "report.html").write_text("", encoding="utf-8")
     table = (
         "method,R@1,untrained R@1,paper R@1 (CUB)\nTriplet,12.3,,7\nPDDM+Quadruplet,15.6,9.1,8\n"
     )
-    (folder / "tables" / "recall_x.csv").write_text(table)
+    (folder / "tables" / "recall_x.csv").write_text(table, encoding="utf-8")
     monkeypatch.setattr(readme, "ROOT", tmp_path)
     monkeypatch.setattr(readme, "REFERENCE", folder.parent)
     for name, markers in readme.GENERATED.items():
@@ -287,49 +287,53 @@ def test_the_check_option_tells_stale_from_fresh(tmp_path, monkeypatch):
             for m in markers
         ]
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("head\n" + "".join(parts) + "tail\n")
+        (tmp_path / name).write_text("head\n" + "".join(parts) + "tail\n", encoding="utf-8")
     assert reference.main(["readme", "--check"]) == 1
     assert reference.main(["readme"]) == 0
     assert reference.main(["readme", "--check"]) == 0
-    text = (tmp_path / "README.md").read_text()
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "| untrained head | 9.1 |  |" in text and "| Triplet | 12.3 | 7 |" in text
-    assert "| Triplet | 12.3 |  | 7 |" in (tmp_path / "results/reference/README.md").read_text()
+    assert "| Triplet | 12.3 |  | 7 |" in (tmp_path / "results/reference/README.md").read_text(
+        encoding="utf-8"
+    )
     assert text.startswith("head\n") and text.endswith("tail\n")
 
 
 def test_a_claim_on_no_data_set_has_a_table_of_its_own(tmp_path, monkeypatch):
     made = {"title": "made up", "protocol": "one line", "command": "python run_all.py",
             "titles": {"x": "made up"}, "seeds": [0, 1, 2]}  # fmt: skip
-    columns = "claim,text,data,measure,effect,low,high,threshold,verdict,note,seeds\n"
-    rows = {"x": f"C9,a beats b,x,{claims.OVERFITTING}: a - b,2,1,3,0,reproduced,note,5\n"}
-    rows["both"] = rows["x"] + f"C5,linear,{cost.DATA},order: p,0.9,0.8,1,0.5,reproduced,note,4\n"
+    columns = "claim,text,data,measure,unit,claimed,effect,low,high,threshold,verdict,note,seeds\n"
+    rows = {"x": f"C9,a beats b,x,{claims.OVERFITTING}: a - b,u,>,2,1,3,0,reproduced,note,5\n"}
+    rows["both"] = (
+        rows["x"] + f"C5,linear,{cost.DATA},exponent p: p,u,<,0.9,0.8,1,1.5,reproduced,note,4\n"
+    )
     monkeypatch.setattr(readme, "REFERENCE", tmp_path)
     for name, text in rows.items():
         (tmp_path / name / "tables").mkdir(parents=True)
-        (tmp_path / name / "provenance.json").write_text(json.dumps(made))
-        (tmp_path / name / "tables" / "verdicts.csv").write_text(columns + text)
+        (tmp_path / name / "provenance.json").write_text(json.dumps(made), encoding="utf-8")
+        (tmp_path / name / "tables" / "verdicts.csv").write_text(columns + text, encoding="utf-8")
     text = readme.everything()
     assert (
         "| claim (claimed effect) | made up |\n| --- | --- |\n| C9: a beats b (> 0) | **rep" in text
     )
-    assert "| on random features |\n| --- | --- |\n| C5: linear (> 0.5) | **reproduced**, " in text
+    assert "| on random features |\n| --- | --- |\n| C5: linear (< 1.5) | **reproduced**, " in text
     assert "4 seeds" in text and text.count("C5") == text.count("C9") == 1
 
 
 def test_the_short_table_of_verdicts_has_marks_and_says_a_claim_once(tmp_path, monkeypatch):
     made = {"title": "made up", "titles": {"x": "made up"}, "seeds": [0, 1, 2]}
-    columns = "claim,text,data,measure,effect,low,high,threshold,verdict,note,seeds\n"
+    columns = "claim,text,data,measure,unit,claimed,effect,low,high,threshold,verdict,note,seeds\n"
     rows = (
-        'C10,"late, a",x,Recall@1: a - b,2,1,3,0,reproduced,note,3\n'
-        "C7,alone,x,Recall@1: a - b,2,1,3,0,reproduced,note,3\n"
-        "C8,alone too,x,Recall@1: a - b,2,1,3,0,reproduced,note,3\n"
-        'C9,"a beats b, over c",x,Recall@1: a - b,2,1,3,0,not reproduced,note,3\n'
-        'C9,"a beats b, over d",x,Recall@1: a - b,2,-1,3,0,not enough evidence,note,3\n'
+        'C10,"late, a",x,Recall@1: a - b,u,>,2,1,3,0,reproduced,note,3\n'
+        "C7,alone,x,Recall@1: a - b,u,>,2,1,3,0,reproduced,note,3\n"
+        "C8,alone too,x,Recall@1: a - b,u,>,2,1,3,0,reproduced,note,3\n"
+        'C9,"a beats b, over c",x,Recall@1: a - b,u,>,2,1,3,0,not reproduced,note,3\n'
+        'C9,"a beats b, over d",x,Recall@1: a - b,u,>,2,-1,3,0,not enough evidence,note,3\n'
     )
     monkeypatch.setattr(readme, "REFERENCE", tmp_path)
     (tmp_path / "a" / "tables").mkdir(parents=True)
-    (tmp_path / "a" / "provenance.json").write_text(json.dumps(made))
-    (tmp_path / "a" / "tables" / "verdicts.csv").write_text(columns + rows)
+    (tmp_path / "a" / "provenance.json").write_text(json.dumps(made), encoding="utf-8")
+    (tmp_path / "a" / "tables" / "verdicts.csv").write_text(columns + rows, encoding="utf-8")
     text = "\n".join(readme._decided(fewest=3, short=True))
     claims_of = [line.split(" | ") for line in text.splitlines() if line.startswith("| C")]
     said = ["C7: alone", "C8: alone too", "C9: a beats b, over c", "C9, over d", "C10: late, a"]

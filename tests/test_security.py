@@ -125,7 +125,8 @@ def evil(tmp_path) -> Study:
     for kind in ("tables", "figures", "notebooks"):
         (study.folder / kind).mkdir(parents=True)
     verdict = {"claim": "C1", "text": EVIL, "data": study.data[0], "measure": EVIL, "effect": 1.0}
-    verdict |= {"low": 0.5, "high": 2.0, "threshold": 0.0, "verdict": EVIL, "note": EVIL}
+    verdict |= {"low": 0.5, "high": 2.0, "threshold": 0.0, "verdict": EVIL, "note": EVIL,
+                "unit": EVIL, "claimed": EVIL}  # fmt: skip
     pd.DataFrame([verdict | {"seeds": 3}]).to_csv(study.folder / "tables/verdicts.csv", index=False)
     frame = pd.DataFrame({"method": [EVIL, QUOTES], EVIL: ["</script>", "<script>x"]})
     frame.to_csv(study.folder / "tables" / f"recall_folder-{EVIL}.csv", index=False)
@@ -149,7 +150,7 @@ def evil(tmp_path) -> Study:
 
 def test_no_name_is_markup_in_the_report(evil):
     path, lines = report.write(evil, [f"card {EVIL} {QUOTES} <script>"])
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     elements = Elements(text).found
     assert len(elements) > 80 and text.count("onerror=alert") > 8  # they are there, as text
     bad = {"script", "iframe", "object", "embed", "link", "form", "input", "base", "frame"}

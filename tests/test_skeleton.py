@@ -48,7 +48,9 @@ def git(*args: str) -> list[str]:
     """NUL-separated paths that git prints; skips the test outside a git checkout."""
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
-    out = subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        ["git", *args], cwd=ROOT, capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     return [path for path in out.stdout.split("\0") if path]
 
 
@@ -95,6 +97,7 @@ def test_git_ignores_all_results_but_the_reference():
         cwd=ROOT,
         capture_output=True,
         text=True,
+        encoding="utf-8",
     )
     if ignored.returncode == 128:
         pytest.skip("not a git checkout")
@@ -114,7 +117,9 @@ def test_makefile_target_sets_up_and_ends_in_its_command(target, command):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
     # -W: as if pyproject.toml had just changed, so that the set-up is part of the plan
     plan = ["make", "-n", "-W", "pyproject.toml", target, "ARGS=--explain"]
-    out = subprocess.run(plan, cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(
+        plan, cwd=ROOT, env=env, capture_output=True, text=True, check=True, encoding="utf-8"
+    ).stdout
     lines = out.strip().splitlines()
     assert any("pip install" in line and "-e '.[test]'" in line for line in lines)
     assert lines[-1] == f".venv/bin/{command}"

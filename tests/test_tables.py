@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import one_state
 
 from pddm_lite import claims, cost, experiments, tables
 from pddm_lite.claims import EUCLIDEAN, PDDM
@@ -15,20 +16,23 @@ BIRDS = "synthetic_birds"
 
 
 def fake_run(recall, auc=0.9, score=None, step=10, collapse="", quadruplets=0):
-    """What tables read of a training.Run."""
+    """What tables read of a runs.Run."""
     test = {"distance": {f"recall_{k}": recall + k - 1 for k in (1, 2, 4, 8, 16, 32)}}
     test["distance"] |= {"auc": auc, "overlap": 0.3, "eer": 0.2, "nmi": 0.5, "f1": 0.2}
     if score is not None:
         test["score"] = {k: v + score - recall for k, v in test["distance"].items()}
         test["score"]["auc"] = auc + 0.05
     train = {k: m | {"auc": m["auc"] + 0.04} for k, m in test.items()}
-    return SimpleNamespace(
+    run = SimpleNamespace(
         id="run",
         embeddings={"f": np.eye(6), "labels": np.repeat([0, 1, 2], 2)},
         metrics={"test": test, "train": train, "chosen_step": step, "collapse": collapse},
-        history=pd.DataFrame({"step": [0, 10], "test_recall_1": 40.0, "seconds": [0.0, 0.05]}),
+        history=pd.DataFrame(
+            {"step": [0, 10], "test_recall_1": 40.0, "val_recall_1": 40.0, "seconds": [0.0, 0.05]}
+        ),
         experiment=SimpleNamespace(quadruplets=quadruplets),
     )
+    return one_state(run)
 
 
 def runs(data=BIRDS):
@@ -148,42 +152,63 @@ def test_a_claim_on_no_data_set_keeps_its_own_name():
     assert set(shown["data"]) == {"birds", cost.DATA}
     own = shown[shown["data"] == cost.DATA]
     assert own["effect [95 % interval]"].iloc[3] == "2.00 [2.00, 2.00]"
-    # the effects are 2 - p of PDDM and p - 1 of LiftedStruct: shown are p and what is claimed of it
     assert own["effect [95 % interval]"].iloc[2] == "1.00 [1.00, 1.00]"
     assert own["claimed"].tolist()[2:4] == ["< 1.5", "> 1.5"]
     text = tables.sentences(table, TITLES)
-    assert "C5 on random features: REPRODUCED. exponent p of cost ~ m^p (1: linear, " in text
-    assert "p - 1" not in text and "2 - p" not in text
+    assert "C5 on random features: REPRODUCED. exponent p: PDDM's seconds: 1.00 [1.00, " in text
 
 
 def test_claims_that_two_things_are_alike_have_two_thresholds():
     verdicts = claims.verdicts(runs(), [BIRDS], only=["C2", "C6"])
-    assert set(tables.verdict_table(verdicts)["claimed"]) == {"within ± 0.05", "> 0"}
-    older = verdicts.drop(columns="two_sided")  # as in reference tables made before C2
-    assert set(tables.verdict_table(older)["claimed"]) == {"> 0.05", "> 0"}
+    assert set(tables.verdict_table(verdicts)["claimed"]) == {"within ± 0.01", "> 0"}
+
+
+UNIT = claims.MEASURES["recall_1"].unit, claims.MEASURES["overlap"].unit
 
 
 @pytest.mark.parametrize(
-    "measure, numbers, threshold, two_sided, text",
+    "unit, numbers, threshold, claimed, text",
     [
-        (claims.POINTS, (0.44, 0.04, 0.84), 0.0, False, "0.44 [0.04, 0.84]"),
-        (claims.POINTS, (0.44, -0.004, 0.84), 0.0, False, "0.440 [-0.004, 0.840]"),
-        (claims.POINTS, (0.44, 0.0001, 0.84), 0.0, False, "0.440 [0.000, 0.840]"),  # no more
-        (claims.POINTS, (0.44, 0.0, 0.84), 0.0, False, "0.4 [0.0, 0.8]"),  # upon it
-        (claims.POINTS, (3.0, 2.0, 8.02), 8.0, False, "3.00 [2.00, 8.02]"),
-        ("overlap", (0.0, -0.0497, 0.0201), 0.05, True, "0.0000 [-0.0497, 0.0201]"),
-        ("overlap", (0.0, -0.0497, 0.0201), 0.05, False, "0.000 [-0.050, 0.020]"),
-        (f"{claims.ORDER}: PDDM's pairs (2 - p)", (0.6, 0.503, 0.7), 0.5, False,
-         "1.400 [1.300, 1.497]"),
+        (UNIT[0], (0.44, 0.04, 0.84), 0.0, ">", "0.44 [0.04, 0.84]"),
+        (UNIT[0], (0.44, -0.004, 0.84), 0.0, ">", "0.440 [-0.004, 0.840]"),
+        (UNIT[0], (0.44, 0.0001, 0.84), 0.0, ">", "0.440 [0.000, 0.840]"),  # no more
+        (UNIT[0], (0.44, 0.0, 0.84), 0.0, ">", "0.4 [0.0, 0.8]"),  # upon it
+        (UNIT[0], (3.0, 2.0, 8.02), 8.0, ">", "3.00 [2.00, 8.02]"),
+        (UNIT[1], (0.0, -0.0497, 0.0201), 0.05, "±", "0.0000 [-0.0497, 0.0201]"),
+        (UNIT[1], (0.0, -0.0497, 0.0201), 0.05, ">", "0.000 [-0.050, 0.020]"),
+        (claims.MEASURES["exponent"].unit, (1.4, 1.3, 1.497), 1.5, "<", "1.400 [1.300, 1.497]"),
+        ("of an older table", (0.5, 0.25, 1), 0.0, ">", "0.500 [0.250, 1.000]"),
     ],
-)  # fmt: skip
+)
 def test_a_bound_that_rounds_to_the_threshold_has_more_decimals(
-    measure, numbers, threshold, two_sided, text
+    unit, numbers, threshold, claimed, text
 ):
     row = dict(zip(("effect", "low", "high"), numbers, strict=True), threshold=threshold)
-    row |= dict(claim="C", text="t", data="d", verdict="v", note="", seeds=3)
-    table = pd.DataFrame([{**row, "measure": measure, "two_sided": two_sided}])
+    row |= dict(claim="C", text="t", data="d", verdict="v", note="", seeds=3, measure="m")
+    table = pd.DataFrame([{**row, "unit": unit, "claimed": claimed}])
     assert tables.verdict_table(table)["effect [95 % interval]"].item() == text
+
+
+def test_level_stands_beside_a_lead_that_is_not_reproduced():
+    some = {(BIRDS, PDDM, s): fake_run(40.1 + s) for s in range(3)} | runs()
+    table = claims.verdicts(some, [BIRDS], only=["C10"])
+    shown = tables.verdict_table(table, TITLES.get)
+    assert table["verdict"].tolist() == [claims.NOT_REPRODUCED] and table["level"].all()
+    assert shown["verdict"].tolist() == ["not reproduced, level"]
+    assert tables.verdict_marks(shown)["birds"].tolist() == ["✗≈"]
+    assert "  level: C10 (" in tables.verdict_lists(table, TITLES)
+    assert shown["note"].item() == "best rival by mean; level with Triplet within 1 point"
+
+
+def test_the_terminal_tells_the_parts_of_a_claim_apart():
+    some = {**runs(), **{(BIRDS, "PDDM+Triplet", s): fake_run(45.0 + 2 * s) for s in range(3)}}
+    table = claims.verdicts(some, [BIRDS])
+    lines = tables.verdict_lines(table, TITLES.get)
+    assert len(set(lines)) == len(lines) == len(table)
+    assert [line for line in lines if line.startswith("  C1 ")][1].endswith(" PDDM's own features")
+    assert "  C9   birds                    reproduced            6.0 [3.5, 8.5]" in lines
+    n = (table["seeds"] > 2).sum()
+    assert tables.chance(table).startswith(f"{len(table)} comparisons, {n} of them on 3 seeds")
 
 
 def test_lists_of_verdicts_name_claims_and_what_was_not_asked():
@@ -194,8 +219,9 @@ def test_lists_of_verdicts_name_claims_and_what_was_not_asked():
     own = verdicts[verdicts["data"] == BIRDS]
     assert lines[0].startswith(f"birds: of {len(own)} comparisons, ")
     assert lines[1] == "  reproduced: C9."
-    assert lines[2] == "  not reproduced: C1 (both on PDDM's own features)."
-    assert lines[3].startswith("own: of ") and len(lines) == 7
+    assert lines[2] == "  level: none."
+    assert lines[3] == "  not reproduced: C1 (both on PDDM's own features)."
+    assert lines[4].startswith("own: of ") and len(lines) == 9
     assert lines[-1] == (
         "Not asked in this study: C5 (the cost of a batch was not measured); "
         "C11, C12, C13 (--variants ablations asks them); C14 (nothing to measure it on); "
@@ -238,7 +264,7 @@ def test_one_seed_is_one_seed():
     some = {k: r for k, r in runs().items() if k[2] == 0}
     some[BIRDS, "PDDM+Triplet", 0] = fake_run(45.0)
     lines = tables.sentences(claims.verdicts(some, [BIRDS]), TITLES)
-    assert "(1 seed)" in lines and "1 seeds" not in lines
+    assert "(1 seed; fewer than 3 seeds)" in lines and "1 seeds" not in lines
 
 
 # ----------------------------------------------------------------------- the recipe's parts

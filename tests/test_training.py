@@ -67,7 +67,15 @@ def clusters(data, seed=0, noise=0.6):
 
 
 def experiment(**changes):
-    small = dict(dim=6, classes=4, images=3, batch_size=12, steps=30, eval_every=10, lr=1e-2)
+    small = dict(
+        embedding_size=6,
+        classes_per_batch=4,
+        samples_per_class=3,
+        batch_size=12,
+        steps=30,
+        eval_every=10,
+        lr=1e-2,
+    )
     return make(**{"data": "made up", "mode": "frozen", **small, **changes})
 
 
@@ -78,7 +86,9 @@ def run(e, data=None, source=None, backbone=None):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_same_experiment_twice_is_the_same_to_the_bit(name):
-    e = experiment(method=name, dropout=0.3, easy=1.0, average=0.9, head_init="random")
+    e = experiment(
+        method=name, dropout=0.3, random_negative_weight=1.0, ema_decay=0.9, head_init="random"
+    )
     a, b = run(e), run(e)
     torch.rand(7)  # the global generator has no say
     c = run(make(**{**vars(e), "seed": 1}))
@@ -97,7 +107,7 @@ def test_looking_more_often_does_not_change_the_training(easy):
     """Evaluations draw nothing from the generators that training uses."""
     losses = []
     for every in (30, 5):
-        e = experiment(eval_every=every, easy=easy, dropout=0.2, holdout=0.0)
+        e = experiment(eval_every=every, random_negative_weight=easy, dropout=0.2, holdout=0.0)
         losses.append(run(e).model.state_dict()["head.weight"])
     assert torch.equal(*losses)
 
@@ -114,7 +124,7 @@ def test_the_loss_falls(name):
 def test_the_step_reported_is_the_argmax_on_the_held_out_classes(name, average):
     chosen = set()
     for seed in range(4):
-        e = experiment(method=name, seed=seed, holdout=0.34, average=average, lr=0.05)
+        e = experiment(method=name, seed=seed, holdout=0.34, ema_decay=average, lr=0.05)
         e = make(**{**vars(e), "head_init": "random"})
         data = image_set()
         source = clusters(data, seed, noise=1.2)
@@ -276,7 +286,7 @@ def test_the_pca_start_is_taken_from_the_fit_classes_alone():
 
 def test_the_pca_start_needs_enough_features():
     with pytest.raises(UserError, match=f"dim <= {FEATURES}") as error:
-        run(experiment(head_init="pca", dim=FEATURES + 1))
+        run(experiment(head_init="pca", embedding_size=FEATURES + 1))
     assert "\n" not in str(error.value)
 
 
@@ -322,7 +332,7 @@ def test_a_step_of_sgd_is_the_step_written_out():
     source = clusters(data)
     after = run(e, data, source)
     torch.manual_seed(e.seed)
-    model = Embedding(FEATURES, e.dim)
+    model = Embedding(FEATURES, e.embedding_size)
     unit = build_similarity(e)
     idx = split(data, 0, 3).fit[
         next(training.class_balanced(data.labels[split(data, 0, 3).fit], 4, 3, e.seed))
@@ -350,7 +360,9 @@ def test_finetuning_moves_the_network_but_not_its_batch_norm_statistics(head_ini
     net = Convolution()
     net.norm.running_mean += 0.2
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    e = experiment(mode="finetune", steps=3, eval_every=1, holdout=0.0, dim=4, head_init=head_init)
+    e = experiment(
+        mode="finetune", steps=3, eval_every=1, holdout=0.0, embedding_size=4, head_init=head_init
+    )
     a, b = (run(e, data, pictures(data), net) for _ in range(2))
     state = a.model.backbone.state_dict()
     for k, v in before.items():
@@ -399,7 +411,7 @@ def test_the_measures_of_a_run_are_those_of_the_evaluation(name):
     unit = build_similarity(e).eval()
     f = nn.functional.normalize(torch.randn(20, 6), dim=1)
     labels = torch.arange(5).repeat_interleave(4)
-    measures, tables = evaluate_fully(f, labels, unit)
+    measures, tables, _ = evaluate_fully(f, labels, unit)
     rankings = ["distance"] + ["score"] * (name == "PDDM score")
     assert list(measures) == list(tables) == rankings
     a, b = torch.triu_indices(20, 20, 1)
@@ -531,7 +543,7 @@ def test_a_failing_run_leaves_nothing_in_the_store(tmp_path, small_world, monkey
 @pytest.mark.parametrize("method", ["Triplet", "Softmax"])
 @pytest.mark.parametrize("average", [0.0, 0.9])
 def test_finetuned_runs_are_stored_with_their_network(tmp_path, small_world, method, average):
-    e = stored_experiment(mode="finetune", method=method, average=average, lr=0.01)
+    e = stored_experiment(mode="finetune", method=method, ema_decay=average, lr=0.01)
     r = fit_or_load(e, small_world, tmp_path, bar=False)
     assert r.metrics["test"].keys() == {"distance"} and len(r.history) == 3
     assert r.id != run_id(stored_experiment(method=method), small_world)
@@ -623,12 +635,22 @@ def test_a_full_gpu_names_the_batch_and_the_crop_that_fit(monkeypatch):
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             return super().forward(x)
 
-    e = experiment(mode="finetune", classes=5, images=3, batch_size=15, steps=2, head_init="random")
+    e = experiment(
+        mode="finetune",
+        classes_per_batch=5,
+        samples_per_class=3,
+        batch_size=15,
+        steps=2,
+        head_init="random",
+    )
     with pytest.raises(TrainingError) as error:
         run(e, data, source, Small())
     text = str(error.value)
     assert "\n" not in text and "full at m = 15, crop 64 px" in text
-    assert "m = 6 fits (--set batch_size=6 --set classes=2)" in text and "crop of 32 px" in text
+    assert (
+        "m = 6 fits (--set batch_size=6 --set classes_per_batch=2)" in text
+        and "crop of 32 px" in text
+    )
 
 
 def test_pixels_are_decoded_once_and_equal_the_images(tmp_path, small_world):
@@ -680,9 +702,9 @@ def _trains(rank, folder):
 
 
 def two_processes(**changes):
-    same = dict(ranks=2, steps=4, eval_every=4, holdout=0.0, average=0.0)
+    same = dict(ranks=2, steps=4, eval_every=4, holdout=0.0, ema_decay=0.0)
     # nothing drawn at random in the loss: the processes draw apart
-    return experiment(head_init="random", easy=0.0, **same, **changes)
+    return experiment(head_init="random", random_negative_weight=0.0, **same, **changes)
 
 
 def test_two_processes_train_as_one_with_the_gradients_averaged_by_hand(tmp_path):
@@ -692,11 +714,11 @@ def test_two_processes_train_as_one_with_the_gradients_averaged_by_hand(tmp_path
     e, data = two_processes(), image_set()
     source, labels = clusters(data), torch.from_numpy(data.labels)
     torch.manual_seed(e.seed)
-    model, unit = Embedding(FEATURES, e.dim), build_similarity(e)
+    model, unit = Embedding(FEATURES, e.embedding_size), build_similarity(e)
     optim = optimiser(e, model, unit)
     fit_on = split(data, e.holdout, e.seed).fit
-    draws = [training.class_balanced(data.labels[fit_on], e.classes, e.images, e.seed, r)
-             for r in range(2)]  # fmt: skip
+    shape = (e.classes_per_batch, e.samples_per_class, e.seed)
+    draws = [training.class_balanced(data.labels[fit_on], *shape, r) for r in range(2)]
     for _ in range(e.steps):
         optim.zero_grad()
         for batches in draws:

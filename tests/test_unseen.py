@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from pddm_lite import data as data_sets
-from pddm_lite import unseen
+from pddm_lite import transfers, unseen
 from pddm_lite.data.base import ImageSet, fingerprint
 from pddm_lite.embedder import embed_images
 from pddm_lite.errors import UserError
-from pddm_lite.evaluation import zero_shot
+from pddm_lite.evaluation import learned, zero_shot
 from pddm_lite.evaluation.zero_shot_rivals import RIVALS
 from pddm_lite.store import Store
 from pddm_lite.study import Study
@@ -42,8 +42,10 @@ def wordnet(root, pairs=None):
         pairs += [(kinds[c % 2], wnid) for c, wnid in enumerate(WNIDS)]
     folder = root / "wordnet"
     folder.mkdir()
-    (folder / "is_a.txt").write_text("".join(f"{p} {c}\n" for p, c in pairs))
-    (folder / "words.txt").write_text("".join(f"{w}\tword of {w}\n" for w in WNIDS))
+    (folder / "is_a.txt").write_text("".join(f"{p} {c}\n" for p, c in pairs), encoding="utf-8")
+    (folder / "words.txt").write_text(
+        "".join(f"{w}\tword of {w}\n" for w in WNIDS), encoding="utf-8"
+    )
     return pairs
 
 
@@ -198,7 +200,7 @@ def test_a_shuffled_hierarchy_is_worse_and_rivals_have_a_row_each(tmp_path):
     rivals, errors = unseen.recognise(data, p, idx, f, rivals=True)
     assert set(rivals["by"]) == set(errors["by"]) == set(RIVALS)
     assert (rivals[rivals["k"] == 5]["flat"] > 80).all()
-    assert rivals[rivals["by"] == "AMP"]["general"].isna().all()
+    assert rivals[rivals["by"] == "in the spirit of AMP"]["general"].isna().all()
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +221,7 @@ def test_a_study_is_measured_once(study, monkeypatch):
     results, errors = unseen.measured(study, bar=False)
     assert list(results) == unseen.RESULTS and list(errors) == unseen.ERRORS
     ways = set(zip(results["features"], results["seed"], results["by"], strict=True))
-    assert ("Triplet", 0, "nearest") in ways and (unseen.PLAIN, unseen.NO_SEED, "AMP") in ways
+    assert ("Triplet", 0, "nearest") in ways and (unseen.PLAIN, unseen.NO_SEED, "ConSE") in ways
     data = study.load("synthetic_birds")
     run = study.run("synthetic_birds", "Triplet", 0)
     f = embed_images(run, data, np.arange(len(data)), study.results)
@@ -232,10 +234,38 @@ def test_a_study_is_measured_once(study, monkeypatch):
     pd.testing.assert_frame_equal(again, results)
 
 
+def test_the_rival_21_is_its_rule_on_plain_features_under_its_metric(study):
+    results, _ = unseen.measured(study, bar=False)
+    data = study.load("synthetic_birds")
+    p, every = unseen.protocol(data), np.arange(len(data))
+    x = transfers.NewClasses(study, "synthetic_birds").plain(data)
+    W = transfers.learned_metric(study, "synthetic_birds")
+    assert W.shape[1] == x.shape[1]
+    want, _ = unseen.recognise(data, p, every, x @ W.T)
+    own = results[results["features"] == unseen.LEARNED]
+    np.testing.assert_allclose(own["flat"], want["flat"])
+    plain = results[(results["features"] == unseen.PLAIN) & results["by"].isin(zero_shot.RULES)]
+    assert not np.allclose(own[own["by"].isin(zero_shot.RULES)]["flat"], plain["flat"])
+
+
+def test_too_few_source_classes_leave_only_21_out(study, monkeypatch):
+    monkeypatch.setattr(learned, "LEAST", 21)
+    assert unseen.LEARNED not in {features for _, features, *_ in unseen.work(study)}
+    assert unseen.PLAIN in {features for _, features, *_ in unseen.work(study)}
+
+
+def test_a_higher_version_measures_again(study, monkeypatch):
+    unseen.measured(study, bar=False)
+    monkeypatch.setattr(unseen, "recognise", None)
+    monkeypatch.setattr(unseen, "ZERO_SHOT", unseen.ZERO_SHOT + 1)
+    with pytest.raises(TypeError):
+        unseen.measured(study, bar=False)
+
+
 def test_a_torn_result_is_made_again(study):
     before, _ = unseen.measured(study, bar=False)
     store = Store(f"{study.results}/zero_shot")
-    (store.path(store.ids()[0]) / "results.csv").write_text("torn")
+    (store.path(store.ids()[0]) / "results.csv").write_text("torn", encoding="utf-8")
     after, _ = unseen.measured(study, bar=False)
     pd.testing.assert_frame_equal(after, before)
 

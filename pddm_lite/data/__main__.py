@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from ..errors import UserError
+from ..errors import UserError, escape_letters
 from . import HETEROGENEITY, SYNTHETIC
 from .base import shown
 from .download import Failed, download
@@ -81,6 +81,7 @@ def listing() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    escape_letters()
     try:
         try:
             return _run(parser().parse_args(argv), bar=sys.stdout.isatty())

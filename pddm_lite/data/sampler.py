@@ -1,8 +1,8 @@
-"""Batches of classes x images, as the paper's mining asks for (Sec. 3.3: at least 4 a class)."""
+"""Batches: classes x images, as mining asks for (paper, Sec. 3.3), or random pairs and triplets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def class_balanced(
     if len(names) < classes:
         raise UserError(
             f"a batch holds {classes} classes, but only {len(names)} train; "
-            f"try --set classes={len(names)} --set batch_size={len(names) * images}."
+            f"try --set classes_per_batch={len(names)} --set batch_size={len(names) * images}."
         )
     if counts.min() < 2:
         raise UserError(f"class {names[counts.argmin()]} has one image; a positive pair needs two.")
@@ -54,3 +54,54 @@ def _batches(
             batch.append(queues[c][:images])
             queues[c] = queues[c][images:]
         yield np.concatenate(batch)
+
+
+# what Song et al. 2016 draw for the rivals that the paper's Table 1 copies; at m = 64 as they do:
+# (positive pairs, negative pairs, triplets) of a batch
+RANDOM: dict[str, Callable[[int], tuple[int, int, int]]] = {
+    "pairs": lambda m: (m // 2, m - m // 2, 0),  # 64 pairs; half of them positive is our choice
+    "positive pairs": lambda m: (m, 0, 0),  # 64 pairs, 128 images
+    "triplets": lambda m: (0, 0, 5 * m // 8),  # 40 triplets, 120 images
+}
+
+
+def random_tuples(
+    labels: np.ndarray, kind: str, m: int, seed: int, rank: int = 0
+) -> Iterator[np.ndarray]:
+    """Endless batches of positions in `labels` [N] of a kind of RANDOM: disjoint, not mined.
+
+    Members of a pair (i, j) or a triplet (anchor, positive, negative) follow each other. The same
+    seed and rank give the same batches.
+
+    Raises:
+        UserError: fewer images than a batch takes.
+    """
+    positive, negative, triplets = RANDOM[kind](m)
+    taken, need = positive + triplets, 2 * (positive + negative) + 3 * triplets
+    rng = np.random.default_rng([seed, 2, rank])
+    while True:
+        same = _pairs_of_one_class(labels, rng)[:taken]
+        rest = list(rng.permutation(np.setdiff1d(np.arange(len(labels)), same)))
+        pairs = [[rest.pop(), None] for _ in range(min(negative, len(rest)))]
+        batch = [[*pair, None] for pair in same[:triplets]] + pairs  # None: of another class
+        for tuple_ in batch:
+            other = (n for n, i in enumerate(rest) if labels[i] != labels[tuple_[0]])
+            at = next(other, None)
+            tuple_[-1] = None if at is None else rest.pop(at)
+        found = [i for tuple_ in (*same[triplets:].tolist(), *batch) for i in tuple_]
+        if len(found) < need or None in found:
+            raise UserError(
+                f"a batch holds {need} images as random {kind}, but the {len(labels)} that train "
+                "are too few; make batch_size smaller."
+            )
+        yield np.array(found)
+
+
+def _pairs_of_one_class(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Disjoint pairs [P, 2] of one class each, as many as there are, in random order."""
+    order = rng.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    _, start, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    at = np.arange(len(order)) - np.repeat(start, counts)  # the image's number in its class
+    first = np.flatnonzero((at % 2 == 0) & (at + 1 < np.repeat(counts, counts)))
+    return rng.permutation(np.stack([order[first], order[first + 1]], axis=1))

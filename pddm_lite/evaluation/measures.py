@@ -9,38 +9,50 @@ from torch import Tensor
 from .. import allpairs
 from ..pddm import Euclidean, Similarity
 from .clustering import cluster_quality, map_at_r
-from .retrieval import KS, recall_at_k
-from .scores import histogram, pair_scores, separation
+from .retrieval import KS, ranks_by_distance, ranks_by_score, recall_of_ranks
+from .scores import class_counts, histogram, pair_scores, quantile_edges, separation
 
 MANY = 10_000  # images whose pairs, 50 million, are enough for a distribution, and all that fits
 
 
-def evaluate_fully(f: Tensor, labels: Tensor, similarity: Similarity) -> tuple[dict, dict]:
-    """Recall@K, AUC, equal-error rate and overlap by distance and by score, and their histograms.
+def evaluate_fully(f: Tensor, labels: Tensor, similarity: Similarity) -> tuple[dict, dict, dict]:
+    """Recall@K, AUC, equal-error rate and overlap by distance and by score, and what they rest on.
 
-    Returns two dicts keyed by "distance" and, for a learned similarity, "score": of measures and
-    of histogram tables. Distance is shown as S = -D.
+    Returns three dicts. The first two are keyed by "distance" and, for a learned similarity,
+    "score": of measures and of histogram tables. Distance is shown as S = -D. The third is what
+    claims resample classes with (claims_bootstrap): arrays with a row a class, classes as sorted
+    labels. "images" [C]: queries that have another image of their class. And by RANKING as above:
+    "RANKING_hits" [C]: those of them whose nearest other image is of their class (Recall@1);
+    "RANKING_positive" and "RANKING_negative" [C, B]: scores.class_counts.
     """
-    measures, tables = {}, {}
+    measures, tables, by_class = {}, {}, {}
     ks = [k for k in KS if k < len(labels)]
     some = torch.from_numpy(evenly(np.arange(len(labels)), MANY)).to(f.device)
+    classes, place = labels.unique(return_inverse=True)
     by = {"distance": Euclidean()} | ({"score": similarity} if similarity.learned else {})
     for name, ranking in by.items():
         if name == "distance":
-            recall = recall_at_k(labels, features=f, ks=ks)
+            ranks = ranks_by_distance(f, labels)
             # plain distances for the picture; any monotone transform leaves the measures alone
             S = -(-ranking.all_pairs(f[some])).sqrt()
         elif len(some) == len(f):
             S = ranking.all_pairs(f)
-            recall = recall_at_k(labels, scores=S, ks=ks)
+            ranks = ranks_by_score(S, labels)
         else:  # N x N would not fit
             S = ranking.all_pairs(f[some])
-            recall = allpairs.recall_at_k(ranking, f, labels, ks=ks)
+            ranks = allpairs.ranks_of_best_positive(ranking, f, labels)
         positive, negative = pair_scores(S, labels[some])
-        measures[name] = {f"recall_{k}": v for k, v in recall.items()}
+        measures[name] = {f"recall_{k}": v for k, v in recall_of_ranks(ranks, ks).items()}
         measures[name] |= separation(positive, negative)
         tables[name] = histogram(positive, negative)
-    return measures, tables
+        edges = quantile_edges(positive, negative, len(classes))
+        counts = class_counts(S, place[some], len(classes), edges)
+        hits, asked = (
+            torch.bincount(place[x], minlength=len(classes)) for x in (ranks == 1, ranks > 0)
+        )
+        by_class |= {"images": asked.cpu().numpy(), f"{name}_hits": hits.cpu().numpy()}
+        by_class |= {f"{name}_{kind}": n for kind, n in counts.items()}
+    return measures, tables, {k: v.astype(np.uint32) for k, v in by_class.items()}
 
 
 def clusters(f: Tensor, labels: Tensor) -> dict[str, float]:

@@ -21,7 +21,7 @@ PAIRS = ("ij", "ik", "jl")  # of a quadruplet: its positive pair and its two neg
 
 
 def features(run, data: data_base.ImageSet, results: str | Path, device: str = "cpu") -> Tensor:
-    """f [N, d] of the images of `data` as a finished training.Run embeds them.
+    """f [N, d] of the images of `data` as a finished runs.Run embeds them.
 
     A run of mode "finetune" keeps no network: of it, only the test images' stored features are
     known, and all other rows are nan.
@@ -29,8 +29,8 @@ def features(run, data: data_base.ImageSet, results: str | Path, device: str = "
     e = run.experiment
     if e.mode == "frozen":
         source, _ = inputs.inputs(e, data, Path(results) / "features", device, bar=True)
-        model = Embedding(source.features, e.dim, free=method(e.method).free)
-        model.head.load_state_dict(run.store.state(run.id, "head.pt"))
+        model = Embedding(source.features, e.embedding_size, free=method(e.method).free)
+        model.head.load_state_dict(run.state("head"))
         with torch.no_grad():
             return model.eval()(source.x.cpu())
     stored = run.embeddings
@@ -50,8 +50,8 @@ def batches(run, data: data_base.ImageSet, number: int) -> np.ndarray:
     if e.mode == "frozen":
         images = data_base.split(data, e.holdout, e.seed).fit
     labels = data.labels[images]
-    classes = min(e.classes, len(np.unique(labels)))
-    drawn = islice(class_balanced(labels, classes, e.images, e.seed), number)
+    classes = min(e.classes_per_batch, len(np.unique(labels)))
+    drawn = islice(class_balanced(labels, classes, e.samples_per_class, e.seed), number)
     return images[np.stack(list(drawn))]
 
 

@@ -29,7 +29,7 @@ DRAWN = 400  # images of a t-SNE, beside those retrieved
 class Found:
     """What one run retrieves. Images are named by their places in the ImageSet."""
 
-    run: object  # training.Run
+    run: object  # runs.Run
     ranked: pd.DataFrame  # of `ranking`, of all candidates
     queries: tuple[int, ...]  # those shown, the worst ranked first
 

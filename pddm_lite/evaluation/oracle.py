@@ -150,7 +150,7 @@ def rates(
 def survey(runs: Mapping, study, home: str, number: int = 300) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(rates, who) of a study's runs on its embedded data; both empty where it has none.
 
-    runs: (data, method, seed) -> training.Run.  number: batches a seed.
+    runs: (data, method, seed) -> runs.Run.  number: batches a seed.
     home: the method on whose features all miners are compared as well; "" for none.
 
     The first has the columns of `rates` (features: "own" or `home`) besides data and seed, the

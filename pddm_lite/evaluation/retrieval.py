@@ -98,6 +98,21 @@ def ranks_by_distance(features: Tensor, labels: Tensor, tile: int = 512) -> Tens
     return ranks
 
 
+def ranks_by_score(scores: Tensor, labels: Tensor, chunk: int = 512) -> Tensor:
+    """ranks_of_best_positive [N] of every item among all others by scores [N, N].
+
+    Raises:
+        UserError: scores that are not finite.
+    """
+    found = []
+    for queries in torch.arange(len(labels), device=labels.device).split(chunk):
+        S = scores[queries]
+        if not torch.isfinite(S).all():  # NaN compares False with everything: it would rank first
+            raise UserError("Recall@K: some scores are not finite.")
+        found.append(ranks_of_best_positive(S, labels, queries))
+    return torch.cat(found)
+
+
 class Neighbours(NamedTuple):
     """The k most similar others of each item, best first."""
 
@@ -209,11 +224,4 @@ def recall_at_k(
         _, place, size = labels.unique(return_inverse=True, return_counts=True)
         ranks = torch.where(hit.any(1), 1 + hit.long().argmax(1), n)  # n: beyond every K
         return recall_of_ranks(torch.where(size[place] > 1, ranks, 0), ks)
-    found = []
-    for a in range(0, n, chunk):
-        queries = torch.arange(a, min(a + chunk, n), device=labels.device)
-        S = scores[queries]
-        if not torch.isfinite(S).all():  # NaN compares False with everything: it would rank first
-            raise UserError("Recall@K: some scores are not finite.")
-        found.append(ranks_of_best_positive(S, labels, queries))
-    return recall_of_ranks(torch.cat(found), ks)
+    return recall_of_ranks(ranks_by_score(scores, labels, chunk), ks)

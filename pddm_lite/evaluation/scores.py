@@ -65,3 +65,43 @@ def histogram(positive: np.ndarray, negative: np.ndarray, bins: int = 80) -> pd.
     return pd.DataFrame(
         {"left": edges[:-1], "right": edges[1:], "positive": shares[0], "negative": shares[1]}
     )
+
+
+# numbers that a run keeps a ranking and kind of pair: with many classes, bins are fewer
+CELLS = 10_000
+
+
+def quantile_edges(positive: np.ndarray, negative: np.ndarray, classes: int) -> np.ndarray:
+    """Inner edges of up to 100 bins that each hold as much of the balanced mixture of both samples.
+
+    From evenly spaced members of each; of ties, which no edge parts, there are fewer bins.
+    """
+    bins = int(np.clip(CELLS // classes, 20, 100))
+    samples = [np.sort(x)[:: max(1, len(x) // 100_000)] for x in (positive, negative)]
+    s = np.concatenate(samples)
+    weight = np.concatenate([np.full(len(x), 1 / len(x)) for x in samples])
+    order = np.argsort(s)
+    share = np.cumsum(weight[order]) / 2
+    at = np.searchsorted(share, np.arange(1, bins) / bins).clip(max=len(s) - 1)
+    return np.unique(s[order][at])
+
+
+def class_counts(
+    S: Tensor, place: Tensor, classes: int, edges: np.ndarray, chunk: int = 512
+) -> dict[str, np.ndarray]:
+    """Pairs of S [N, N], symmetric, a class and a bin: "positive" and "negative" [C, B] counts.
+
+    Each pair counts twice, once from each end, in that end's class.
+    place: [N], class of each image from 0 to C - 1.  edges: [B - 1], rising; a score that equals an
+    edge lies below it.
+    """
+    bins = len(edges) + 1
+    inner, total = torch.from_numpy(edges).to(S), 0
+    for rows in torch.arange(len(S), device=S.device).split(chunk):
+        cell = torch.bucketize(S[rows].contiguous(), inner)
+        same = place[rows, None] == place[None, :]
+        cell += bins * (2 * place[rows, None] + same)
+        cell[torch.arange(len(rows)), rows] = 2 * bins * classes  # an image with itself: no pair
+        total = total + torch.bincount(cell.flatten(), minlength=2 * bins * classes + 1)
+    negative, positive = total[:-1].view(classes, 2, bins).cpu().numpy().swapaxes(0, 1)
+    return {"positive": positive, "negative": negative}

@@ -122,7 +122,7 @@ _known: dict[tuple[str, str], object] = {}
 
 
 def of(run, measure: Callable):
-    """measure(f, labels) of a training.Run's test features, computed once a process."""
+    """measure(f, labels) of a runs.Run's test features, computed once a process."""
     key = run.id, measure.__name__
     if key not in _known:
         stored = run.embeddings

@@ -6,14 +6,14 @@ import html
 
 import pandas as pd
 
-from ..claims import NOT_ENOUGH, NOT_REPRODUCED, REPRODUCED
+from ..claims import LEVEL, NOT_ENOUGH, NOT_REPRODUCED, REPRODUCED
 
-WORDS = {REPRODUCED: "reproduced", NOT_REPRODUCED: "not", NOT_ENOUGH: "open"}
+WORDS = {REPRODUCED: "reproduced", LEVEL: "level", NOT_REPRODUCED: "not", NOT_ENOUGH: "open"}
 HEIGHT, LETTER, PAD = 20, 6.6, 8  # pixels
 
 
 def svg(verdicts: pd.DataFrame) -> str:
-    """The badge as SVG, as in "verdicts: 20 reproduced, 14 not, 19 open".
+    """The badge as SVG, as in "verdicts: 20 reproduced, 6 level, 14 not, 13 open".
 
     One of several parts or data sets of a claim counts by itself: a claim may hold on one alone.
     """

@@ -36,7 +36,7 @@ def drop_harmed(folder: Path, names: Iterable[str]) -> list[str]:
     """Remove the files that are not what their checksum says; their names."""
     harmed = []
     for path, seal in _of(folder, names):
-        if seal.exists() and seal.read_text() != digest(path):
+        if seal.exists() and seal.read_text(encoding="utf-8") != digest(path):
             path.unlink(missing_ok=True)
             seal.unlink(missing_ok=True)
             harmed.append(path.name)

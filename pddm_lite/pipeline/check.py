@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import os
 import platform
 import shutil
 import sys
@@ -14,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import UserError
+from ..memory import cores
 from . import cli
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ def gpu() -> str:
     import torch
 
     if not torch.cuda.is_available():
-        return f"none; {os.cpu_count()} CPU cores do for profile quick and frozen features"
+        return f"none; {cores()} CPU cores do for profile quick and frozen features"
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     free, total = torch.cuda.mem_get_info()
     return f"{', '.join(names)}; {free / 2**30:.0f} of {total / 2**30:.0f} GiB free"

@@ -14,8 +14,9 @@ from torch import distributed as dist
 from .. import data as data_sets
 from .. import distributed, pack
 from ..backbones import NETWORKS
-from ..errors import UserError
+from ..errors import UserError, escape_letters, misplaced
 from ..experiments import CHANGES, GROUPS, PROFILES, RECIPES
+from ..memory import cores
 from ..methods import METHODS
 from ..study import Study
 from . import processes
@@ -48,7 +49,19 @@ written; 130 interrupted; 143 terminated"""
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, whose complaints are one line as all others are."""
+    """argparse, whose complaints are one line as all others are; no option may be empty."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        words = sys.argv[1:] if args is None else list(args)
+        for n, word in enumerate(words):
+            option, equals, value = word.partition("=")
+            if equals and option.startswith("--") and not value.strip():
+                self.error(f"{option} is empty: give it a value, or leave it out")
+            # "" is a value that a notebook's parameter may take
+            if not word.strip() and "-p" not in words[max(n - 2, 0) : n]:
+                what = words[n - 1] if n and words[n - 1].startswith("-") else "an option"
+                self.error(f"{what} is empty: give it a value, or leave it out")
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str):
         raise UserError(f"{message}; see python {self.prog} --help.")
@@ -81,7 +94,7 @@ def parser() -> Parser:
     add("--name", default="", metavar="TEXT", help="the study's own folder in there; default named "
         "after profile, data, mode, recipe and settings")  # fmt: skip
     add("--device", default="", help="cpu, cuda, cuda:1; default a GPU where there is one")
-    add("--jobs", default=str(os.cpu_count() or 1), help="processes at a time (default: cores)")
+    add("--jobs", default=str(cores()), help="processes at a time (default: cores)")
     add("--scheduler", default="", metavar="ADDRESS", help="work on the workers of this Dask "
         "scheduler (tcp://HOST:8786), not in processes here; all share --results")  # fmt: skip
     add("--only", default="", metavar="A,B", help="just these notebooks and what they need")
@@ -178,16 +191,26 @@ def listing() -> str:
     return "\n".join(rows)
 
 
+def _refused(err: UserError | IsADirectoryError) -> int:
+    said = misplaced(err) if isinstance(err, OSError) else err
+    print(f"error: {said}", file=sys.stderr)
+    return 2
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    escape_letters()
     try:
         if argv[:1] and argv[0] in COMMANDS:
             return import_module(f".{argv[0]}", __package__).main(argv[1:])
         args = parser().parse_args(argv)
-    except UserError as err:
-        print(f"error: {err}", file=sys.stderr)
-        return 2
+        names = [name for name, _ in args.parameter]
+        for name in names:
+            if names.count(name) > 1:
+                raise UserError(f"parameter {name} is given more than once (-p); give it once.")
+    except (UserError, IsADirectoryError) as err:
+        return _refused(err)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
@@ -202,6 +225,7 @@ def main(argv: list[str] | None = None) -> int:
             )
         pack_size(args)
         if args.pack:
+            args.pack = str(Path(args.pack).expanduser())
             pack.check_target(Path(args.pack))
         from . import runs, stages
 
@@ -210,9 +234,8 @@ def main(argv: list[str] | None = None) -> int:
             args.settings.append(f"ranks={distributed.world()}")
             return runs.run_together(study_of(args), args)
         return stages.run(study_of(args), args, time.time())
-    except UserError as err:
-        print(f"error: {err}", file=sys.stderr)
-        return 2
+    except (UserError, IsADirectoryError) as err:
+        return _refused(err)
     except KeyboardInterrupt:
         print(processes.INTERRUPTED, file=sys.stderr)
         return 130

@@ -85,11 +85,13 @@ def cluster(address: str, device: str, folder: Path) -> Iterator[Executor]:
     """
     try:
         from distributed import Client
+        from distributed.comm.addressing import get_address_host_port
     except ImportError:
         raise UserError("--scheduler needs Dask: pip install -e '.[cluster]'.") from None
     for name in ("distributed", "distributed.client"):  # one line of ours says what happens
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
+        get_address_host_port(address)  # of a Client that refuses it a thread stays, and complains
         client = Client(address, timeout=SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as err:
         reason = str(err).splitlines()[0] if str(err) else type(err).__name__

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from .. import training
+from ..errors import escape_letters
 from . import cli, processes
 
 
@@ -21,11 +21,9 @@ def start_worker() -> None:
     """One thread, no bars, as everything that runs beside others."""
     for name, value in cli.ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    escape_letters()
     os.environ["PDDM_BATCH"] = "1"  # bars of several processes would mix
     torch.set_num_threads(1)
-    # set here, since training's own source names every stored run
-    if seconds := os.environ.get("PDDM_CHECKPOINT_SECONDS"):
-        training.CHECKPOINT_SECONDS = float(seconds)
 
 
 def work(status: str, f: Callable, *args: object) -> tuple[object, float, int]:

@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from .. import training
+from .. import ownership, training
 from ..experiments import Experiment
+from ..runs import SOURCES, problem, run_id
 from ..store import Store, source_hash
 from . import notebooks
-from .places import other
 from .runs import label
 
 
@@ -21,12 +21,16 @@ def explain(study, names, stages, parameters, args: argparse.Namespace) -> int:
     if "runs" in stages:
         why = _reasons(store)
         for e in study.experiments():
-            problem = store.problem(training.run_id(e, study.load(e.data)))
-            if problem or args.explain or args.force:
-                state = why(e, study.load(e.data), problem) if problem else "in the store"
+            why_not = problem(e, study.load(e.data), study.results)
+            if why_not or args.explain or args.force:
+                state = (
+                    why(e, study.load(e.data), why_not)
+                    if why_not
+                    else _made(store, run_id(e, study.load(e.data)))
+                )
                 print(f"run       {label(study, e, e.data)}: {state}")
     if "notebooks" in stages:
-        if differs := other(study):
+        if differs := ownership.difference(study):
             print(f"folder    {os.path.relpath(study.folder)} holds another study ({differs})")
         for name in names:
             state = notebooks.stale(study, name, parameters)
@@ -37,6 +41,14 @@ def explain(study, names, stages, parameters, args: argparse.Namespace) -> int:
     if "report" in stages and args.dry_run:
         print(f"report    {study.folder / 'report.html'}")
     return 0
+
+
+def _made(store: Store, identity: str) -> str:
+    """That a run is there, and by which source it was made where that is not today's."""
+    manifest = store.json(identity, "manifest.json")
+    if manifest["source"] == source_hash(*SOURCES):
+        return "in the store"
+    return f"in the store; made by another source (commit {manifest['commit'] or 'unknown'})"
 
 
 def _reasons(store: Store) -> Callable:
@@ -68,8 +80,8 @@ def _reasons(store: Store) -> Callable:
             return "settings changed: " + ", ".join(f"{k} {config[k]} -> {own[k]}" for k in changed)
         if manifest["data_fingerprint"] != data.fingerprint:
             return "the data changed"
-        if manifest["source"] != source_hash(*training.SOURCES):
-            return "the code that computes it changed"
+        if manifest.get("fit") != training.FIT:
+            return f"training's version {manifest.get('fit')} -> {training.FIT}"
         return "the weights file changed"
 
     return why

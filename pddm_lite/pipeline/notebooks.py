@@ -15,11 +15,11 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from .. import training
 from ..data import fingerprint
 from ..errors import UserError, unknown
 from ..files import CannotWrite, beside, write_text
 from ..progress import tell
+from ..runs import run_id
 from ..store import Store, environment, source_hash
 from ..study import Study
 from . import provenance
@@ -109,7 +109,7 @@ def _arguments(study: Study, name: str, parameters: dict) -> dict[str, object]:
 
 @lru_cache(maxsize=4)
 def _run_ids(study: Study) -> tuple[str, ...]:
-    return tuple(training.run_id(e, study.load(e.data)) for e in study.experiments())
+    return tuple(run_id(e, study.load(e.data)) for e in study.experiments())
 
 
 def _key(study: Study, name: str, parameters: dict) -> str:
@@ -125,7 +125,8 @@ def _key(study: Study, name: str, parameters: dict) -> str:
 def stale(study: Study, name: str, parameters: dict) -> str:
     """Why the executed copy is to be made again; "" if it is fresh and its files are there."""
     try:
-        manifest = json.loads((study.folder / "notebooks" / f"{name}.json").read_text())
+        path = study.folder / "notebooks" / f"{name}.json"
+        manifest = json.loads(path.read_text(encoding="utf-8"))
         key, files = manifest["key"], dict(manifest["files"])
     except FileNotFoundError:
         return NEW
@@ -138,7 +139,7 @@ def stale(study: Study, name: str, parameters: dict) -> str:
         if path.name == "manifest.json":  # of a measurement in a store, which checks it
             if problem := Store(path.parents[1]).problem(path.parent.name):
                 return f"{path.parents[1].name}/{path.parent.name}: {problem}"
-        elif not path.exists():
+        elif not path.is_file():
             return f"{file} is gone"
         elif _digest(path) != digest:
             return f"{file} was changed or torn"
@@ -177,6 +178,9 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> str:
     out = study.folder / "notebooks" / f"{name}.ipynb"
     manifest = out.with_suffix(".json")
     drawn_before = _drawn(study, manifest)
+    for path in (manifest, out):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, where a file belongs; move it away.")
     manifest.unlink(missing_ok=True)
     key = _key(study, name, parameters)
     with beside(out) as copy, beside(out.with_suffix(".txt")) as log:
@@ -214,10 +218,10 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> str:
         finally:
             os.environ.pop("PDDM_WRITES")
             with suppress(ValueError):  # empty, or cut short where the disk was full
-                used = [*log.read_text().splitlines(), str(out)]
+                used = [*_logged(log), str(out)]
                 _keep(copy, out, provenance.record(sorted(set(used)), again, study.device))
         here = Path(study.results).resolve()
-        made = (Path(f) for f in sorted(set(log.read_text().splitlines())))
+        made = (Path(f) for f in sorted(set(_logged(log))))
         files = [f.relative_to(here) for f in [*made, out.resolve()] if f.is_relative_to(here)]
     files = [f for f in files if f.parts[0] not in ("runs", "features")]
     seconds = round(time.time() - began, 1)
@@ -245,11 +249,17 @@ class _Cells(io.StringIO):
         return len(text)
 
 
+def _logged(log: Path) -> list[str]:
+    """What files.note wrote there."""
+    return log.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+
+
 def _drawn(study: Study, manifest: Path) -> set[Path]:
     """Figures and tables that the last execution of a notebook wrote; none before the first."""
     try:
-        files = [Path(study.results) / f for f in json.loads(manifest.read_text())["files"]]
-    except (OSError, ValueError, KeyError):
+        record = json.loads(manifest.read_text(encoding="utf-8"))
+        files = [Path(study.results) / f for f in record["files"]]
+    except (OSError, ValueError, KeyError, TypeError):
         return set()
     return {f for f in files if f.parent in (study.folder / "figures", study.folder / "tables")}
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .. import ownership
 from ..errors import UserError
 from ..files import alone, holder, sweep, temporary_prefix
-from ..store import write_text
 from ..study import Study
 
 
@@ -53,27 +52,12 @@ def drawing(study: Study) -> Iterator[None]:
         yield
 
 
-def other(study: Study) -> str:
-    """How the study that the folder's figures show differs from this one; "" if it does not."""
-    try:
-        held = dict(json.loads((study.folder / "study.json").read_text()))
-    except (OSError, ValueError, TypeError):
-        return ""  # none was drawn here yet
-    own = study.content()
-    changed = {k: (held[k], own[k]) for k in own if k in held and held[k] != own[k]}
-    return "; ".join(f"{k} {_said(a)} -> {_said(b)}" for k, (a, b) in changed.items())
-
-
-def _said(value: object) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text or "default"
-
-
 def claim(study: Study) -> None:
     """Make the folder this study's: what another one drew would be taken for its own."""
-    if other(study):
+    if ownership.difference(study):
         for made in ("figures", "tables", "notebooks"):
             shutil.rmtree(study.folder / made, ignore_errors=True)
-        for made in ("report.html", "summary.json"):
-            (study.folder / made).unlink(missing_ok=True)
-    write_text(study.folder / "study.json", json.dumps(study.content(), indent=1))
+        old = [study.folder / made for made in ("report.html", "summary.json", "badge.svg")]
+        for path in [*old, *study.folder.glob("*.safetensors")]:
+            path.unlink(missing_ok=True)
+    ownership.mark(study)

@@ -90,7 +90,7 @@ def of(path: str | Path) -> Known:
     kept = _record(made[notebook])
     older = folder / "provenance.json"  # of reference results, for the whole study
     if not kept and older.exists():
-        study = json.loads(older.read_text())
+        study = json.loads(older.read_text(encoding="utf-8"))
         command = f"{without_places(study['command'])} --only {notebook}"
         runs = " ".join(study["runs"])
         kept = {"command": command, "runs": runs, **study["runs_made_with"]}
@@ -129,7 +129,8 @@ def made_with(folder: Path) -> dict[str, str]:
     """Versions and hardware of a study's notebooks, several values of one in a row."""
     seen = [_record(_read(p)) for p in sorted((folder / "notebooks").glob("*.ipynb"))]
     if not any(seen) and (folder / "provenance.json").exists():
-        seen = [json.loads((folder / "provenance.json").read_text()).get("runs_made_with", {})]
+        older = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+        seen = [older.get("runs_made_with", {})]
     return {
         k: ", ".join(dict.fromkeys(str(s[k]) for s in seen if s.get(k) not in (None, "")))
         for k in MADE

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from .. import __version__, tables
+from .. import __version__, tables, tables_transfer
 from ..claims import Verdict
 from ..errors import UserError
 from ..store import environment, write_text
@@ -64,15 +64,15 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
         parts.append('<h3 id="effects">Effects</h3>')
         parts.append(_table(shown, "verdicts"))
         parts.append(
-            '<p class="small">Each effect is the mean over paired seeds with its 95 % Student '
-            "interval. Reproduced: the whole interval lies above what the paper claims, or within "
-            "it where two things are claimed to be alike; not reproduced: the whole of it lies "
-            "outside; otherwise, or with fewer than three seeds, not enough evidence.</p>"
+            f'<p class="small">{tables.chance(verdicts)} Each effect is the mean over paired seeds '
+            "with its 95 % interval, which takes seeds and, for Recall@1, AUC and overlap, test "
+            "classes as drawn at random. Level: the whole interval lies within a margin of no "
+            "difference (1 point, or 0.01). Reproduced: the whole of it lies on the claimed side "
+            "of the threshold, or between two where things are claimed to be alike; not "
+            "reproduced: the whole of it lies outside; otherwise, or with fewer than three seeds, "
+            "not enough evidence.</p>"
         )
-        for _, row in shown.iterrows():
-            claim = row["claim"].split(":")[0]
-            effect = row["effect [95 % interval]"]
-            lines.append(f"  {claim:<4} {row['data'][:28]:<28} {row['verdict']:<20} {effect}")
+        lines = tables.verdict_lines(verdicts, lambda name: titles.get(name, name))
     else:
         parts.append("<p>The verdict notebook has not been executed.</p>")
     parts.append(
@@ -85,6 +85,8 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
             title = next((t for n, t in titles.items() if n.replace(":", "-") == name), name)
             anchor = html.escape(path.stem)
             parts.append(f'<h3 id="table-{anchor}">{heading}: {html.escape(title)}</h3>')
+            if kind in ("transfer", "zero_shot") and (caveat := tables_transfer.pretrained(study)):
+                parts.append(f'<p class="small">{html.escape(caveat)}</p>')
             parts.append(_table(_read(path, keep_default_na=False), "num"))
     parts.append('<h2 id="figures">Figures</h2>')
     shown_above = {}  # an image of a notebook that is a figure already is not embedded twice
@@ -131,7 +133,7 @@ def _read(path: Path, **how) -> pd.DataFrame:
     except (OSError, ValueError) as err:  # pandas' and unicode's errors are ValueErrors
         problem = str(err).strip().splitlines()[0]
     else:
-        needed = {f.name for f in fields(Verdict)} - {"part", "two_sided"} | {"text"}
+        needed = {f.name for f in fields(Verdict)} - {"part", "level"} | {"text"}
         missing = sorted(needed - {*frame.columns}) if path.stem == "verdicts" else []
         if not missing:
             return frame
@@ -162,7 +164,8 @@ def _table(frame: pd.DataFrame, kind: str = "") -> str:
     body = frame.to_html(index=False, border=0, classes=kind, na_rep="")
     for verdict, mark in tables.MARKS.items():
         for text in (verdict, mark):
-            styled = f'<td class="v {verdict.replace(" ", "-")}">{text}</td>'
+            kind = verdict.partition(",")[0].replace(" ", "-")
+            styled = f'<td class="v {kind}">{text}</td>'
             body = body.replace(f"<td>{text}</td>", styled)
     return f'<div class="scroll">{body}</div>'
 
@@ -197,7 +200,7 @@ def _notebook(path: Path, manifest: Path, shown_above: dict[str, str]) -> str:
         path.stem,
     )
     try:
-        seconds = f", {json.loads(manifest.read_text())['seconds']:.0f} s"
+        seconds = f", {json.loads(manifest.read_text(encoding='utf-8'))['seconds']:.0f} s"
     except (OSError, ValueError, KeyError, TypeError):
         seconds = " (not complete)"
     exporter = HTMLExporter(template_name="basic")

@@ -6,8 +6,9 @@ import shlex
 import tempfile
 from pathlib import Path
 
+from .. import ownership
 from ..errors import UserError
-from . import cli, compare, places, provenance
+from . import cli, compare, provenance
 
 REFERENCE = provenance.ROOT / "results" / "reference"
 
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> int:
     if study.folder == known.folder and known.folder.is_relative_to(REFERENCE):
         raise UserError(f"--results {asked.results} is the reference; name another folder.")
     _tell(known, words)
-    if other := places.other(study):
+    if other := ownership.difference(study):
         raise UserError(
             f"{study.folder} holds another study's figures ({other}); give --name or --results, so "
             "that they stay."

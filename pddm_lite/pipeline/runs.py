@@ -11,15 +11,19 @@ from pathlib import Path
 
 import torch
 
-from .. import distributed, training
+from .. import distributed
 from ..data import split
 from ..data.sampler import class_balanced
 from ..errors import UserError
 from ..experiments import Experiment
 from ..files import alone, holder
+from ..inputs import inputs
+from ..memory import cores
 from ..progress import tell
+from ..runs import fit_or_load, problem, run_id
 from ..store import Store
 from ..study import Study
+from ..training import TrainingError
 from . import cached, cli, executors
 from .live import Live
 from .packing import pack_runs
@@ -61,12 +65,14 @@ def _open(study: Study, name: str) -> str:
     data = study.load(name)
     e = study.experiment(name, study.methods[0], study.seeds[0])
     fit = split(data, e.holdout, e.seed).fit
-    next(class_balanced(data.labels[fit], e.classes, e.images, e.seed))  # or UserError, now
+    next(
+        class_balanced(data.labels[fit], e.classes_per_batch, e.samples_per_class, e.seed)
+    )  # or UserError, now
     # all the machine's cores for this one long job, one thread a worker afterwards
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cores())
     features = Path(study.results) / "features"
     with alone(features / f".lock-{data.fingerprint}"):  # another batch may make them just now
-        training.inputs(e, data, features, study.device, True)
+        inputs(e, data, features, study.device, True)
     return (
         f"{data.title}: {len(data.class_names)} classes, {len(data)} images, "
         f"{data.train_classes} classes train"
@@ -82,7 +88,7 @@ def _fit(study: Study, e: Experiment, force: bool, wait: bool) -> str | None:
     wait: wait for that one instead, and take over should it die.
     """
     store = Store(Path(study.results) / "runs")
-    identity = training.run_id(e, study.load(e.data))
+    identity = run_id(e, study.load(e.data))
     if wait:
         tell(f"waits for {holder(store.lock(identity))}", 0, 0)
     with store.alone(identity, wait) as held:
@@ -91,9 +97,7 @@ def _fit(study: Study, e: Experiment, force: bool, wait: bool) -> str | None:
 
 def _train(study: Study, e: Experiment, force: bool) -> str:
     said: list[str] = []
-    run = training.fit_or_load(
-        e, study.load(e.data), study.results, study.device, force, True, said.append
-    )
+    run = fit_or_load(e, study.load(e.data), study.results, study.device, force, True, said.append)
     m = run.metrics
     text = f"R@1 {m['test']['distance']['recall_1']:.1f}"
     if "score" in m["test"]:
@@ -109,10 +113,9 @@ def make(study: Study, work: Work, force: bool) -> list[str]:
 
     Those that another batch is making are left to it, and waited for when all else is done.
     """
-    store = Store(Path(study.results) / "runs")
     todo = study.experiments()
     if not force:
-        todo = [e for e in todo if store.problem(training.run_id(e, study.load(e.data)))]
+        todo = [e for e in todo if problem(e, study.load(e.data), study.results)]
     total = len(study.experiments())
     print(f"runs        {total - len(todo)} in the store, {len(todo)} to make", flush=True)
     # the slow ones first, so that no worker is left with them at the end
@@ -144,13 +147,13 @@ def run_together(study: Study, args: argparse.Namespace) -> int:
     with results_folder(study) if main else nullcontext():
         for n, e in enumerate(todo, 1):
             began = time.time()
-            alone = store.alone(training.run_id(e, study.load(e.data)), wait=False)
+            alone = store.alone(run_id(e, study.load(e.data)), wait=False)
             try:
                 with alone if main else nullcontext(True) as held:
                     if not distributed.as_main_says(held):  # by waiting the others would time out
                         raise UserError("another batch is making this run: wait for it.")
                     text = _train(study, e, args.force)
-            except training.TrainingError as err:
+            except TrainingError as err:
                 print(f"{label(study, e, e.data)}: FAILED: {err}", file=sys.stderr)
                 return 1  # torchrun ends the other processes
             if main:

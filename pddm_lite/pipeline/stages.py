@@ -8,13 +8,14 @@ import shlex
 import time
 from contextlib import ExitStack
 
+from .. import ownership
 from ..errors import UserError, unknown
 from ..study import Study
 from . import cli, executors, notebooks, report, runs
 from .cluster import cluster
 from .live import Live
 from .packing import pack_runs
-from .places import claim, drawing, other, results_folder
+from .places import claim, drawing, results_folder
 from .summary import Summary
 from .work import Work
 
@@ -38,8 +39,10 @@ def run(study: Study, args: argparse.Namespace, began: float) -> int:
 
         return explain(study, names, stages, parameters, args)
     draws = {"notebooks", "report"} & set(stages)
-    if draws and (differs := other(study)):
+    if draws and (differs := ownership.difference(study)):
         where = os.path.relpath(study.folder)
+        if ownership.other_inputs(study):  # which this command line would not make again
+            raise UserError(f"{where} holds a study of other data ({differs}): {ownership.REMEDY}.")
         if "notebooks" not in stages:
             raise UserError(
                 f"{where} holds another study's figures ({differs}): make this one's by --stage "
@@ -79,7 +82,7 @@ def run(study: Study, args: argparse.Namespace, began: float) -> int:
             print(f"report      {os.path.relpath(path)}")
         if args.pack:
             pack_runs(study, args)
-        if not other(study):
+        if not ownership.difference(study):
             summary.keep()
     print("\n".join(summary.lines()))
     print(f"{'done' if not failures else f'{len(failures)} failed'} in {time.time() - began:.0f} s")

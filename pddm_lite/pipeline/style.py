@@ -23,6 +23,7 @@ th { background: var(--soft); } table[border] { border: 0; }
 .num td:first-child { background: var(--paper); }
 .verdicts td:nth-child(2), .verdicts td:nth-child(4) { white-space: nowrap; }
 .v { font-weight: 650; white-space: nowrap; } .reproduced { color: var(--good); }
+.level { color: var(--link); }
 .not-reproduced { color: var(--bad); } .not-enough-evidence { color: var(--open); }
 
 /* figures are drawn on white: in the dark they lie on a card of it */

@@ -52,7 +52,7 @@ class Summary:
         """Write summary.json: of the last batch that made runs, and of the last without."""
         path = self.study.folder / "summary.json"
         try:
-            kept = dict(json.loads(path.read_text()))
+            kept = dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):  # none yet, or torn
             kept = {}
         runs = len(self.tasks.get("runs", {}))

@@ -7,7 +7,7 @@ import traceback
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import UserError, misplaced
 from ..files import CannotWrite
 from ..training import TrainingError
 from . import executors, notebooks
@@ -48,7 +48,8 @@ class Work:
                 except notebooks.NotebookFailed as err:
                     failures.append(str(err))
                     live.print(f"{at}: FAILED\n{err}", sys.stderr)
-                except (UserError, TrainingError) as err:
+                except (UserError, TrainingError, IsADirectoryError) as err:
+                    err = misplaced(err) if isinstance(err, OSError) else err
                     failures.append(f"{name}: {err}")
                     live.print(f"{at}: FAILED: {err}", sys.stderr)
                 except CancelledError:

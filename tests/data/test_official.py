@@ -16,7 +16,7 @@ from pddm_lite.data.tree import Reader
 from pddm_lite.data.verify import verify
 from pddm_lite.errors import UserError
 from pddm_lite.experiments import make
-from pddm_lite.training import fit_or_load
+from pddm_lite.runs import fit_or_load
 
 
 def picture(seed=0, fmt="JPEG", size=(12, 9)):

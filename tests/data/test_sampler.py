@@ -82,7 +82,7 @@ def test_two_samplers_do_not_disturb_each_other():
 @pytest.mark.parametrize(
     ("sizes", "classes", "images", "named"),
     [
-        ((4, 4, 4), 4, 4, ["4 classes", "only 3 train", "--set classes=3"]),
+        ((4, 4, 4), 4, 4, ["4 classes", "only 3 train", "--set classes_per_batch=3"]),
         ((9, 1), 2, 2, ["one image", "needs two"]),
         ((7,), 2, 4, ["2 classes", "only 1 train"]),
     ],

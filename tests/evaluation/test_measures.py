@@ -1,5 +1,7 @@
 """evaluate_fully on more images than N x N scores fit."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -14,13 +16,58 @@ def test_many_images_are_ranked_exactly_and_their_pairs_sampled(metric, monkeypa
     unit, labels = metric(16).eval(), torch.arange(150) % 30
     f = r(torch.randn(30, 16)[labels] + torch.randn(150, 16))
     f[7] = f[3]  # a duplicate of another class: a tie
-    whole, _ = measures.evaluate_fully(f, labels, unit)
+    whole, _, _ = measures.evaluate_fully(f, labels, unit)
     monkeypatch.setattr(measures, "MANY", 100)
-    many, tables = measures.evaluate_fully(f, labels, unit)
+    many, tables, _ = measures.evaluate_fully(f, labels, unit)
     some = torch.from_numpy(measures.evenly(np.arange(150), 100))
-    sampled, histograms = measures.evaluate_fully(f[some], labels[some], unit)
+    sampled, histograms, _ = measures.evaluate_fully(f[some], labels[some], unit)
     for by in ("distance", "score"):
         recall = {k: v for k, v in whole[by].items() if k.startswith("recall")}
         assert many[by] == pytest.approx(sampled[by] | recall, abs=1e-9)
         assert np.allclose(tables[by], histograms[by])
     assert whole["score"]["auc"] != many["score"]["auc"]
+
+
+@pytest.mark.parametrize("many", [1000, 60])
+def test_the_counts_of_classes_are_those_of_a_loop(many, monkeypatch):
+    """Hits and pairs a class against loops; the sums give Recall@1 and the AUC again."""
+    torch.manual_seed(1)
+    monkeypatch.setattr(measures, "MANY", many)
+    labels = torch.tensor([3] * 12 + [5] * 20 + [9] * 30 + [11] + [2] * 37)  # 11 has one image
+    f = r(torch.randn(12, 8)[labels] + torch.randn(100, 8))
+    unit = PDDM(8).eval()
+    found, _, own = measures.evaluate_fully(f, labels, unit)
+    assert own["images"].tolist() == [37, 12, 20, 30, 0]
+    some = torch.from_numpy(measures.evenly(np.arange(100), many))
+    for by in ("distance", "score"):
+        hits = own[f"{by}_hits"]
+        with torch.no_grad():
+            S = unit.all_pairs(f) if by == "score" else -torch.cdist(f, f)
+        nearest = S.fill_diagonal_(-torch.inf).argmax(1)
+        for c, n in zip((2, 3, 5, 9, 11), hits, strict=True):
+            assert n == (labels[nearest] == c)[labels == c].sum()
+        assert 100 * hits.sum() / 99 == pytest.approx(found[by]["recall_1"])
+        y = labels[some]
+        same = (y[:, None] == y[None, :]).fill_diagonal_(False)
+        for c, p, n in zip(y.unique(), own[f"{by}_positive"], own[f"{by}_negative"], strict=True):
+            assert p.sum() == same[y == c].sum()
+            assert n.sum() == (y == c).sum() * (y != c).sum()
+        p, n = (own[f"{by}_{kind}"].sum(0) for kind in ("positive", "negative"))
+        p, n = p / p.sum(), n / n.sum()
+        auc = (p * (np.cumsum(n) - n / 2)).sum()
+        assert auc == pytest.approx(found[by]["auc"], abs=2e-3)
+        assert np.minimum(p, n).sum() == pytest.approx(found[by]["overlap"], abs=0.02)
+        # a bin holds as much of the balanced mixture as any other
+        assert len(p) == 100 and np.abs((p + n) / 2 - 0.01).max() < 0.01
+
+
+def test_what_is_kept_for_classes_is_small_and_ties_make_fewer_bins():
+    torch.manual_seed(0)
+    labels = torch.arange(3200) % 800
+    _, _, own = measures.evaluate_fully(r(torch.randn(3200, 8)), labels, PDDM(8).eval())
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **own)
+    assert len(packed.getvalue()) < 150_000 and own["score_positive"].shape == (800, 20)
+    same = torch.ones(40, 8) / 8**0.5
+    _, _, own = measures.evaluate_fully(same, torch.arange(40) % 4, PDDM(8).eval())
+    assert own["score_negative"].shape[1] <= 2 and own["score_negative"].sum() == 40 * 30

@@ -21,7 +21,7 @@ class Constant(PDDM):
 
 
 def made(similarity=None, n=60, d=8, seed=0):
-    """What neighbours reads of a training.Run; its images lie at places 100, 101, ..."""
+    """What neighbours reads of a runs.Run; its images lie at places 100, 101, ..."""
     torch.manual_seed(seed)
     f = r(torch.randn(6, d)[torch.from_numpy(LABELS[:n])] + 0.8 * torch.randn(n, d))
     similarity = (similarity or PDDM)(d).eval()

@@ -82,8 +82,12 @@ class Browser:
         )
         try:
             written = profile / "DevToolsActivePort"  # the port, then the browser's own address
-            wait_for(lambda: written.exists() and "\n" in written.read_text(), timeout, "Chromium")
-            port = written.read_text().split()[0]
+            wait_for(
+                lambda: written.exists() and "\n" in written.read_text(encoding="utf-8"),
+                timeout,
+                "Chromium",
+            )
+            port = written.read_text(encoding="utf-8").split()[0]
             listed = f"http://127.0.0.1:{port}/json/list"
             pages = wait_for(lambda: self._pages(listed), timeout, "a page of Chromium")
             address = pages[0]["webSocketDebuggerUrl"]

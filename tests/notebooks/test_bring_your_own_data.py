@@ -48,7 +48,7 @@ def execute(folder: Path, out: Path, **changes):
         "data_root": str(folder),
         "backbone": "smallnet",
         "weights": str(backbones.SHIPPED),
-        "settings": ["classes=10", "batch_size=40"],
+        "settings": ["classes_per_batch=10", "batch_size=40"],
         "seeds": [3, 4],
         "results": str(out.parent / "results"),
         "device": "cpu",
@@ -154,5 +154,5 @@ def test_its_figures_are_there_and_name_their_runs(executed):
     _, folder = executed
     for name, runs in (("95_samples", 0), ("95_scores", 4), ("95_neighbours", 1)):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
-        about = json.loads((folder / "figures" / f"{name}.json").read_text())
+        about = json.loads((folder / "figures" / f"{name}.json").read_text(encoding="utf-8"))
         assert len(about["runs"]) == runs and about["study"]["data"] == ["folder:cars"]

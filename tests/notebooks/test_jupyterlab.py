@@ -92,7 +92,9 @@ def serve(folder: Path, home: Path, port: int) -> subprocess.Popen:
         (home / place.lower()).mkdir(parents=True)
     quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
     (home / "jupyter_config_dir" / "labconfig").mkdir()
-    (home / "jupyter_config_dir" / "labconfig" / "page_config.json").write_text(json.dumps(quiet))
+    (home / "jupyter_config_dir" / "labconfig" / "page_config.json").write_text(
+        json.dumps(quiet), encoding="utf-8"
+    )
     with open(home / "jupyterlab.log", "wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", "--no-browser", *options],
@@ -134,7 +136,9 @@ def lab(tmp_path_factory):
         address = f"http://127.0.0.1:{port}"
         said = f"JupyterLab at {address}; see {base / 'home' / 'jupyterlab.log'}"
         wait_for(lambda: answers(address) or server.poll() is not None, START, said)
-        assert server.poll() is None, (base / "home" / "jupyterlab.log").read_text()[-2000:]
+        assert server.poll() is None, (base / "home" / "jupyterlab.log").read_text(
+            encoding="utf-8"
+        )[-2000:]
         with Browser(base) as page:
             page.address = address
             yield page

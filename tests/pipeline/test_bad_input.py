@@ -74,7 +74,7 @@ def torn(path: Path, data: bytes) -> Path:
 
 def written(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -239,7 +239,7 @@ BAD = {
     "setting of no steps": (lambda t: ["--set", "steps=0"], ["steps", "at least 1"]),
     "setting unknown word": (lambda t: ["--set", "optimizer=adam"], ["'adam'", "adamw"]),
     "setting of one class": (
-        lambda t: ["--set", "classes=1", "--set", "batch_size=4"],
+        lambda t: ["--set", "classes_per_batch=1", "--set", "batch_size=4"],
         ["at least 2 classes"],
     ),
     "timm without a model": (lambda t: ["--backbone", "timm:"], ["timm"]),
@@ -349,7 +349,7 @@ BAD = {
     ),
     "report of a table without its columns": (
         lambda t: drawn(t / "r", "tables/verdicts.csv", "claim,data\nC1,x\n"),
-        ["verdicts.csv", "no column effect", "reproduce"],
+        ["verdicts.csv", "no column claimed, effect, high", "reproduce"],
     ),
     "report of a torn table": (
         lambda t: drawn(t / "r", "tables/recall_x.csv", 'method,R@1\n"PDDM,1,2,3\n'),
@@ -474,7 +474,7 @@ PARAMETERS = {
 @pytest.fixture(scope="module")
 def validation() -> str:
     """The cell of a notebook that checks its parameters; tests/notebooks: all have the same."""
-    nb = json.loads((ROOT / "notebooks" / "60_retrieval.ipynb").read_text())
+    nb = json.loads((ROOT / "notebooks" / "60_retrieval.ipynb").read_text(encoding="utf-8"))
     cells = ["".join(c["source"]) for c in nb["cells"] if c["cell_type"] == "code"]
     return f"{cells[0]}\n{{}}\n{next(c for c in cells if c.startswith('study = Study.of('))}"
 

@@ -15,9 +15,9 @@ import pytest
 from pddm_lite import progress
 from pddm_lite.files import alone
 from pddm_lite.pipeline import cached, cli, executors, live, notebooks, processes, summary
+from pddm_lite.runs import fit_or_load, run_id
 from pddm_lite.store import Store
 from pddm_lite.study import Study
-from pddm_lite.training import fit_or_load, run_id
 
 ROOT = Path(__file__).parents[2]
 STUDY = ["--profile", "smoke", "--data", "synthetic_birds", "--methods", "Triplet", "--seeds", "0",
@@ -232,7 +232,7 @@ def test_a_bar_in_a_batch_is_told_and_not_drawn(tmp_path, monkeypatch, capsys):
     bar = progress.progress(range(5), "what", initial=0, total=5)
     bar.mininterval = 0
     for _ in bar:
-        seen.append(status.read_text())
+        seen.append(status.read_text(encoding="utf-8"))
         bar.set_postfix_str("loss 1")
     assert seen[0] == "what\t0\t5" and seen[-1].startswith("what\t4")
     assert capsys.readouterr().out == ""
@@ -275,9 +275,9 @@ def test_the_summary_has_time_and_memory_of_stages_and_notebooks(tmp_path):
     ]
     path = own.folder / "summary.json"
     path.parent.mkdir(parents=True)
-    path.write_text("torn {")
+    path.write_text("torn {", encoding="utf-8")
     total.keep()
-    (kept,) = json.loads(path.read_text()).values()
+    (kept,) = json.loads(path.read_text(encoding="utf-8")).values()
     assert kept["runs_made"] == 2 and kept["jobs"] == 2 and kept["total_seconds"] == 150
     assert kept["work_seconds"] == {"runs": 120.0, "notebooks": 60.0}
     assert kept["notebooks"] == {"60_retrieval": {"seconds": 60.0, "peak_gib": 1.0}}

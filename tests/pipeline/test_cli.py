@@ -11,8 +11,8 @@ import pytest
 
 from pddm_lite.errors import UserError
 from pddm_lite.pipeline import cli, notebooks
+from pddm_lite.runs import fit_or_load
 from pddm_lite.study import Study
-from pddm_lite.training import fit_or_load
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +25,10 @@ ROOT = Path(__file__).parents[2]
         ({"data": ["folder:a"], "backbone": "resnet18", "mode": "frozen"}, "quick-folder-a"),
         ({"mode": "finetune", "recipe": "letter"}, "quick-finetune-letter"),
         ({"profile": "paper"}, "paper"),
-        ({"profile": "paper", "mode": "frozen", "settings": ["dim=64"]}, "paper-frozen-dim=64"),
+        (
+            {"profile": "paper", "mode": "frozen", "settings": ["embedding_size=64"]},
+            "paper-frozen-embedding_size=64",
+        ),
         ({"profile": "smoke", "mode": "finetune", "name": "Mine_1.2-b"}, "Mine_1.2-b"),
     ],
 )
@@ -68,7 +71,7 @@ def test_a_folder_of_another_study_is_not_overwritten_silently(tmp_path, monkeyp
     assert both in line and "made again; --name keeps both" in line
     assert not old.exists()
     assert "another study" not in run(*draw, *changed)
-    (folder / "study.json").write_text("torn")
+    (folder / "study.json").write_text("torn", encoding="utf-8")
     assert "another study" not in run(*draw)
 
 
@@ -107,7 +110,7 @@ def test_one_job_and_two_give_the_same_bytes_and_the_store_saves_work(tmp_path, 
     assert "2 in the store, 0 to make" in capsys.readouterr().out
     # a torn file is named and made again, to the same bytes
     torn = next((tmp_path / "1" / "runs").glob("*/metrics.json"))
-    torn.write_text("{}")
+    torn.write_text("{}", encoding="utf-8")
     assert cli.main(small(tmp_path / "1", "--explain")) == 0
     assert "metrics.json was changed or torn" in capsys.readouterr().out
     assert cli.main(small(tmp_path / "1", "--stage", "runs")) == 0
@@ -121,7 +124,7 @@ def test_one_job_and_two_give_the_same_bytes_and_the_store_saves_work(tmp_path, 
 def test_a_failing_notebook_shows_a_card_and_the_rest_goes_on(tmp_path, monkeypatch, here, capfd):
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    source = json.loads((ROOT / "notebooks" / "60_retrieval.ipynb").read_text())
+    source = json.loads((ROOT / "notebooks" / "60_retrieval.ipynb").read_text(encoding="utf-8"))
     for name, line in (("10_good", "print(6 * 7)"), ("20_bad", "first = 1\n1 / 0")):
         nb = json.loads(json.dumps(source))
         at = next(
@@ -130,7 +133,7 @@ def test_a_failing_notebook_shows_a_card_and_the_rest_goes_on(tmp_path, monkeypa
         cell = {"cell_type": "code", "id": "x", "metadata": {}, "outputs": [],
                 "execution_count": None, "source": line}  # fmt: skip
         nb["cells"] = [*nb["cells"][: at + 1], cell]
-        (folder / f"{name}.ipynb").write_text(json.dumps(nb))
+        (folder / f"{name}.ipynb").write_text(json.dumps(nb), encoding="utf-8")
     monkeypatch.setattr(notebooks, "FOLDER", folder)
     results = tmp_path / "r"
     code = cli.main(small(results, "--stage", "notebooks"))
@@ -143,12 +146,12 @@ def test_a_failing_notebook_shows_a_card_and_the_rest_goes_on(tmp_path, monkeypa
     # a figure that a notebook draws no more goes when it is executed again; what it measured stays
     (manifest,) = results.glob("*/notebooks/10_good.json")
     old = [manifest.parents[1] / "figures" / "10_old.png", results / "cost" / "x" / "cost.csv"]
-    record = json.loads(manifest.read_text())
+    record = json.loads(manifest.read_text(encoding="utf-8"))
     for path in old:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
+        path.write_text("", encoding="utf-8")
         record["files"][str(path.relative_to(results))] = "e3b0c44298fc"
-    manifest.write_text(json.dumps(record))
+    manifest.write_text(json.dumps(record), encoding="utf-8")
     assert cli.main(small(results, "--stage", "notebooks", "--only", "10_good")) == 0
     assert [path.exists() for path in old] == [False, True]
     executed = results / "smoke-synthetic_birds" / "notebooks"
@@ -165,12 +168,12 @@ def test_smoke_from_the_command_line_to_the_report(tmp_path):
         [sys.executable, "run_all.py", *small(results, "--methods", "Triplet,PDDM+Quadruplet,"
          "PDDM score,Euclidean+Quadruplet", "--seeds", "0,1,2")],
         cwd=ROOT, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    encoding="utf-8")  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
     folder = results / "smoke-synthetic_birds"
     done = {p.stem for p in (folder / "notebooks").glob("*.json")}
     assert done == set(notebooks.notebooks())
-    page = (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text(encoding="utf-8")
     assert 'src="http' not in page and 'href="http' not in page.replace('href="https://arxiv', "")
     for word in ("What was reproduced", "PDDM+Quadruplet", "data:image/png;base64"):
         assert word in page
@@ -180,7 +183,7 @@ def test_smoke_from_the_command_line_to_the_report(tmp_path):
         [sys.executable, "run_all.py", *small(results, "--methods", "Triplet,PDDM+Quadruplet,"
          "PDDM score,Euclidean+Quadruplet", "--seeds", "0,1,2")],
         cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    encoding="utf-8")  # fmt: skip
     assert f"{len(done)} fresh, 0 to execute" in again.stdout
     assert ", 0 to make" in again.stdout
 
@@ -202,11 +205,17 @@ def test_torchrun_trains_by_two_processes_and_one_writes(tmp_path):
     command += ["--methods", "PDDM+Quadruplet", "--seeds", "0", "--variants", "none"]
     command += ["--device", "cpu", "--results", str(tmp_path)]
     done = subprocess.run(
-        [*command, "--stage", "data,runs"], cwd=tmp_path, capture_output=True, text=True
+        [*command, "--stage", "data,runs"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("runs        1/1") == 1  # one of the two speaks
     (run,) = (tmp_path / "runs").iterdir()
-    assert json.loads((run / "config.json").read_text())["ranks"] == 2
-    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert json.loads((run / "config.json").read_text(encoding="utf-8"))["ranks"] == 2
+    refused = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8"
+    )
     assert refused.returncode != 0 and "torchrun is for training" in refused.stderr

@@ -31,7 +31,7 @@ def dask(tmp_path_factory):
     def run(name: str, *words: str) -> subprocess.Popen:
         command = [sys.executable, "-m", f"distributed.cli.dask_{name}", "--scheduler-file"]
         command += [str(file), "--no-dashboard", *words]
-        log = open(folder / f"{name}{len(started)}.log", "w")  # noqa: SIM115
+        log = open(folder / f"{name}{len(started)}.log", "w", encoding="utf-8")  # noqa: SIM115
         started.append(subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log))
         log.close()
         return started[-1]
@@ -42,7 +42,7 @@ def dask(tmp_path_factory):
         assert time.monotonic() < end and started[0].poll() is None
         time.sleep(0.1)
     yield (
-        json.loads(file.read_text())["address"],
+        json.loads(file.read_text(encoding="utf-8"))["address"],
         lambda *words: run("worker", "--no-nanny", *(words or ("--nthreads", "1"))),
     )
     for process in reversed(started):
@@ -61,7 +61,12 @@ def test_a_cluster_finishes_the_work_of_a_worker_that_is_killed(dask, tmp_path):
     command = [sys.executable, "-u", "run_all.py", *STUDY, "--results", str(tmp_path / "away"),
                "--stage", "data,runs", "--scheduler", address]  # fmt: skip
     batch = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
     )
     said = []
     for line in batch.stdout:
@@ -77,7 +82,7 @@ def test_a_cluster_finishes_the_work_of_a_worker_that_is_killed(dask, tmp_path):
     # a notebook on a worker, with its kernel, beside runs that are there
     command += ["--only", "80_ablations"]
     command[command.index("data,runs")] = "notebooks"
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0 and "80_ablations: executed" in done.stdout, done.stderr
 
 

@@ -28,7 +28,7 @@ def study(folder: Path, **changes) -> Path:
     (folder / "notebooks").mkdir()
     record = {"torch": changes.get("torch", "2.11"), "cpu": "a", "files": list(frames)}
     notebook = {"cells": [], "metadata": {provenance.KEY: record}}
-    (folder / "notebooks" / "60_x.ipynb").write_text(json.dumps(notebook))
+    (folder / "notebooks" / "60_x.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
     return folder
 
 
@@ -75,7 +75,7 @@ def test_times_and_versions_are_told_and_not_counted(tmp_path, capsys):
 def test_rows_of_times_are_told_and_not_counted(tmp_path):
     for name, pairs, seconds in (("a.csv", 1, 1.33), ("b.csv", 1, 1.25), ("c.csv", 2, 1.25)):
         text = f"claim,measure,effect\nC5,PDDM's pairs,{pairs}\nC5,PDDM's seconds,{seconds}\n"
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     a, b, c = (tmp_path / name for name in ("a.csv", "b.csv", "c.csv"))
     times = ["effect in 1 of 2 rows, by up to 0.08 (C5, PDDM's seconds)"]
     assert compare.differences(a, b) == ([], times)
@@ -109,7 +109,7 @@ def test_the_committed_results_equal_themselves_and_differ_from_another_study(tm
 def test_keys_that_are_numbers_match_however_they_are_written(tmp_path):
     for name, text in (("a.csv", "heterogeneity,x\n0.0,1\n0.25,2\n"), ("b.csv", "heterogeneity,x\n"
                        "0,1\n0.25,2\n")):  # fmt: skip
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     assert compare.differences(tmp_path / "a.csv", tmp_path / "b.csv") == ([], [])
-    (tmp_path / "empty.csv").write_text("\n")  # of a figure with nothing to draw
+    (tmp_path / "empty.csv").write_text("\n", encoding="utf-8")  # of a figure with nothing to draw
     assert compare.differences(tmp_path / "a.csv", tmp_path / "empty.csv")[0]

@@ -43,7 +43,7 @@ def start(results: Path, *more: str) -> subprocess.Popen:
     return subprocess.Popen(
         command(results, *more), env=ENVIRONMENT, start_new_session=True, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    encoding="utf-8")  # fmt: skip
 
 
 def finish(results: Path, *more: str) -> float:
@@ -169,7 +169,7 @@ def record(name: str, result: dict) -> None:
     if os.environ.get("PDDM_RECORD"):
         made = {k: v for k, v in environment().items() if k not in ("gpu", "command")}
         path = ROOT / "results" / "reference" / name
-        path.write_text(json.dumps(result | made, indent=1) + "\n")
+        path.write_text(json.dumps(result | made, indent=1) + "\n", encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -47,12 +47,12 @@ def page(tmp_path_factory) -> Path:
         path = study.folder / "notebooks" / f"{name}.ipynb"
         path.parent.mkdir(exist_ok=True)
         nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
-    path.with_suffix(".json").write_text(json.dumps({"seconds": 12.3}))
+    path.with_suffix(".json").write_text(json.dumps({"seconds": 12.3}), encoding="utf-8")
     return report.write(study, [])[0]
 
 
 def test_the_verdict_comes_first_and_everything_is_in_the_contents(page):
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     order = [
         "All tables, figures and notebooks",
         '<h2 id="verdicts">',
@@ -118,20 +118,26 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+def test_the_number_of_comparisons_is_said(page):
+    table = pd.read_csv(page.parent / "tables" / "verdicts.csv")
+    text = page.read_text(encoding="utf-8")
+    assert f"{len(table)} comparisons, " in text and "by chance" in text
+
+
 def test_the_badge_counts_the_verdicts(page):
     counted = pd.read_csv(page.parent / "tables" / "verdicts.csv")["verdict"].value_counts()
     words = ", ".join(f"{counted.get(v, 0)} {w}" for v, w in badge.WORDS.items())
-    text = (page.parent / "badge.svg").read_text()
+    text = (page.parent / "badge.svg").read_text(encoding="utf-8")
     assert f"<title>verdicts: {words}</title>" in text and "href" not in text
     none = badge.svg(pd.DataFrame({"verdict": []}))
-    assert "0 reproduced, 0 not, 0 open" in none and "#0a7a4b" not in none
+    assert "0 reproduced, 0 level, 0 not, 0 open" in none and "#0a7a4b" not in none
     all_well = badge.svg(pd.DataFrame({"verdict": [claims.REPRODUCED]}))
-    assert "1 reproduced, 0 not, 0 open" in all_well and "#0a7a4b" in all_well
+    assert "1 reproduced, 0 level, 0 not, 0 open" in all_well and "#0a7a4b" in all_well
 
 
 def test_without_verdicts_there_is_a_report_and_no_badge(tmp_path):
     study = Study.of("smoke", results=str(tmp_path), device="cpu")
     path, lines = report.write(study, ["a card"])
-    assert "has not been executed" in path.read_text() and lines == []
-    assert '<pre class="failure">a card</pre>' in path.read_text()
+    assert "has not been executed" in path.read_text(encoding="utf-8") and lines == []
+    assert '<pre class="failure">a card</pre>' in path.read_text(encoding="utf-8")
     assert not (study.folder / "badge.svg").exists()

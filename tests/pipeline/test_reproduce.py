@@ -30,11 +30,11 @@ def one_notebook(tmp_path, monkeypatch, here):
     """A folder of notebooks with one, which takes seconds, in place of the kit's."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    nb = json.loads((ROOT / "notebooks" / "60_retrieval.ipynb").read_text())
+    nb = json.loads((ROOT / "notebooks" / "60_retrieval.ipynb").read_text(encoding="utf-8"))
     tagged = [c for c in nb["cells"] if "parameters" in c["metadata"].get("tags", [])]
     cell = {"cell_type": "code", "id": "x", "metadata": {}, "outputs": []}
     nb["cells"] = [*tagged, {**cell, "execution_count": None, "source": SOURCE}]
-    (folder / "10_small.ipynb").write_text(json.dumps(nb))
+    (folder / "10_small.ipynb").write_text(json.dumps(nb), encoding="utf-8")
     monkeypatch.setattr(notebooks, "FOLDER", folder)
 
 
@@ -52,14 +52,17 @@ def test_a_notebook_is_made_again_and_its_numbers_are_compared(one_notebook, tmp
     assert known.notebook == "10_small" and known.files == ("figures/10_small",)
     made = known.record
     assert made["files"] == ["figures/10_small", "notebooks/10_small", f"tables/{table.stem}"]
-    assert made["runs"] == json.loads((study / "figures" / "10_small.json").read_text())["runs"][0]
+    assert (
+        made["runs"]
+        == json.loads((study / "figures" / "10_small.json").read_text(encoding="utf-8"))["runs"][0]
+    )
     assert made["commit"] and made["torch"] and made["cpu"] and "--set steps=4" in made["command"]
-    assert str(tmp_path) not in json.dumps(json.loads((study / "notebooks" / "10_small.ipynb")
-                                                      .read_text())["metadata"])  # fmt: skip
+    copy = json.loads((study / "notebooks" / "10_small.ipynb").read_text(encoding="utf-8"))
+    assert str(tmp_path) not in json.dumps(copy["metadata"])
 
     # one table is lost, and the other's numbers were others
     table.unlink()
-    (study / "figures" / "10_small.csv").write_text("method,R@1\nTriplet,0.5\n")
+    (study / "figures" / "10_small.csv").write_text("method,R@1\nTriplet,0.5\n", encoding="utf-8")
     capsys.readouterr()
     assert cli.main(["reproduce", str(study / "notebooks" / "10_small.ipynb")]) == 1
     out = capsys.readouterr().out
@@ -71,7 +74,10 @@ def test_a_notebook_is_made_again_and_its_numbers_are_compared(one_notebook, tmp
 
     # another study in the folder is left as it is
     held = study / "study.json"
-    held.write_text(json.dumps(json.loads(held.read_text()) | {"backbone": "resnet18"}))
+    held.write_text(
+        json.dumps(json.loads(held.read_text(encoding="utf-8")) | {"backbone": "resnet18"}),
+        encoding="utf-8",
+    )
     assert cli.main(["reproduce", str(table)]) == 2
     assert "--name or --results" in capsys.readouterr().err and table.read_bytes() == before
 
