@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from . import backbones, embedder, layer, saving
 from .data import ImageSet
 from .data.features import RESAMPLE, centre_crop, frozen_features, normalise
-from .data.folder import Reader, to_rgb
+from .data.pictures import open_image
 from .embedding import Embedding
 from .errors import UserError
 from .experiments import Experiment
@@ -53,13 +53,13 @@ def _rgb(picture: Picture) -> Image.Image:
             raise _no_picture(picture)
         picture = Image.fromarray(np.ascontiguousarray(picture))
     if isinstance(picture, Image.Image):
-        return to_rgb(picture)
+        return open_image(picture)
     if not isinstance(picture, str | os.PathLike):
         raise _no_picture(picture)
     path = Path(picture).expanduser()
     if not path.is_file():
         raise UserError(f"{path}: no such file; a picture is a file, a PIL image or an array.")
-    return Reader(path.parent, [path.name])(0)
+    return open_image(path)
 
 
 class Network(nn.Module):

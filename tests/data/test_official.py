@@ -12,7 +12,7 @@ from scipy.io import savemat
 from pddm_lite import data
 from pddm_lite.data.official import REAL
 from pddm_lite.data.pictures import to_rgb
-from pddm_lite.data.tree import Reader
+from pddm_lite.data.reader import Reader
 from pddm_lite.data.verify import verify
 from pddm_lite.errors import UserError
 from pddm_lite.experiments import make
