@@ -49,11 +49,11 @@ def checksums(path: Path, names: list[str], files: list[File]) -> list[int]:
     hold for as long as a file's size, times and inode are as they were.
     """
     known, keep = {}, _cache(path)
-    with suppress(OSError, ValueError):
-        known = json.loads(keep.read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError, TypeError):  # none, or a broken one
+        known = dict(json.loads(keep.read_text(encoding="utf-8")))
     crcs, missing = [UNREAD] * len(files), []
     for i, (name, file) in enumerate(zip(names, files, strict=True)):
-        stamp, _, crc = known.get(name, "").rpartition(" ")
+        stamp, _, crc = str(known.get(name, "")).rpartition(" ")
         if stamp == file.stamp:
             crcs[i] = int(crc)
         else:

@@ -37,7 +37,8 @@ class Tree:
         """Files in `folders` (all if None) that are no pictures by suffix: "13 .heic, 2 .txt"."""
         folders = self.left if folders is None else folders
         total = sum((self.left.get(f, Counter()) for f in set(folders)), Counter())
-        text = ", ".join(f"{n:,} {s or 'without suffix'}" for s, n in total.most_common())
+        by_number = sorted(total.items(), key=lambda item: (-item[1], item[0]))
+        text = ", ".join(f"{n:,} {s or 'without suffix'}" for s, n in by_number)
         if total.keys() & {".heic", ".heif"}:
             text += " (pip install pillow-heif reads HEIC)"
         return text
@@ -75,9 +76,9 @@ def scan(path: Path) -> Tree:
         UserError: neither a directory nor a readable zip; a folder that may not be read.
     """
     tree, known = Tree(path), pictures.suffixes()
-    for folder, dirs, files in _walk(tree) if path.is_dir() else _walk_zip(tree):
+    for folder, files in _walk(tree) if path.is_dir() else _walk_zip(tree):
         inside = f"{folder}/" if folder else ""
-        tree.folders |= {inside + d for d in dirs}
+        tree.folders |= {folder} if folder else set()
         for name, file in files:
             suffix = posixpath.splitext(name)[1].lower()
             if suffix in known:
@@ -87,7 +88,7 @@ def scan(path: Path) -> Tree:
     return tree
 
 
-Listing = tuple[str, list[str], list[tuple[str, File]]]  # folder, its folders, its files
+Listing = tuple[str, list[tuple[str, File]]]  # a folder, its files and what they are called there
 
 
 def _is_litter(name: str) -> bool:
@@ -121,7 +122,6 @@ def _walk(tree: Tree) -> Iterator[Listing]:
                 tree.aside["links to folders that are counted already"] += 1
                 continue
             seen.add(key)
-            tree.folders.add(folder)
             todo.append((folder, raw))
         folder, raw = todo.pop()
         try:
@@ -136,7 +136,7 @@ def _walk(tree: Tree) -> Iterator[Listing]:
         if _is_results(folder, names, names):
             tree.aside[f"folder of a run's results, {folder}"] += 1
             continue
-        dirs, files = [], []
+        files = []
         for e in entries:
             if _is_litter(e.name):
                 continue
@@ -150,7 +150,6 @@ def _walk(tree: Tree) -> Iterator[Listing]:
                     continue
                 seen.add(_key(os.stat(e.path)))
                 todo.append((whole, below))
-                dirs.append(name)
             elif not _true(e.is_file):  # nowhere, or no file at all
                 tree.aside["links to nothing" if link else "things that are no files"] += 1
             elif link:
@@ -159,13 +158,13 @@ def _walk(tree: Tree) -> Iterator[Listing]:
                 s = e.stat()
                 real.add(_key(s))
                 files.append((name, _file(below, s)))
-        yield folder, dirs, files
+        yield folder, files
     for folder, name, below in files_by_link:
         s = os.stat(os.path.join(root, below))
         if s.st_ino and _key(s) in real:
             tree.aside["links to files that are counted already"] += 1
         else:
-            yield folder, [], [(name, _file(below, s))]
+            yield folder, [(name, _file(below, s))]
 
 
 def _true(test: Callable[[], bool]) -> bool:
@@ -210,9 +209,8 @@ def _walk_zip(tree: Tree) -> Iterator[Listing]:
         if _is_results(folder, own, [f for f, _ in here]):
             tree.aside[f"folder of a run's results, {folder}"] += 1
             continue
-        kept = sorted(d for d in own if not _is_litter(d))
-        todo += [f"{folder}/{d}" if folder else d for d in kept]
-        yield folder, kept, [(f, file) for f, file in here if not _is_litter(f)]
+        todo += [f"{folder}/{d}" if folder else d for d in own if not _is_litter(d)]
+        yield folder, [(f, file) for f, file in here if not _is_litter(f)]
 
 
 def image_set(
