@@ -33,6 +33,7 @@ LOOKS = {
 # drawn as marks: few sizes are trained
 TRAINED = {KNN: ("v", "k-NN, retrained"), LINEAR: ("^", "linear, retrained")}
 BOLD = ((PLAIN, NCM), (PLAIN, METRIC), (PDDM, NCM))  # the other curves are thin, under these
+FEW = "by score, few classes"  # in the legend: of all classes the right panel has none
 THIN = {"lw": 1.2, "zorder": 1.5}
 IN_TABLE_2 = {(PLAIN, METRIC): "NCM [21]", (PDDM, NCM): "PDDM"}  # the paper's name of a row
 
@@ -70,7 +71,6 @@ def accuracy(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd
             ax.grid()
         few.set_xticks(*_ticks(_of(whole, (PLAIN, NCM))["images"]))
         few.minorticks_off()
-    only = {SCORE: " (left, middle)"}  # scored for few classes
     present = set(zip(t["features"], t["classifier"], strict=True))
     listed = [
         Line2D(
@@ -78,7 +78,7 @@ def accuracy(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd
             [],
             color=colour,
             linestyle=dashes,
-            label=name + only.get(key[1], ""),
+            label=FEW if key[1] == SCORE else name,
             **({} if key in BOLD else THIN),
         )
         for key, (name, colour, dashes) in LOOKS.items()

@@ -258,8 +258,9 @@ def _measured(data: data_base.ImageSet, source, fitted: training.Fitted) -> dict
         own, found = fitted.at(ranking), {"chosen_step": chosen[ranking]}
         for split, idx in (("test", data.test), ("train", evenly(data.train))):
             f = training.embed(own.model, source, idx)
-            labels = torch.from_numpy(data.labels[idx]).to(f.device)
-            found[split], histograms, by_class = evaluate_fully(f, labels, own.similarity)
+            labels, part = (torch.from_numpy(x[idx]).to(f.device) for x in (data.labels, data.part))
+            sets = part if data.parts else None
+            found[split], histograms, by_class = evaluate_fully(f, labels, own.similarity, sets)
             tables += [
                 t.assign(split=split, ranking=r, state=ranking) for r, t in histograms.items()
             ]

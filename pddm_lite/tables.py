@@ -83,12 +83,12 @@ def cluster_table(runs: Runs, data: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "MAP@R", "NMI", "F1", "seeds"])
 
 
-def shown(x: float, digits: int) -> str:
+def shown(x: float, digits: int, sign: str = "") -> str:
     """x to that many decimals, halves away from zero: the one rounding of tables and sentences.
 
     The last bits of a mean hang on the order of its sum, and must not decide 70.25.
     """
-    return f"{x + math.copysign(0.5**40 * max(abs(x), 1.0), x):.{digits}f}"
+    return f"{x + math.copysign(0.5**40 * max(abs(x), 1.0), x):{sign}.{digits}f}"
 
 
 def spread(values: pd.Series, digits: int) -> str:
@@ -103,8 +103,8 @@ def with_interval(effect: float, low: float, high: float, digits: int, sign: str
     """ "1.2 [0.3, 2.1]"; the effect alone without an interval; "none" without an effect."""
     if effect != effect:
         return "none"
-    bounds = f" [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]" if low == low else ""
-    return f"{effect:{sign}.{digits}f}{bounds}"
+    bounds = f" [{shown(low, digits, sign)}, {shown(high, digits, sign)}]" if low == low else ""
+    return f"{shown(effect, digits, sign)}{bounds}"
 
 
 def verdict_table(verdicts: pd.DataFrame, title: Callable[[str], str | None] = str) -> pd.DataFrame:

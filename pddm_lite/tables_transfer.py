@@ -62,7 +62,8 @@ def transfer_table(frame: pd.DataFrame, data: str) -> pd.DataFrame:
         row["top-1"] = spread(values, digits)
         row["top-5"] = spread(_values(top[5], key), digits)
         row["seeds"] = str(len(values))
-        both = paired(every, key, (PLAIN, METRIC)).loc[top[1]["classes"].iloc[:1]]
+        both = paired(every, key, (PLAIN, METRIC))
+        both = both[both.index.get_level_values("classes") == top[1]["classes"].iloc[0]]
         gain = both["own"] - both["base"]
         row[AGAINST] = ""
         if key != (PLAIN, METRIC) and len(gain):

@@ -11,8 +11,8 @@ hierarchy or ZERO_SHOT is another.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from . import hierarchy
+from . import hierarchy, transfers
 from .data import SYNTHETIC, ImageSet, fingerprint, synthetic
 from .embedder import embed_images, plain_features
 from .errors import UserError
@@ -303,3 +303,20 @@ def measured(study: Study, bar: bool = True) -> tuple[pd.DataFrame, pd.DataFrame
         return pd.DataFrame(columns=RESULTS), pd.DataFrame(columns=ERRORS)
     results, errors = (pd.concat(tables, ignore_index=True) for tables in zip(*found, strict=True))
     return results, errors
+
+
+def table_2(study: Study, say: Callable[[str], None] = print) -> dict[str, pd.DataFrame]:
+    """What the claims on Table 2 are decided on: claim -> of transfers.measured, and of `measured`.
+
+    Each data set by itself: a measure of one that cannot be made is left out, and `say` says why,
+    so that nothing else goes without its verdict.
+    """
+    found: dict[str, list[pd.DataFrame]] = {"C14": [], "C15": []}
+    ways = {"C14": transfers.measured, "C15": lambda own: measured(own)[0]}
+    for data in study.data:
+        for claim, measure in ways.items():
+            try:
+                found[claim].append(measure(replace(study, data=(data,))))
+            except UserError as why:
+                say(f"{claim} on {data} is not decided: {why}")
+    return {c: pd.concat(t, ignore_index=True) for c, t in found.items() if t}

@@ -246,6 +246,19 @@ def test_the_words_are_the_numbers():
     assert "Trained on the new classes, plain features: linear 13.5 % (4 seeds)." in text
 
 
+def test_without_the_metric_of_21_the_rest_is_drawn_and_said():
+    frame = made_up()
+    frame = frame[frame["classifier"] != METRIC]
+    table = tables_transfer.transfer_table(frame, "made_up").set_index("features")
+    assert table.loc[PDDM, tables_transfer.AGAINST] == "" and table.loc[PDDM, "top-1"]
+    assert "plain, metric of [21]" not in table.index
+    for draw in (figures_transfer.accuracy, figures_transfer.table_2):
+        assert len(draw(frame, TITLES)[1])
+    assert "(the most)" in tables_transfer.transfer_sentences(frame, TITLES)
+    measures = claims.verdicts({}, ["made_up"], only=["C14"], measured={"C14": frame})["measure"]
+    assert len(measures) and not measures.str.contains("21").any()
+
+
 def test_the_sentence_rounds_as_the_table_does():
     frame = made_up(seeds=3, wobble=0.0)
     at = (frame["features"] == PDDM) & (frame["classifier"] == NCM)

@@ -1,6 +1,7 @@
 """Zero-shot of runs: which classes are unseen, results against evaluation.zero_shot, the store."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -274,3 +275,21 @@ def test_a_study_without_hierarchy_gives_empty_tables(study, monkeypatch):
     monkeypatch.setattr(unseen, "SYNTHETIC", {})
     results, errors = unseen.measured(study, bar=False)
     assert results.empty and errors.empty and list(results) == unseen.RESULTS
+
+
+def test_one_measure_that_cannot_be_made_leaves_the_others(study, monkeypatch):
+    said = []
+    assert set(unseen.table_2(study, said.append)) == {"C14", "C15"} and said == []
+
+    def fail(study, *_):
+        raise UserError("3 classes are too few.")
+
+    monkeypatch.setattr(transfers, "measured", fail)
+    found = unseen.table_2(study, said.append)
+    assert said == ["C14 on synthetic_birds is not decided: 3 classes are too few."]
+    assert list(found) == ["C15"] and len(found["C15"])
+
+
+def test_no_notebook_asks_for_a_measure_that_may_take_the_verdict_down():
+    text = (Path(__file__).parents[1] / "notebooks" / "90_verdict.ipynb").read_text("utf-8")
+    assert "unseen.table_2(study)" in text and "transfers.measured" not in text

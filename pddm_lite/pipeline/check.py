@@ -138,18 +138,19 @@ def data(args: argparse.Namespace) -> str:
     from ..study import EMBEDDED
 
     root = str(Path(args.data_root).expanduser().resolve()) if args.data_root else ""
-    names = [d.strip() for d in args.data.split(",") if d.strip()] or EMBEDDED
+    names = data_sets.listed(args.data) or EMBEDDED
     found = [data_sets.load(name, root, args.profile) for name in names]
     return "; ".join(f"{d.title}, {len(d.class_names)} classes, {len(d)} images" for d in found)
 
 
 def weights(args: argparse.Namespace) -> str:
     from .. import backbones
+    from ..data import listed
     from ..study import Study
 
     study = Study.of(
         args.profile,
-        [d.strip() for d in args.data.split(",") if d.strip()],
+        listed(args.data),
         backbone=args.backbone,
         weights=args.weights,
     )
