@@ -64,8 +64,9 @@ class Reader:
         if self.path.is_dir():
             return open(self.path / self.odd.get(name, name), "rb")
         if self._process != os.getpid():  # a forked process shares the position in the open file
-            self._zip, self._process = open_zip(self.path), os.getpid()
-            self._members = zip_members(self._zip)
+            z = open_zip(self.path)
+            self._zip, self._members = z, zip_members(z)
+            self._process = os.getpid()  # last: other threads may go on from here
         return self._zip.open(self._members[name])
 
     def raw(self, name: str) -> bytes:
