@@ -3,7 +3,7 @@
 #   make test PYTHON=/path/to/python3.12     picks the Python for .venv (only the first time)
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test test-all lab bench lint clean
+.PHONY: help reproduce test test-all lab bench audit lint clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -17,6 +17,7 @@ help:
 	@echo "make test-all    those too that take longer than minutes (PDDM_RECORD=1 keeps their results)"
 	@echo "make lab         JupyterLab on the notebooks"
 	@echo "make bench       speed against the rivals: tables, a plot, targets (ARGS=... as --out DIR)"
+	@echo "make audit       three stored runs fitted again and compared (ARGS=... as --data-root DIR)"
 	@echo "make lint        lint and format only"
 	@echo "make clean       remove .venv and caches; results/ stays"
 
@@ -38,6 +39,9 @@ bench: $(VENV)/.bench
 $(VENV)/.bench: $(STAMP)
 	@$(PY) -m pip install -qq --disable-pip-version-check -e '.[bench]'
 	@touch $@
+
+audit: $(STAMP)
+	@$(PY) run_all.py audit $(ARGS)
 
 lint: $(STAMP)
 	@$(PY) -m ruff check .

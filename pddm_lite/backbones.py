@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from . import latents
 from .errors import UserError, unknown
 from .smallnet import WEIGHTS as SHIPPED
 from .smallnet import SmallNet
@@ -38,6 +39,7 @@ TENSORFLOW = Input(257, 225, HALF, HALF)
 # name -> (the classifier that is cut off, the input of its own weights)
 NETWORKS: dict[str, tuple[str, Input]] = {
     "smallnet": ("", Input(64, 64, HALF, HALF)),
+    "latents": ("", Input(1, 1)),  # sees no picture, see latents.py
     "alexnet": ("classifier.6", TORCHVISION),  # CaffeNet's kin; fc7, 4096-d
     "mobilenet_v2": ("classifier", TORCHVISION),
     # torchvision's weights were ported from TensorFlow and want [-1, 1]; torchvision itself hides
@@ -86,7 +88,8 @@ def load(name: str, weights: str = "", stored: int = 0, crop: int = 0) -> Backbo
     """The network `name` without its classifier, in eval mode.
 
     Args:
-        name: a key of NETWORKS, or "timm:NAME" for a model of timm (an optional package).
+        name: a key of NETWORKS, or "timm:NAME" for a model of timm (an optional package). Of
+            "latents" the network is the hidden layer that mode finetune trains on them.
         weights: a local file with a state dict; "imagenet" for torchvision's or timm's default
             (fetched by it); a name of torchvision's, as in "IMAGENET1K_V1"; "none" for a random
             start; "" for smallnet's shipped weights, else "imagenet".
@@ -103,6 +106,10 @@ def load(name: str, weights: str = "", stored: int = 0, crop: int = 0) -> Backbo
     check(name)
     if isinstance(crop, bool) or not isinstance(crop, int) or crop < 0:
         raise UserError(f"crop must be a number of pixels, or 0 for the own one, not {crop!r}.")
+    if name == latents.NAME:
+        if weights not in ("", "none"):
+            raise UserError(f"{name} has no weights to load, so none such as '{weights}'.")
+        return Backbone(name, "none", latents.Hidden().eval(), latents.WIDTH, NETWORKS[name][1])
     weights = weights or (str(SHIPPED) if name == "smallnet" else "imagenet")
     if name.startswith(TIMM):
         net, cut, own = _timm(name, fetch=weights == "imagenet")
@@ -127,7 +134,7 @@ def load(name: str, weights: str = "", stored: int = 0, crop: int = 0) -> Backbo
 
 
 def _of_torchvision(name: str) -> bool:
-    return name in NETWORKS and name != "smallnet"
+    return name in NETWORKS and name not in ("smallnet", latents.NAME)
 
 
 def _torchvision(name: str) -> nn.Module:

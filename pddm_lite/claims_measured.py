@@ -11,7 +11,9 @@ import pandas as pd
 from . import cost, transfers, unseen
 from .claims_judge import Verdict, spread_of
 from .claims_runs import judged
-from .claims_table import COST, LEARNED, MEASURES, NEW_CLASSES, PDDM, SOFTMAX
+from .claims_table import COST, LEARNED, MEASURES, NEW_CLASSES, PDDM, SOFTMAX, Claim
+
+GIVEN = "given space"  # in the place of a data set
 
 
 def c5(costs: pd.DataFrame) -> list[Verdict]:
@@ -59,6 +61,18 @@ def c15(results: pd.DataFrame) -> list[Verdict]:
     return _over("C15", t, {m: (m,) for m in (PDDM, *NEW_CLASSES["C15"].rivals)})
 
 
+def given_space(found: pd.DataFrame) -> list[Verdict]:
+    """C1 and C6 where the space is given, on `given.differences`: overlaps, paired by world."""
+    rows = []
+    by = ["claim", "question", "heterogeneity"]
+    own = found[found["measure"] == "overlap"]
+    for (name, question, h), t in own.groupby(by, sort=False, dropna=False):
+        part = f"given space: {question}" + (f" at heterogeneity {h:g}" if h == h else "")
+        asked, values = Claim(name, "overlap", part=part), spread_of(t["value"])
+        rows.append(judged(asked, MEASURES["overlap"].name, question, GIVEN, values, []))
+    return rows
+
+
 def _over(name: str, t: pd.Series, keys: dict[str, tuple]) -> list[Verdict]:
     """PDDM's lead over each rival, a data set and rival a row, paired by seed.
 
@@ -85,4 +99,8 @@ def _by_key(t: pd.Series, *key: str) -> dict[int, float]:
 
 
 # claim -> function of what was measured on new classes
-MEASURED_DECIDERS: dict[str, Callable[[pd.DataFrame], list[Verdict]]] = {"C14": c14, "C15": c15}
+MEASURED_DECIDERS: dict[str, Callable[[pd.DataFrame], list[Verdict]]] = {
+    "C14": c14,
+    "C15": c15,
+    GIVEN: given_space,
+}

@@ -6,12 +6,11 @@
     LiftedStruct, Fisher       m (m - 1) / 2    quadratic: the dense matrix of Song et al. 2016
 
 A measurement belongs to a machine and not to a data set: it is kept in results/cost/, a folder a
-machine and version of the code, and measured again where either is new.
+machine and version (COST), and measured again where either is new.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,11 +21,12 @@ import pandas as pd
 import torch
 from scipy.optimize import minimize_scalar, nnls
 
+from .data import fingerprint
 from .experiments import Experiment, make
 from .methods import build_similarity, objective
 from .pddm import r
 from .progress import progress
-from .store import Store, environment, source_hash
+from .store import Store, environment
 
 IMAGES, PAPER_M = 4, 64  # the paper's K, images a class, and m; d is its 128, too
 DATA = "random features"  # what stands in a verdict's place for a data set
@@ -67,7 +67,7 @@ WAYS = {
 }
 # profile -> (sizes m, seeds, repeats of which the median is kept); others as quick
 PLANS = {"smoke": ((16, 32, 64, 128), 2, 2), "quick": ((16, 32, 64, 128, 256, 512, 1024), 5, 3)}
-MEASURED_BY = ("cost", "experiments", "methods", "mining", "losses", "pddm")
+COST = 1  # raise it when a step does other work, or another way is timed: all is measured again
 COLUMNS = ["way", "m", "seed", "pairs", "seconds"]
 
 
@@ -124,12 +124,8 @@ def measured(results: str | Path, profile: str = "quick", show: bool = True) -> 
     plan, store = PLANS.get(profile, PLANS["quick"]), Store(Path(results) / "cost")
     made = environment()
     machine = [made[k] for k in ("cpu", "cores", "platform", "python", "torch")]
-    source = source_hash(*(f"pddm_lite.{m}" for m in MEASURED_BY))
-    key = hashlib.sha256(repr((plan, machine, source)).encode()).hexdigest()[:16]
-    if not store.has(key):
-        with store.alone(key):
-            if not store.has(key):  # another process may have measured meanwhile
-                store.save(key, {"cost.csv": measure(*plan, show)}, made)
+    key = fingerprint(plan, machine, COST)
+    store.cached(key, lambda: {"cost.csv": measure(*plan, show)}, made)
     frame = store.csv(key, "cost.csv")
     frame.attrs["cpu"] = store.json(key, "manifest.json")["cpu"]
     return frame

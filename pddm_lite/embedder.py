@@ -75,7 +75,7 @@ def embed_images(
             f"{what} was trained on {run.manifest['data_title']}, not on {source.title} as it is "
             "now; give the data set that it was trained on."
         )
-    if e.mode == "frozen":
+    if e.mode != "finetune":
         x = plain_features(e, data, source, results, device, bar).to(device)
         inputs, net = Frozen(x, x.shape[1]), None
     else:

@@ -18,7 +18,7 @@ class Embedding(nn.Module):
         free: 0 puts f on the unit sphere, as the paper does; else f = free x (head's output), for
             losses that need room (Song et al. leave their embedding free).
         backbone: maps images [B, 3, H, W] to features [B, features]; None where the input are
-            features already (mode "frozen").
+            features already (modes "frozen" and "metric").
         bf16: run the backbone under autocast to bfloat16; head and normalisation stay in float32.
     """
 
@@ -47,6 +47,21 @@ class Embedding(nn.Module):
         with torch.autocast(x.device.type, torch.bfloat16, self.bf16, cache_enabled=False):
             x = self.backbone(x)
         return x.to(self.head.weight.dtype)
+
+    @torch.no_grad()
+    def start_from_identity(self) -> None:
+        """Make the head give its input back: f is the features as they are.
+
+        Raises:
+            UserError: d is not the features' length.
+        """
+        d, length = self.head.weight.shape
+        if d != length:
+            raise UserError(
+                f"head_init identity needs embedding_size = {length} (the features), not {d}."
+            )
+        nn.init.eye_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     @torch.no_grad()
     def start_from_pca(self, x: Tensor) -> None:

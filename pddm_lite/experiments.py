@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from . import latents
 from .errors import UserError, unknown
-from .methods import method
+from .methods import METHODS, method
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Experiment:
     seed: int = 0
     backbone: str = "googlenet"
     weights: str = ""  # a local file, "imagenet" (torchvision's), "none", or "" for the default
-    mode: str = "finetune"  # "frozen": cached features, head and metric trained; "finetune": all
+    # "frozen": cached features, head and metric train; "finetune": all; "metric": the metric alone
+    mode: str = "finetune"
     crop: int = 0  # side of the network's input in pixels; 0: the network's own, see backbones
     embedding_size: int = 128  # d
     # batch and length
@@ -45,7 +47,8 @@ class Experiment:
     cuda_graph: bool = False  # finetune on a GPU: replay the network as a graph (same numbers)
     ranks: int = 1  # processes under torchrun, each with a batch of its own, gradients averaged
     ema_decay: float = 0.0  # decay of the running average of the weights that is evaluated; 0: none
-    head_init: str = "random"  # or "pca": principal axes of the training features
+    # or "pca": principal axes of the training features; "identity": the features as they are
+    head_init: str = "random"
     # mining and the double-header loss
     metric_loss: str = "hinge"  # E_m; or "logistic", "binary", "fisher" in its place (Sec. 3.1)
     negatives: str = "hardest"  # as Eq. 3, or "semihard", see mining.hard_quadruplets
@@ -79,7 +82,7 @@ class Experiment:
             if "silent" in field.metadata and s[field.name] == field.metadata["silent"]:
                 del s[field.name]
         s["method"] = method(self.method).training
-        if self.mode == "frozen":  # no network is trained: how it would be does not matter
+        if self.mode != "finetune":  # no network is trained: how it would be does not matter
             s |= dict.fromkeys(("backbone_lr", "batch_norm", "bf16", "cuda_graph"))
         return s
 
@@ -134,6 +137,19 @@ RECIPES = {
     ),
 }
 
+# The given space (given.py): scores as they are, random negatives as heavy as the mined ones; what
+# counts is the overlap, so the length is fixed, and no step is chosen by Recall@1.
+RECIPES["given"] = RECIPES["default"] | dict(
+    lr=3e-3, negatives="hardest", alpha=0.5, scale_scores=False, random_negative_weight=1.0,
+    holdout=0.0,
+)  # fmt: skip
+# method -> what it changes of that: on held-out species Mahalanobis does better at this rate; the
+# features of plain Euclidean rungs are best with semi-hard negatives
+GIVEN_CHANGES = {
+    "Mahalanobis score": dict(lr=1e-3),
+    "Euclidean+Quadruplet": dict(negatives="semihard"),
+}
+
 # One change at a time of the default recipe, to see what each is worth: (methods, changes).
 _PDDM, _EUCLIDEAN = "PDDM+Quadruplet", "Euclidean+Quadruplet"
 _LETTER = {f.name: f.default for f in dataclasses.fields(Experiment)}
@@ -172,14 +188,21 @@ HETEROGENEITY = {
     f"heterogeneity {h:g}": ((_PDDM, _EUCLIDEAN), dict(data=f"synthetic_birds@{h:g}"))
     for h in (0, 0.25, 0.5, 1)
 }
+# The given space (given.py) at places of the knob; its ends are in the default study.
+GIVEN_SPACE = {f"given space {h:g}": h for h in (0.0, 0.25, 0.5, 0.7, 1.0)}
 CHANGES = VARIANTS | ABLATIONS | SIZES | HETEROGENEITY
+CHANGES |= {
+    name: ((_PDDM,), dict(data=f"given_birds@{h:g}", backbone=latents.NAME))
+    for name, h in GIVEN_SPACE.items()
+}
 # what --variants takes besides the names themselves
 GROUPS = {
-    "core": (*tuple(VARIANTS)[:3], *HETEROGENEITY),
+    "core": (*tuple(VARIANTS)[:3], *HETEROGENEITY, "given space 0", "given space 1"),
     "recipe": tuple(VARIANTS),
     "ablations": tuple(ABLATIONS),
     "sizes": tuple(SIZES),
     "heterogeneity": tuple(HETEROGENEITY),
+    "given": tuple(GIVEN_SPACE),
     "all": tuple(CHANGES),
 }
 
@@ -252,9 +275,9 @@ def check(e: Experiment) -> None:
     if e.classes_per_batch < 2 or e.samples_per_class < 2:
         raise UserError("a batch needs at least 2 classes and 2 images a class.")
     for name, allowed in (
-        ("mode", ("frozen", "finetune")),
+        ("mode", ("frozen", "finetune", "metric")),
         ("optimizer", ("sgd", "adamw")),
-        ("head_init", ("random", "pca")),
+        ("head_init", ("random", "pca", "identity")),
         ("batch_norm", ("frozen", "train")),
         ("negatives", ("hardest", "semihard")),
         ("metric_loss", ("hinge", "logistic", "binary", "fisher")),
@@ -283,6 +306,13 @@ def check(e: Experiment) -> None:
     ):
         if not low <= getattr(e, name) <= high:
             raise UserError(f"{name} must be from {low} to {high}, not {getattr(e, name)}.")
+    if e.mode == "metric" and method(e.method).loss != "quadruplet":
+        rows = [name for name, m in METHODS.items() if m.loss == "quadruplet"]
+        raise UserError(
+            f"mode metric trains the similarity alone, and {e.method} has none to learn; "
+            f"choose among {', '.join(rows)}."
+        )
+    latents.check(e.backbone, e.data)
     for name in ("embedding_size", "steps", "eval_every", "ranks"):
         if getattr(e, name) < 1:
             raise UserError(f"{name} must be at least 1, not {getattr(e, name)}.")

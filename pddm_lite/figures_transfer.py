@@ -15,6 +15,7 @@ from . import transfers
 from .evaluation.transfer import ALL
 from .figures import COLOURS, _grid, _legend, _nothing, beside, style
 from .paper import TABLE_2
+from .tables import shown
 from .transfers import KNN, LINEAR, METRIC, NCM, PDDM, PLAIN, SCORE, UNTRAINED
 
 # (features, classifier) -> how a table calls it, its colour, its dashes or mark; in their order
@@ -31,7 +32,9 @@ LOOKS = {
 }
 # drawn as marks: few sizes are trained
 TRAINED = {KNN: ("v", "k-NN, retrained"), LINEAR: ("^", "linear, retrained")}
-DRAWN_WHOLE = ((PLAIN, NCM), (PLAIN, METRIC), (PDDM, NCM))  # the other curves would hide them
+BOLD = ((PLAIN, NCM), (PLAIN, METRIC), (PDDM, NCM))  # the other curves are thin, under these
+FEW = "by score, few classes"  # in the legend: of all classes the right panel has none
+THIN = {"lw": 1.2, "zorder": 1.5}
 IN_TABLE_2 = {(PLAIN, METRIC): "NCM [21]", (PDDM, NCM): "PDDM"}  # the paper's name of a row
 
 
@@ -53,8 +56,7 @@ def accuracy(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd
         sizes, whole = own[own["per_mean"] == ALL], own[own["classes"] == own["classes"].max()]
         _level(level, sizes)
         _over(over, frame[(frame["data"] == d) & (frame["per_mean"] == ALL) & (frame["k"] == 1)])
-        for key in DRAWN_WHOLE:
-            _curve(few, _of(whole, key), "images", key)
+        _curves(few, whole, "images")
         classes = f"all {whole['classes'].iloc[0]:,} new classes"
         few.set(xlabel=f"images per class mean,\n{classes}", ylabel="top-1 (%)")
         few.yaxis.set_major_locator(MaxNLocator(5))
@@ -70,18 +72,25 @@ def accuracy(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd
         few.set_xticks(*_ticks(_of(whole, (PLAIN, NCM))["images"]))
         few.minorticks_off()
     present = set(zip(t["features"], t["classifier"], strict=True))
-    shown = [
-        Line2D([], [], color=colour, linestyle=dashes, label=name)
+    listed = [
+        Line2D(
+            [],
+            [],
+            color=colour,
+            linestyle=dashes,
+            label=FEW if key[1] == SCORE else name,
+            **({} if key in BOLD else THIN),
+        )
         for key, (name, colour, dashes) in LOOKS.items()
         if key in present and key[1] not in TRAINED
     ]
     hollow = dict(color="#555555", mfc="white", mew=2, ms=8, lw=0)
-    shown += [Line2D([], [], marker=mark, label=name, **hollow) for mark, name in TRAINED.values()]
-    shown += [
+    listed += [Line2D([], [], marker=mark, label=name, **hollow) for mark, name in TRAINED.values()]
+    listed += [
         Line2D([], [], color="#bbbbbb", lw=4, label="chance"),
         Patch(color="#333333", alpha=0.2, label="lowest to highest seed"),
     ]
-    _legend(fig, shown, 4)
+    _legend(fig, listed, 4)
     return fig, t
 
 
@@ -115,12 +124,17 @@ def _curve(ax, own: pd.DataFrame, x: str, key: tuple[str, str], alpha: float = 0
         ax.fill_between(
             seeds.mean().index, seeds.min(), seeds.max(), color=colour, alpha=alpha, lw=0
         )
-        ax.plot(seeds.mean(), dashes, color=colour)
+        ax.plot(seeds.mean(), dashes, color=colour, **({} if key in BOLD else THIN))
+
+
+def _curves(ax, rows: pd.DataFrame, x: str) -> None:
+    """All rows of LOOKS that the legend lists as curves, those of BOLD with their bands."""
+    for key in (k for k in LOOKS if k[1] not in TRAINED):
+        _curve(ax, _of(rows, key), x, key, 0.15 * (key in BOLD))
 
 
 def _level(ax, sizes: pd.DataFrame) -> None:
-    for key in DRAWN_WHOLE:
-        _curve(ax, _of(sizes, key), "classes", key)
+    _curves(ax, sizes, "classes")
     for key, (_, colour, mark) in LOOKS.items():
         if key[1] in TRAINED and len(own := _of(sizes, key)):
             mean = own.groupby("classes")["accuracy"].mean()
@@ -166,7 +180,7 @@ def table_2(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
             ax.plot(values, [at[key]] * len(values), "o", color=colour, alpha=0.5, ms=7)
             ax.plot(values.mean(), at[key], "|", color=colour, ms=20, mew=3)
             number = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=11)
-            ax.text(1.01, at[key], f"{values.mean():.{decimals(own)}f}", **number)
+            ax.text(1.01, at[key], shown(values.mean(), decimals(own)), **number)
         classes = f"{own['classes'].iloc[0]:,} new classes"
         ax.set_xlabel(f"{beside(titles[d])}:\n{classes},\ntop-1 (%)")
         ax.xaxis.set_major_locator(MaxNLocator(4))

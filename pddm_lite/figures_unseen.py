@@ -14,11 +14,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from .evaluation.zero_shot import KS
-from .evaluation.zero_shot_rivals import RIVALS
 from .figures import COLOURS, _grid, _legend, _nothing, beside, style
-from .tables_unseen import NOTHING, THEIRS, misses, order, rows
+from .tables import shown
+from .tables_unseen import NOTHING, OTHERS, THEIRS, misses, order, rows
 from .transfers import METHODS, PDDM, PLAIN
-from .unseen import RULE, SHUFFLED, TRUE
+from .unseen import LEARNED, RULE, SHUFFLED, TRUE
 
 GREY, FLOOR = "#555555", "#999999"
 FLOORS = {"marker": "x", "ls": "", "color": FLOOR, "mew": 1.5}
@@ -26,13 +26,17 @@ FLOORS = {"marker": "x", "ls": "", "color": FLOOR, "mew": 1.5}
 
 def look(row: str) -> dict[str, object]:
     """A row's marker: in its method's colour; a square for rivals, hollow for plain features."""
-    marker = {"marker": "s" if row in RIVALS else "o", "ls": "", "color": COLOURS.get(row, GREY)}
+    marker = {
+        "marker": "s" if row in (*OTHERS, LEARNED) else "o",
+        "ls": "",
+        "color": COLOURS.get(row, GREY),
+    }
     return marker | ({"mfc": "none", "mew": 2} if row == PLAIN else {})
 
 
 @style()
 def right(results: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]:
-    """Flat top-5 and top-1 of each row; under each what guessing and a shuffled hierarchy give.
+    """Flat top-5 and top-1 of each row; under each the floors, and the ceiling that ties leave.
 
     Rows above the line are features, with classes told apart by RULE; below are rivals. The paper's
     numbers, of other data, stand apart.
@@ -56,10 +60,14 @@ def right(results: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
                     ax.plot(own.mean(), at[r], "|", color=look(r)["color"], ms=20, mew=3)
                 if len(own):
                     number = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=11)
-                    ax.text(1.01, at[r], f"{own.mean():.1f}", **number)
+                    ax.text(1.01, at[r], shown(own.mean(), 1), **number)
             floor = here[here["hierarchy"] == SHUFFLED]["flat"].mean()
             guess = here["chance"].iloc[0]
-            ax.set_xlabel(f"flat top-{k} (%)\nguessing {guess:.1f}, shuffled {floor:.1f}")
+            ceiling = true[true["by"] == RULE]["ceiling"].mean()
+            ax.set_xlabel(
+                f"flat top-{k} (%)\nguessing {shown(guess, 1)}, shuffled {shown(floor, 1)},\n"
+                f"ceiling {shown(ceiling, 1)}"
+            )
             ax.margins(x=0.12)
         theirs = {r: v for r, v in THEIRS.items() if r in at}
         printed.plot(
@@ -70,16 +78,16 @@ def right(results: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
             ax.set_yticks(list(at.values()), names if ax is ours[0] else [""] * len(names))
             ax.set(ylim=(-0.6, len(names) - 0.4))
             ax.grid()
-            if sum(r in RIVALS for r in names):
-                ax.axhline(sum(r in RIVALS for r in names) - 0.5, color="#bbbbbb", lw=1)
+            if sum(r in OTHERS for r in names):
+                ax.axhline(sum(r in OTHERS for r in names) - 0.5, color="#bbbbbb", lw=1)
         ours[0].set_ylabel(f"{beside(titles[d])}\nfeatures, or rival")
-    shown = [
+    marks = [
         Line2D([], [], alpha=0.7, ms=8, label="a seed", **look(PDDM) | {"color": "#333333"}),
         Line2D([], [], marker="|", ms=14, mew=3, lw=0, color="#333333", label="mean"),
         Line2D([], [], alpha=0.7, ms=8, label="the network's own", **look(PLAIN)),
         Line2D([], [], alpha=0.7, ms=8, label="a rival of Table 2", **look("ConSE")),
     ]
-    _legend(fig, shown, 4)
+    _legend(fig, marks, 4)
     return fig, frame.drop(columns="run")
 
 
@@ -101,7 +109,7 @@ def astray(errors: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
     frame = frame.assign(share=frame["share"] / number, chance=frame["chance"] / number)
     far = misses(errors)
     data = list(dict.fromkeys(frame["data"]))
-    names = [r for r in (*METHODS[::-1], PLAIN) if r in set(frame["features"])]
+    names = [r for r in (*METHODS[::-1], PLAIN, LEARNED) if r in set(frame["features"])]
     fig, axes = _grid(len(data), 2, 0.9 + 3.4 * len(data), width_ratios=(3, 2))
     for (shares, mean), d in zip(axes, data, strict=True):
         here = frame[frame["data"] == d]
@@ -134,11 +142,11 @@ def astray(errors: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
         shares.grid(axis="y")
         mean.grid()
     mark = dict(lw=0, color="#333333")
-    shown = [
+    marks = [
         Line2D([], [], marker="o", alpha=0.6, label="mean (left), a seed (right)", **mark),
         Line2D([], [], ms=7, label="shuffled hierarchy", **FLOORS),
         Patch(color="#cccccc", label="guessing (left)"),
         Line2D([], [], color=FLOOR, ls="--", label="wrong guesses (right)"),
     ]
-    _legend(fig, shown, 4)
+    _legend(fig, marks, 4)
     return fig, frame

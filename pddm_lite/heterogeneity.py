@@ -16,7 +16,8 @@ import pandas as pd
 import torch
 
 from .claims import EUCLIDEAN, PDDM, REPRODUCED, Runs, VariantRuns, decide
-from .data import HETEROGENEITY, SYNTHETIC, WORLDS
+from .data import WORLDS
+from .data.names import painted
 from .data.synthetic import geometry
 from .inputs import inputs
 from .pddm import Euclidean, r
@@ -39,7 +40,7 @@ SPACES = ("the world itself", "network's features", EUCLIDEAN, PDDM)
 
 def knob(run: Run) -> float:
     """The heterogeneity of the embedded world that a run is of, 0 to 1."""
-    return float(run.experiment.data.partition("@")[2] or HETEROGENEITY)
+    return painted(run.experiment.data).heterogeneity
 
 
 def turned(variant_runs: VariantRuns) -> dict[tuple[float, str, int], Run]:
@@ -105,9 +106,9 @@ def dilution(study: Study, runs: Mapping[tuple[float, str, int], Run]) -> pd.Dat
     """
     rows, drawn = [], {}
     for (h, method, seed), run in runs.items():
-        base = run.experiment.data.partition("@")[0]
+        kind = painted(run.experiment.data).kind
         if first := h not in drawn:
-            drawn[h] = geometry(SYNTHETIC[base], *WORLDS[study.profile], heterogeneity=h)
+            drawn[h] = geometry(kind, *WORLDS[study.profile], heterogeneity=h)
         g, arrays = drawn[h], run.embeddings
         index, labels = arrays["index"], arrays["labels"]
         order = np.argsort(g.scales[np.unique(labels)])
@@ -115,7 +116,7 @@ def dilution(study: Study, runs: Mapping[tuple[float, str, int], Run]) -> pd.Dat
         spaces = {method: arrays["f"]}
         if first:
             spaces[SPACES[0]] = g.latents[index]
-            if run.experiment.mode == "frozen":
+            if run.experiment.mode != "finetune":
                 where = Path(study.results) / "features"
                 data = study.load(run.experiment.data)
                 x, _ = inputs(run.experiment, data, where, "cpu", False)

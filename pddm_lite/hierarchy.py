@@ -127,16 +127,6 @@ class Hierarchy:
             layer = [p for p in layer if found.setdefault(self.nodes[p], steps) == steps]
         return found
 
-    def lowest_common_ancestor(self, a: str, b: str) -> str | None:
-        """The deepest node at or above both, None if there is none.
-
-        Of several equally deep ones (a graph may have them) the nearer to both, then the first id.
-        """
-        above_a, above_b = {a: 0, **self.ancestors(a)}, {b: 0, **self.ancestors(b)}
-        common = above_a.keys() & above_b.keys()
-        order = {c: (-self.depth[self.place[c]], above_a[c] + above_b[c], c) for c in common}
-        return min(order, key=order.get, default=None)
-
     def siblings(self, node: str) -> tuple[str, ...]:
         """The other children of its parents, each once, in the order of `nodes`."""
         (v,) = self.places([node])

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import backbones, distributed
+from . import backbones, distributed, latents
 from .data import base as data_base
 from .data import features as data_features
 from .data import shards
@@ -72,8 +72,14 @@ def inputs(
 ) -> tuple[Frozen | Images, nn.Module | None]:
     """(what the batches are cut from, the backbone to train or None) for an experiment."""
     torch.manual_seed(0)  # a network without weights starts the same for every seed
+    if e.backbone == latents.NAME:
+        x = torch.from_numpy(latents.perfect_eye(data)).to(device)
+        if e.mode != "finetune":
+            return Frozen(x, x.shape[1]), None
+        net = backbones.load(e.backbone)
+        return Frozen(x, net.features), net.net
     net = backbones.load(e.backbone, e.weights, stored=data.side, crop=e.crop)
-    if e.mode == "frozen":
+    if e.mode != "finetune":
         x = torch.from_numpy(shards.features_of(data, net, cache, device, bar))
         # one unit of length whatever the network, so that learning rates carry over
         x /= x[torch.from_numpy(data.train)].norm(dim=1).mean()

@@ -208,7 +208,8 @@ def sentences(tidy: pd.DataFrame, data: ImageSet) -> str:
         f"{count(seeds, 'seed')}."
     ]
     first = tidy[tidy["measure"] == "recall_1"].groupby("method", sort=False)["value"].mean()
-    lines.append("Recall@1: " + ", ".join(f"{m} {v:.1f} %" for m, v in first.items()) + ".")
+    of = [f"{m} {tables.shown(v, SHOWN['recall_1'])} %" for m, v in first.items()]
+    lines.append("Recall@1: " + ", ".join(of) + ".")
     for m in COMPARED:
         mean, low, high, verdict = claims.decide(gains(tidy, m))
         gain = tables.with_interval(mean, low, high, 1, "+")

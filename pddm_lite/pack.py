@@ -19,6 +19,7 @@ from pathlib import Path
 from .errors import UserError
 from .experiments import GROUPS
 from .files import beside, write_atomic, write_flushed
+from .given import every
 from .runs import SOURCES, run_id
 from .store import Store, source_hash
 from .study import EMBEDDED, Study
@@ -51,7 +52,7 @@ def pack(study: Study, path: Path, most: int) -> tuple[list[Path], int, int]:
         UserError: none of the runs is in the store, or the files cannot be written.
     """
     store = Store(Path(study.results) / "runs")
-    ids = sorted({run_id(e, study.load(e.data)) for e in study.experiments()})
+    ids = sorted({run_id(e, study.load(e.data)) for e in every(study)})
     there = [i for i in ids if store.has(i)]
     if not there:
         raise UserError(f"none of the study's {len(ids)} runs is in {store.folder}: make them by "

@@ -17,6 +17,10 @@ from .pipeline.report import TABLES
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
+SEEN = (
+    "MobileNetV2 of ImageNet may have seen photographs of these classes, and has of all of "
+    "Tiny-ImageNet's, so its columns are not about classes new to the network"
+)
 FIRST = "notebooks/00_start_here.ipynb"  # what a study of part of the notebooks lacks
 
 
@@ -48,7 +52,7 @@ def results() -> str:
         ("transfer", "Table 2, left: top-1 in percent of the nearest class mean on new classes"),
         ("zero_shot", "Table 2, right: flat top-5 in percent on classes without an image"),
     ):
-        parts += [f"{what}; {beside}", markdown(_table_2(kind))]
+        parts += [f"{what}; {SEEN}; {beside}", markdown(_table_2(kind))]
     parts += _decided(fewest=3, short=True)
     parts.append(f"{more} it: [results/reference](results/reference/README.md).\n")
     return "\n".join(_numbered(line, numbers) for line in "\n".join(parts).splitlines()) + "\n"

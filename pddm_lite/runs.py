@@ -18,6 +18,7 @@ from .data.base import fingerprint
 from .embedding import Embedding
 from .errors import UserError
 from .evaluation.measures import clusters, evaluate_fully, evenly
+from .evaluation.retrieval import recall_at_k
 from .experiments import Experiment
 from .inputs import inputs
 from .methods import build_similarity, method
@@ -70,7 +71,8 @@ class Run:
 
     @property
     def metrics(self) -> dict:
-        """{"test" and "train": {"distance" and "score": measures}, "chosen_step", "collapse"}.
+        """{"test" and "train": {"distance" and "score": measures}, "chosen_step", "collapse",
+        "start": test Recall@1 by distance before the first step, in percent}.
 
         Both rankings are measured at the one chosen state.
         """
@@ -204,13 +206,17 @@ def fit_or_load(
         fitted = training.fit(e, data, source, backbone, bar, checkpoint)
         if distributed.rank() == 0:  # process 0 writes; the others wait for it
             about = {"seconds": round(time.time() - began, 1), **_about(data, source.crop, device)}
-            store.save(run.id, _files(e, fitted) | _measured(data, source, fitted), about)
+            store.save(
+                run.id, _files(e, fitted) | _measured(e, data, source, backbone, fitted), about
+            )
             checkpoint.unlink(missing_ok=True)
     else:  # measured by another version: the weights stay
         kept = {n: (store.path(run.id) / n).read_bytes() for n in run.manifest["files"]}
         fitted = _loaded(run, source, backbone)
         store.save(
-            run.id, kept | _measured(data, source, fitted), run.manifest | {"measure": MEASURE}
+            run.id,
+            kept | _measured(e, data, source, backbone, fitted),
+            run.manifest | {"measure": MEASURE},
         )
     distributed.as_main_says(True)
     return run
@@ -250,16 +256,28 @@ def _states(chosen: dict[str, int]) -> dict[str, str]:
     return {"distance": ""} if one else {"distance": "", "score": "score_"}
 
 
-def _measured(data: data_base.ImageSet, source, fitted: training.Fitted) -> dict[str, object]:
-    """What is measured of the chosen states: on all test images, and on some of the training's."""
+def _measured(
+    e: Experiment,
+    data: data_base.ImageSet,
+    source,
+    backbone: nn.Module | None,
+    fitted: training.Fitted,
+) -> dict[str, object]:
+    """What is measured of the chosen states: on all test images, and on some of the training's;
+    and test Recall@1 by distance before the first step."""
+    before = training.start(e, data, source, backbone).model
+    labels = torch.from_numpy(data.labels[data.test])
+    f = training.embed(before, source, data.test)
+    start = recall_at_k(labels.to(f.device), features=f, ks=(1,))[1]
     chosen = {ranking: step for ranking, (_, step, *_) in fitted.best.items()}
     files, states, tables = {}, {}, []
     for ranking, prefix in _states(chosen).items():
-        own, found = fitted.at(ranking), {"chosen_step": chosen[ranking]}
+        own, found = fitted.at(ranking), {"chosen_step": chosen[ranking], "start": start}
         for split, idx in (("test", data.test), ("train", evenly(data.train))):
             f = training.embed(own.model, source, idx)
-            labels = torch.from_numpy(data.labels[idx]).to(f.device)
-            found[split], histograms, by_class = evaluate_fully(f, labels, own.similarity)
+            labels, part = (torch.from_numpy(x[idx]).to(f.device) for x in (data.labels, data.part))
+            sets = part if data.parts else None
+            found[split], histograms, by_class = evaluate_fully(f, labels, own.similarity, sets)
             tables += [
                 t.assign(split=split, ranking=r, state=ranking) for r, t in histograms.items()
             ]

@@ -11,7 +11,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -130,6 +130,23 @@ class Store:
                     os.rename(final, old / run_id)
                 os.rename(temporary, final)
         note(final / "manifest.json")
+
+    def cached(
+        self, key: str, make: Callable[[], dict[str, object]], about: dict, device: str = "cpu"
+    ) -> None:
+        """Keep under `key` what `make` returns (`files` of `save`), unless it is there already.
+
+        It is made once: another process that wants it waits, and then finds it. The manifest holds
+        `about` beside the environment on `device`.
+
+        Raises:
+            CannotWrite: as `save`; and whatever `make` raises, after which nothing is kept.
+        """
+        if self.has(key):
+            return
+        with self.alone(key):
+            if not self.has(key):  # another process may have made it meanwhile
+                self.save(key, make(), {**environment(device), **about})
 
     def json(self, run_id: str, name: str) -> dict:
         return json.loads((self.path(run_id) / name).read_text(encoding="utf-8"))

@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from . import backbones, experiments
+from . import backbones, experiments, latents
 from . import data as data_sets
-from .data import ImageSet
+from .data import GIVEN, ImageSet
 from .errors import UserError, unknown
 from .experiments import CHANGES, GROUPS, PROFILES, RECIPES, VARIANTS, Experiment
 from .methods import METHODS, method
@@ -98,17 +98,20 @@ class Study:
             data: names of data sets; the embedded birds and cars by default.
             data_root: where real data sets lie.
             backbone: the network (backbones.NETWORKS or timm:NAME); by default smallnet for
-                embedded data, else googlenet as in the paper.
+                embedded data, latents for worlds without pictures, else googlenet as in the
+                paper.
             weights: a local weights file, "imagenet", "none", or "" for the network's default.
-            mode: "frozen" or "finetune"; by default the profile's.
+            mode: "frozen", "finetune", or "metric" (only the similarity learns); by default the
+                profile's.
             methods: rows of Table 1; all by default, and the Mahalanobis metric of Fig. 1b.
             seeds: 0, 1, 2 by default (smoke: 0, 1).
             recipe: "default" or "letter", the paper's own.
             settings: changes of single settings for all runs, as in "alpha=0.2".
             variants: changes of the recipe to compare with it: names (experiments.CHANGES), groups
-                ("core" for the number of quadruplets, the paper's letter and the heterogeneity of
-                the embedded birds; "heterogeneity" alone, "recipe", "ablations", "sizes", "all"),
-                or none. A change of the birds' world is left out on all other data.
+                ("core" for the number of quadruplets, the paper's letter, the heterogeneity of the
+                embedded birds and the ends of the given space; "heterogeneity" and "given" alone,
+                "recipe", "ablations", "sizes", "all"), or none. A change of the birds' world is
+                left out on all other data.
             results: folder of the store and of everything made; results/ of the clone by default,
                 or of the working directory where the package is not in a clone.
             name: of the study's own folder in there; by default made of profile, data, mode, recipe
@@ -168,8 +171,12 @@ class Study:
                     "of a deeper one give the folder around it as --data-root."
                 )
         embedded = [d.partition("@")[0] in EMBEDDED for d in data]
-        backbone = backbone or ("smallnet" if all(embedded) else "googlenet")
+        if not backbone:
+            given = all(d.partition("@")[0] in GIVEN for d in data)
+            backbone = latents.NAME if given else "smallnet" if all(embedded) else "googlenet"
         backbones.check(backbone)
+        for d in data:
+            latents.check(backbone, d)
         if backbone == "smallnet" and not all(embedded) and not weights:
             raise UserError(
                 "smallnet's shipped weights know the embedded world alone; for real data give "
@@ -246,7 +253,10 @@ class Study:
 
     def run(self, data: str, method_name: str, seed: int, /, **changes) -> Run:
         """One run, from the store or fitted with a progress bar."""
-        e = self.experiment(data, method_name, seed, **changes)
+        return self.run_of(self.experiment(data, method_name, seed, **changes))
+
+    def run_of(self, e: Experiment) -> Run:
+        """The run of an experiment, as `run` gives it."""
         images = self.load(e.data)
         with Store(Path(self.results) / "runs").alone(run_id(e, images)):
             run = fit_or_load(e, images, self.results, self.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -47,12 +48,10 @@ def recall_table(runs: Runs, data: str) -> pd.DataFrame:
         row["AUC"] = spread(own[own["measure"] == "auc"]["value"], 3)
         row[BEFORE] = ""
         if METHODS[name].rank == "distance":
-            start = [
-                r.history["test_recall_1"].iloc[0] for k, r in runs.items() if k[:2] == (data, name)
-            ]
+            start = [r.metrics["start"] for k, r in runs.items() if k[:2] == (data, name)]
             row[BEFORE] = spread(pd.Series(start), 1)
         row["seeds"] = own["seed"].nunique()
-        printed = paper.TABLE_1.get(half, {}).get(name)
+        printed = paper.TABLE_1.get(half, {}).get(name.partition(" (random")[0])
         row[theirs] = f"{printed[0]:.1f}" if printed else ""
         rows.append(row)
     return pd.DataFrame(
@@ -82,20 +81,28 @@ def cluster_table(runs: Runs, data: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "MAP@R", "NMI", "F1", "seeds"])
 
 
+def shown(x: float, digits: int, sign: str = "") -> str:
+    """x to that many decimals, halves away from zero: the one rounding of tables and sentences.
+
+    The last bits of a mean hang on the order of its sum, and must not decide 70.25.
+    """
+    return f"{x + math.copysign(0.5**40 * max(abs(x), 1.0), x):{sign}.{digits}f}"
+
+
 def spread(values: pd.Series, digits: int) -> str:
     """ "mean ± standard deviation" of the values; the mean alone for one; "" for none."""
     if len(values) == 0:
         return ""
-    text = f"{values.mean():.{digits}f}"
-    return text if len(values) == 1 else f"{text} ± {values.std(ddof=1):.{digits}f}"
+    text = shown(values.mean(), digits)
+    return text if len(values) == 1 else f"{text} ± {shown(values.std(ddof=1), digits)}"
 
 
 def with_interval(effect: float, low: float, high: float, digits: int, sign: str = "") -> str:
     """ "1.2 [0.3, 2.1]"; the effect alone without an interval; "none" without an effect."""
     if effect != effect:
         return "none"
-    bounds = f" [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]" if low == low else ""
-    return f"{effect:{sign}.{digits}f}{bounds}"
+    bounds = f" [{shown(low, digits, sign)}, {shown(high, digits, sign)}]" if low == low else ""
+    return f"{shown(effect, digits, sign)}{bounds}"
 
 
 def verdict_table(verdicts: pd.DataFrame, title: Callable[[str], str | None] = str) -> pd.DataFrame:

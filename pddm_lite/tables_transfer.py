@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
@@ -13,9 +14,13 @@ from .evaluation.transfer import ALL
 from .figures_transfer import IN_TABLE_2, LOOKS, TRAINED, decimals, paired
 from .paper import TABLE_2
 from .study import Study
-from .tables import spread, with_interval
+from .tables import shown, spread, with_interval
 from .transfers import METRIC, NCM, PDDM, PLAIN, SCORE
 
+PRETRAINED = (
+    "{network} starts from ImageNet's weights: it may have seen photographs of classes that are "
+    "new or unseen here, and has of all of Tiny-ImageNet's, so no row is about classes new to it."
+)
 AGAINST = "top-1 against [21] [95 % interval]"
 PAPER = "paper top-1 (ImageNet-10K)"
 # rows of Table 2 that are not run here: each is trained on the 10,000 classes themselves, so that
@@ -24,8 +29,17 @@ OTHERS = ("[5]", "[26]", "[23]", "[18]")
 
 
 def described(study: Study) -> str:
-    """`transfers.protocol`, with "6 images each" where all classes have as many."""
-    return re.sub(r"\b(\d+) to \1 images", r"\1 images", transfers.protocol(study))
+    """`transfers.protocol`, with "6 images each" where all classes have as many; `pretrained`."""
+    said = re.sub(r"\b(\d+) to \1 images", r"\1 images", transfers.protocol(study))
+    return "\n".join(filter(None, (said, pretrained(study))))
+
+
+def pretrained(study: Study) -> str:
+    """What ImageNet's weights mean for "new" classes; "" for a network that has not seen them."""
+    weights = Path(study.weights).name or ("" if study.backbone == "smallnet" else "imagenet")
+    if "imagenet" not in weights.lower():
+        return ""
+    return PRETRAINED.format(network=study.backbone)
 
 
 def transfer_table(frame: pd.DataFrame, data: str) -> pd.DataFrame:
@@ -48,7 +62,8 @@ def transfer_table(frame: pd.DataFrame, data: str) -> pd.DataFrame:
         row["top-1"] = spread(values, digits)
         row["top-5"] = spread(_values(top[5], key), digits)
         row["seeds"] = str(len(values))
-        both = paired(every, key, (PLAIN, METRIC)).loc[top[1]["classes"].iloc[:1]]
+        both = paired(every, key, (PLAIN, METRIC))
+        both = both[both.index.get_level_values("classes") == top[1]["classes"].iloc[0]]
         gain = both["own"] - both["base"]
         row[AGAINST] = ""
         if key != (PLAIN, METRIC) and len(gain):
@@ -85,27 +100,27 @@ def transfer_sentences(frame: pd.DataFrame, titles: Mapping[str, str]) -> str:
         classes, images, n = top["classes"].iloc[0], top["images"].iloc[0], decimals(top)
         lines.append(
             f"{titles[d]}: of all {classes:,} new classes, {images:.1f} images per mean, NCM finds "
-            f"{mean.max():.{n}f} % with {LOOKS[best][0]} (the most) and {mean.min():.{n}f} % with "
-            f"{LOOKS[worst][0]} (the least); chance is {100 / classes:.{n}f} %."
+            f"{shown(mean.max(), n)} % with {LOOKS[best][0]} (the most) and {shown(mean.min(), n)} "
+            f"% with {LOOKS[worst][0]} (the least); chance is {shown(100 / classes, n)} %."
         )
         own = t[(t["features"] == PDDM) & (t["per_mean"] == ALL)]
         curve = own[own["classifier"] == NCM].groupby("classes")["accuracy"].mean()
         if len(curve) > 1:
             lines.append(
-                f"  {PDDM} falls from {curve.iloc[0]:.1f} % of {curve.index[0]} classes to "
-                f"{curve.iloc[-1]:.{n}f} % of {curve.index[-1]:,}."
+                f"  {PDDM} falls from {shown(curve.iloc[0], 1)} % of {curve.index[0]} classes to "
+                f"{shown(curve.iloc[-1], n)} % of {curve.index[-1]:,}."
             )
         score = paired(_whole(frame[frame["data"] == d]), (PDDM, SCORE), (PDDM, NCM))
         if len(score):
             few, x = score.index[-1][0], score.groupby("classes").mean().iloc[-1]
             lines.append(
-                f"  Of {few} classes, means ranked by the score give {x['own']:.1f} %, by distance "
-                f"{x['base']:.1f} %."
+                f"  Of {few} classes, means ranked by the score give {shown(x['own'], 1)} %, by "
+                f"distance {shown(x['base'], 1)} %."
             )
         for features in (PLAIN, PDDM):
             found = {c: _values(top, (features, c)) for c in TRAINED}
             parts = [
-                f"{c} {x.mean():.{n}f} % ({count(len(x), 'seed')})"
+                f"{c} {shown(x.mean(), n)} % ({count(len(x), 'seed')})"
                 for c, x in found.items()
                 if len(x)
             ]

@@ -10,24 +10,38 @@ import pandas as pd
 from . import paper
 from .claims import count
 from .evaluation.zero_shot import KS, RULES
-from .evaluation.zero_shot_rivals import DIFFERENCES, RIVALS
+from .evaluation.zero_shot_rivals import DIFFERENCES, RIVALS, SPIRIT
 from .study import Study
-from .tables import spread
+from .tables import shown, spread
+from .tables_transfer import pretrained
 from .transfers import METHODS, PDDM, PLAIN
-from .unseen import COLUMNS, NO_SEED, RESULTS, RULE, SHUFFLED, TRUE, NoZeroShot, draws, protocol
+from .unseen import (
+    COLUMNS,
+    LEARNED,
+    NO_SEED,
+    RESULTS,
+    RULE,
+    SHUFFLED,
+    TRUE,
+    NoZeroShot,
+    draws,
+    protocol,
+)
 
 TOP = max(KS)  # the paper's K
-FLOOR, GUESSING = "shuffled hierarchy", "guessing"
+FLOOR, GUESSING, CEILING = "shuffled hierarchy", "guessing", "ceiling, since classes tie"
+MENSINK = "[21]"  # the row of RULE on LEARNED
+OTHERS = (MENSINK, *RIVALS)  # rows that stand for the paper's rivals
 PAPER = f"paper top-{TOP} (ImageNet 2010, 800/200)"
 
-THEIRS = {PDDM if r == "PDDM" else r: v for r, v in paper.TABLE_2["zero-shot"].items()}
+PRINTED = paper.TABLE_2["zero-shot"]
+THEIRS = {r: PRINTED[r.removeprefix(SPIRIT)] for r in OTHERS} | {PDDM: PRINTED["PDDM"]}
 NOTHING = "no data set of this study can be asked"
-RULE_ALONE = "[21]"  # of the rivals: RULE on their features, and so no rival of it
-CEILING, CLOSE = 90.0, 5.0  # top-5 above the one, all within the other: little to tell apart
+HIGH, CLOSE = 90.0, 5.0  # top-5 above the one, all within the other: little to tell apart
 
 
 def described(study: Study) -> str:
-    """A line a data set: which classes are unseen, or why there are none."""
+    """A line a data set: which classes are unseen, or why there are none; what it may have seen."""
     lines = []
     for data in map(study.load, study.data):
         try:
@@ -44,6 +58,8 @@ def described(study: Study) -> str:
                 else "."
             )
         )
+    if caveat := pretrained(study):
+        lines.append(caveat)
     return "\n".join(lines)
 
 
@@ -57,16 +73,17 @@ def over_draws(results: pd.DataFrame) -> pd.DataFrame:
 def rows(results: pd.DataFrame) -> pd.DataFrame:
     """Results over draws, by RULE and by rivals, with the row of Table 2 they belong to (`row`).
 
-    Rows are the features for RULE, and the rival's name.
+    Rows are the features for RULE, MENSINK for LEARNED ones, and the rival's name.
     """
     found = over_draws(results)
     found = found[(found["by"] == RULE) | found["by"].isin(RIVALS)]
-    return found.assign(row=found["features"].where(found["by"] == RULE, found["by"]))
+    row = found["features"].replace(LEARNED, MENSINK).where(found["by"] == RULE, found["by"])
+    return found.assign(row=row)
 
 
 def order(found: pd.DataFrame) -> list[str]:
     """Rows in the order of figures and tables: ours, plain features, then the rivals."""
-    return [r for r in (*METHODS[::-1], PLAIN, *reversed(RIVALS)) if r in set(found["row"])]
+    return [r for r in (*METHODS[::-1], PLAIN, *reversed(OTHERS)) if r in set(found["row"])]
 
 
 def misses(errors: pd.DataFrame) -> pd.DataFrame:
@@ -85,7 +102,8 @@ def misses(errors: pd.DataFrame) -> pd.DataFrame:
 def zero_shot_table(results: pd.DataFrame, data: str) -> pd.DataFrame:
     """Table 2, right half, on one data set; in percent, mean ± standard deviation over seeds.
 
-    Rows: features, told apart by RULE; the rivals, with the features they start from; two floors.
+    Rows: features, told apart by RULE; the rivals, with the features they start from; two floors;
+    the ceiling of RULE, which what is tied leaves to reach.
     "of all": among known and unseen classes together. "hp@K": hierarchical precision, left out
     where the hierarchy is so small that a shuffled one has all of it. "tied": unseen classes that
     nothing tells apart. The last column is the paper's, of its own data and network.
@@ -95,7 +113,9 @@ def zero_shot_table(results: pd.DataFrame, data: str) -> pd.DataFrame:
     out = [_row(true[true["row"] == r], r) for r in order(found)]
     out.append(_row(floor, FLOOR) | {"features": "all of these", "seeds": ""})
     chance = found.groupby("k")["chance"].first()
-    out.append({"row": GUESSING} | {f"top-{k}": f"{chance[k]:.1f}" for k in KS})
+    ceiling = true[true["by"] == RULE].groupby("k")["ceiling"].mean()
+    for name, of in ((GUESSING, chance), (CEILING, ceiling)):
+        out.append({"row": name} | {f"top-{k}": shown(of[k], 1) for k in KS})
     table = pd.DataFrame(out).fillna("")
     if (floor[floor["k"] == TOP]["hierarchical"] > 99.9).all():
         table = table.drop(columns=f"hp@{TOP}")
@@ -117,15 +137,20 @@ def _row(own: pd.DataFrame, name: str) -> dict[str, object]:
 
 
 def rules_table(results: pd.DataFrame, data: str, k: int = TOP) -> pd.DataFrame:
-    """Flat top-k of each features (rows) by each choice of relatives (columns), over seeds."""
+    """Flat top-k of each features (rows) by each choice of relatives (columns), over seeds.
+
+    The last row is the ceiling, which what is tied by each choice leaves to reach.
+    """
     found = over_draws(results)
     found = found[(found["data"] == data) & (found["hierarchy"] == TRUE) & (found["k"] == k)]
     out = []
-    for r in (*METHODS[::-1], PLAIN):
+    for r in (*METHODS[::-1], PLAIN, LEARNED):
         own = found[found["features"] == r]
         if len(own):
             of = {rule: spread(own[own["by"] == rule]["flat"], 1) for rule in RULES}
             out.append({"features": r} | of)
+    ceiling = found.groupby("by")["ceiling"].mean()
+    out.append({"features": CEILING} | {rule: shown(ceiling[rule], 1) for rule in RULES})
     return pd.DataFrame(out)
 
 
@@ -148,26 +173,29 @@ def sentences(results: pd.DataFrame, errors: pd.DataFrame, titles: Mapping[str, 
         lines.append(
             f"{titles[d]}: flat top-{TOP} of {own['unseen'].iloc[0]:.0f} unseen classes by "
             f"'{RULE}', from the highest mean to the lowest: "
-            + ", ".join(f"{r} {v:.1f} %" for r, v in flat.items())
-            + f"; guessing gives {own['chance'].iloc[0]:.1f} %, a shuffled hierarchy {floor:.1f} %."
+            + ", ".join(f"{r} {shown(v, 1)} %" for r, v in flat.items())
+            + f"; guessing gives {shown(own['chance'].iloc[0], 1)} %, a shuffled hierarchy "
+            f"{shown(floor, 1)} %."
         )
         true = own[(own["hierarchy"] == TRUE) & own["by"].isin(RULES)]
         rules = true.groupby("by", sort=False)["flat"].mean()
         best = " and ".join(rules.index[np.isclose(rules, rules.max(), atol=0.05)])
-        else_ = "" if RULE in best else f", '{RULE}' has {rules[RULE]:.1f} %"
+        else_ = "" if RULE in best else f", '{RULE}' has {shown(rules[RULE], 1)} %"
         lines.append(
-            f"  Over all features the best choice of relatives is {best} ({rules.max():.1f} %)"
-            f"{else_}. Among known and unseen classes together '{RULE}' has "
-            f"{true[true['by'] == RULE]['general'].mean():.1f} %."
+            f"  Over all features the best choice of relatives is {best} "
+            f"({shown(rules.max(), 1)} %){else_}. Among known and unseen classes together "
+            f"'{RULE}' has {shown(true[true['by'] == RULE]['general'].mean(), 1)} %."
         )
-        if flat.max() > CEILING and flat.max() - flat.min() < CLOSE:
+        if flat.max() > HIGH and flat.max() - flat.min() < CLOSE:
             first = every[(every["data"] == d) & (every["k"] == min(KS))]
             first = first[(first["by"] == RULE) & (first["hierarchy"] == TRUE)]
             first = first.groupby("features", sort=False)["flat"].mean()
             lines.append(
-                f"  All lie within {flat.max() - flat.min():.1f} points, near the ceiling of "
+                f"  All lie within {shown(flat.max() - flat.min(), 1)} points, near the ceiling of "
                 f"top-{TOP}; so look at top-{min(KS)}: "
-                + ", ".join(f"{r} {v:.1f} %" for r, v in first.sort_values(ascending=False).items())
+                + ", ".join(
+                    f"{r} {shown(v, 1)} %" for r, v in first.sort_values(ascending=False).items()
+                )
                 + "."
             )
         if best_rival := _best_rival(own[own["hierarchy"] == TRUE]):
@@ -175,7 +203,8 @@ def sentences(results: pd.DataFrame, errors: pd.DataFrame, titles: Mapping[str, 
         if (tied := ours["tied"].mean()) > 0:
             lines.append(
                 f"  '{RULE}' cannot tell {tied:.0f} of {ours['unseen'].mean():.0f} unseen classes "
-                "from another unseen one: they share their place, and ties count as misses."
+                "from another unseen one: they share their place and stand in random order, which "
+                f"leaves {shown(ours['ceiling'].mean(), 1)} % to reach."
             )
         away = far[(far["data"] == d) & (far["hierarchy"] == TRUE)]
         mean = away.groupby("features", sort=False)["distance"].mean().sort_values()
@@ -192,7 +221,7 @@ def _best_rival(own: pd.DataFrame) -> str:
 
     own: of one data set and k, of the hierarchy as it is; "" without rivals.
     """
-    rivals = own[own["by"].isin([r for r in RIVALS if r != RULE_ALONE])]
+    rivals = own[own["by"].isin(RIVALS)]
     if rivals.empty:
         return ""
     best = rivals.loc[rivals["flat"].idxmax()]
@@ -200,6 +229,6 @@ def _best_rival(own: pd.DataFrame) -> str:
     name, seed = best["features"], best["seed"]
     only, there = ("", "") if seed == NO_SEED else ("first seed only; ", " on that seed")
     return (
-        f"The best rival is {best['by']} on {name}, {best['flat']:.1f} % "
-        f"({only}{name} with '{RULE}'{there}: {rule[name, seed]:.1f} %)."
+        f"The best rival by another rule is {best['by']} on {name}, {shown(best['flat'], 1)} % "
+        f"({only}{name} with '{RULE}'{there}: {shown(rule[name, seed], 1)} %)."
     )

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from . import checkpoints, distributed
 from .collapse import CollapseWatch
 from .data import base as data_base
-from .data.sampler import class_balanced, random_tuples
+from .data.sampler import class_balanced, in_turn, random_tuples
 from .embedding import Embedding
 from .errors import UserError
 from .evaluation.retrieval import recall_at_k
@@ -94,6 +94,7 @@ class Training:
     source: Frozen | Images
     labels: Tensor  # [N], of all images
     targets: Tensor  # [N], of the images fitted on: 0 .. number of their classes - 1
+    part: np.ndarray  # [N], which set of a mix each image is of
     parts: data_base.Split
     model: Embedding
     similarity: Similarity
@@ -133,6 +134,10 @@ def start(
     model, similarity = model.to(device), build_similarity(e, len(fitted)).to(device)
     if e.head_init == "pca":
         model.start_from_pca(batched(model.eval().raw, source, parts.fit))
+    elif e.head_init == "identity":
+        model.start_from_identity()
+    if e.mode == "metric" and similarity.learned:
+        model.head.requires_grad_(False)
     averaged = copy.deepcopy((model, similarity)) if e.ema_decay else None
     if e.cuda_graph and device.type == "cuda" and backbone is not None:
         model.backbone = graphed(model, source, e)
@@ -141,23 +146,30 @@ def start(
         source=source,
         labels=torch.from_numpy(data.labels).to(device),
         targets=torch.from_numpy(numbered).to(device),
+        part=data.part,
         parts=parts,
         model=model,
         similarity=similarity,
         averaged=averaged,
         optim=optimiser(e, model, similarity),
-        batches=_batches(e, data.labels[parts.fit], e.seed, rank),
-        probe=parts.fit[next(_batches(e, data.labels[parts.fit], 10**6, 0))],
+        batches=_batches(e, data, parts.fit, e.seed, rank),
+        probe=parts.fit[next(_batches(e, data, parts.fit, 10**6, 0))],
         watch=CollapseWatch(plateau(e)),
     )
 
 
-def _batches(e: Experiment, labels: np.ndarray, seed: int, rank: int) -> Iterator[np.ndarray]:
-    """The method's batches of positions in `labels`, those of the images fitted on."""
-    kind = method(e.method).batch
-    if kind == "classes":
-        return class_balanced(labels, e.classes_per_batch, e.samples_per_class, seed, rank)
-    return random_tuples(labels, kind, e.batch_size, seed, rank)
+def _batches(
+    e: Experiment, data: data_base.ImageSet, fit: np.ndarray, seed: int, rank: int
+) -> Iterator[np.ndarray]:
+    """The method's batches of positions in `fit`, the images fitted on; of a mix, a set a batch."""
+    kind, labels = method(e.method).batch, data.labels[fit]
+
+    def drawn(own: np.ndarray) -> Iterator[np.ndarray]:
+        if kind == "classes":
+            return class_balanced(labels[own], e.classes_per_batch, e.samples_per_class, seed, rank)
+        return random_tuples(labels[own], kind, e.batch_size, seed, rank)
+
+    return in_turn(data.part[fit], drawn)
 
 
 # ------------------------------------------------------------------------ a step, an evaluation
@@ -237,10 +249,18 @@ def _held_out(t: Training, model: Embedding, similarity: Similarity) -> dict[str
     if len(idx) == 0:
         return {}
     f, labels = embed(model, t.source, idx), t.labels[idx]
-    out = {"distance": recall_at_k(labels, features=f, ks=(1,))[1]}
-    if similarity.learned:
-        out["score"] = recall_at_k(labels, scores=similarity.all_pairs(f), ks=(1,))[1]
-    return out
+    sets = [torch.from_numpy(np.flatnonzero(t.part[idx] == p)) for p in np.unique(t.part[idx])]
+    found = []  # neighbours lie within a set of a mix
+    for own in sets:
+        g, y = f[own], labels[own]
+        found.append({"distance": recall_at_k(y, features=g, ks=(1,))[1]})
+        if similarity.learned:
+            scores = similarity.all_pairs(g)
+            found[-1]["score"] = recall_at_k(y, scores=scores, ks=(1,))[1]
+    return {
+        k: sum(len(own) * x[k] for own, x in zip(sets, found, strict=True)) / len(idx)
+        for k in found[0]
+    }
 
 
 def _timing(t: Training, step: int) -> dict[str, float]:
@@ -324,9 +344,12 @@ def fit(
         evaluate(t, 0)
         if rank:  # other crops and other random negatives than process 0's
             torch.manual_seed(e.seed + 10**6 * rank)
+    last = e.steps
+    if e.mode == "metric" and not t.similarity.learned:
+        last = 0  # plain Euclidean on given features: measured, with nothing to learn
     saved_at, what = time.monotonic(), f"{e.method}, {data.title}, seed {e.seed}"
-    numbers = range(first, e.steps + 1)
-    steps = progress(numbers, what, bar and rank == 0, initial=first - 1, total=e.steps)
+    numbers = range(first, last + 1)
+    steps = progress(numbers, what, bar and rank == 0, initial=first - 1, total=last)
     for step in steps:
         take_step(t, step)
         if step % e.eval_every == 0 or step == e.steps:

@@ -5,7 +5,7 @@ is the mean of a few of its images (evaluation.transfer). On embedded data the n
 species of the same world (data.new_species), on real data the study's test classes.
 
 What is measured belongs to a run: it is kept in results/transfer/, and measured again where the
-run, the new images or the code that measures are others.
+run, the new images, the plan or TRANSFER are others.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from .data import SYNTHETIC, ImageSet, fingerprint, split
 from .data.new_species import new_species
 from .embedder import embed_images, plain_features
 from .embedding import Embedding
+from .errors import UserError
 from .evaluation import learned, transfer
 from .evaluation.ncm import class_means
 from .pddm import Similarity, r
 from .progress import progress
 from .runs import Run, run_id
-from .store import Store, environment, source_hash
+from .store import Store
 from .study import COMPARED, Study
 
 PDDM, EUCLIDEAN = COMPARED
@@ -38,7 +39,10 @@ METHODS = (SOFTMAX, "Triplet", "LiftedStruct", EUCLIDEAN, PDDM)
 PLAIN, UNTRAINED = "plain features", "untrained head"  # not of a run: the floor
 NCM, METRIC, SCORE = "NCM", "NCM, learned metric", "NCM by PDDM score"  # names of classifiers
 KNN, LINEAR = "k-NN", "linear"
-MEASURED_BY = "transfers embedder embedding evaluation.transfer evaluation.ncm evaluation.learned"
+# Raise it when what is measured of the same run and images changes: the split of images, draws, a
+# classifier, the learned metric, the embedding of images. Then all is measured again.
+# 2: of an odd number of images the smaller half asks.
+TRANSFER = 2
 SMALL = 100
 COLUMNS = ["data", "features", "seed", "run", "classifier", "classes", "per_mean", "images"]
 COLUMNS += ["queries", "draw", "k", "accuracy"]
@@ -71,12 +75,17 @@ def by_score(x, y, queries, asked, classes, ks, seed, device="cpu", similarity=N
 
     The mean is put back on the unit sphere, the only place where the unit was taught. As in
     ncm.accuracy, ties never help.
+
+    Raises:
+        UserError: scores that are not finite.
     """
     mu = r(class_means(x, y, classes))
     f, at, means = queries[:], torch.arange(classes), []
     for one in range(len(f)):  # one image with every mean
         means.append(_scores(similarity, f[one], mu, at))
     S, own = torch.stack(means), torch.from_numpy(asked)[:, None]
+    if not torch.isfinite(S).all():  # NaN compares False with everything: it would rank first
+        raise UserError("transfer: some scores are not finite.")
     rank = (S >= S.gather(1, own)).sum(1)  # the own class counts itself: 1 is the best
     return {k: 100 * float((rank <= k).double().mean()) for k in ks}
 
@@ -119,18 +128,12 @@ class NewClasses:
         return self.plain(self.images)[torch.from_numpy(self.index)]
 
     @cached_property
-    def metric(self) -> Tensor:
-        """Mensink's W [d, features] of the plain features, with f's d, by the source classes."""
-        e = self.study.experiment(self.name, PDDM, self.study.seeds[0])
-        train, x = self.source.train, self.plain(self.source)
-        return learned.learn_metric(
-            x[torch.from_numpy(train)],
-            self.source.labels[train],
-            rank=min(e.embedding_size, x.shape[1]),
-            steps=plan(self.study).metric_steps,
-            seed=e.seed,
-            device=self.study.device,
-        )
+    def metric(self) -> Tensor | None:
+        """`learned_metric` of the data set; None where its source classes are too few for one."""
+        try:
+            return learned_metric(self.study, self.name)
+        except learned.NoMetric:
+            return None
 
     def untrained(self, seed: int) -> Tensor:
         """f at step 0 of the kit's recipe: principal axes of the source, on the unit sphere."""
@@ -153,6 +156,27 @@ def plan(study: Study) -> Plan:
     return PLANS[study.profile]
 
 
+def learned_metric(study: Study, name: str) -> Tensor:
+    """Mensink's W [d, features] of a data set's plain features, with f's d, by its source classes.
+
+    Raises:
+        learned.NoMetric: too few source classes, or one with a single image.
+    """
+    e = study.experiment(name, PDDM, study.seeds[0])
+    source = study.load(name)
+    train = source.train
+    learned.check_source(source.labels[train])
+    x = plain_features(e, source, source, study.results, study.device).cpu()
+    return learned.learn_metric(
+        x[torch.from_numpy(train)],
+        source.labels[train],
+        rank=min(e.embedding_size, x.shape[1]),
+        steps=plan(study).metric_steps,
+        seed=e.seed,
+        device=study.device,
+    )
+
+
 def measure(new: NewClasses, features: str, run: Run | None, seed: int) -> pd.DataFrame:
     """transfer.curves of one sort of features: against the number of classes at all images per
     mean, and against the images per mean at all classes.
@@ -168,10 +192,10 @@ def measure(new: NewClasses, features: str, run: Run | None, seed: int) -> pd.Da
         f = new.embedded(run)
     sizes, every = transfer.log_grid(total), [transfer.ALL]
     most = int(np.bincount(new.labels).max())
-    most -= max(1, round(most / 2))  # as transfer.split_images: half of a class's images ask
+    most -= transfer.number_asking(most)
     few = [n for n in transfer.PER_MEAN if transfer.ALL < n < most]
     means = {NCM: transfer.nearest_mean}
-    if features == PLAIN:
+    if features == PLAIN and new.metric is not None:
         means[METRIC] = partial(transfer.nearest_mean, metric=new.metric)
     asked = [  # classifiers, numbers of classes, images per mean, draws
         (means, [n for n in sizes if n <= SMALL], every, p.small_draws),
@@ -226,7 +250,6 @@ def measured(study: Study, show: bool = True) -> pd.DataFrame:
             embed_images; the results folder cannot be written.
     """
     store = Store(Path(study.results) / "transfer")
-    source = source_hash(*(f"pddm_lite.{m}" for m in MEASURED_BY.split()))
     sets = {name: NewClasses(study, name) for name in study.data}
     frames = []
     for name, features, seed in progress(list(_parts(study)), "transfer", show):
@@ -236,16 +259,16 @@ def measured(study: Study, show: bool = True) -> pd.DataFrame:
         what = run.id if run else run_id(study.experiment(name, PDDM, seed), new.source)
         key = fingerprint(
             features, what, seed == study.seeds[0], new.images.fingerprint,
-            new.names, sorted(asdict(plan(study)).items()), source,
+            new.names, sorted(asdict(plan(study)).items()), TRANSFER,
         )  # fmt: skip
-        if not store.has(key):
-            with store.alone(key):
-                if not store.has(key):  # another process may have measured meanwhile
-                    frame = measure(new, features, run, seed)
-                    store.save(key, {"transfer.csv": frame}, environment(study.device))
         about = {"data": name, "features": features, "seed": seed, "run": run.id if run else ""}
+        store.cached(key, partial(_files, new, features, run, seed), about, study.device)
         frames.append(store.csv(key, "transfer.csv").assign(**about))
     return pd.concat(frames, ignore_index=True)[COLUMNS]
+
+
+def _files(*of) -> dict[str, pd.DataFrame]:
+    return {"transfer.csv": measure(*of)}
 
 
 def seeds_mean(frame: pd.DataFrame, k: int = 1) -> pd.DataFrame:
@@ -275,4 +298,8 @@ def protocol(study: Study) -> str:
             f", {counts.min()} to {counts.max()} images each; {plan(study).draws} draws a seed "
             f"({plan(study).small_draws} of {SMALL} classes or fewer)"
         )
+        try:
+            learned.check_source(new.source.labels[new.source.train])
+        except learned.NoMetric as why:
+            lines[-1] += f"; left out, since {why}"
     return "\n".join(lines)

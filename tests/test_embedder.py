@@ -82,7 +82,7 @@ def test_a_run_that_trained_its_network_needs_the_network(tmp_path, data):
     run = fitted(tmp_path, data, mode="finetune", steps=1, eval_every=1)
     kept = run.store.path(run.id) / "backbone.pt"
     kept.unlink(missing_ok=True)
-    with pytest.raises(UserError, match=r"no backbone.pt that keeps it.*--force") as err:
+    with pytest.raises(UserError, match=r"keeps no backbone.pt; make it again by --force") as err:
         embed_images(run, data, data.test, tmp_path)
     assert "\n" not in str(err.value)
 

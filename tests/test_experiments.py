@@ -27,15 +27,16 @@ def test_the_defaults_are_the_papers():
         method="PDDM+Quadruplet",
         backbone="googlenet",
         mode="finetune",
-        dim=128,
+        embedding_size=128,
         batch_size=64,
-        classes=16,
-        images=4,
+        classes_per_batch=16,
+        samples_per_class=4,
         optimizer="sgd",
         lr=1e-4,
         momentum=0.9,
         weight_decay=5e-4,
         quadruplets=1,
+        negatives="hardest",
         alpha=0.5,
         beta=1.0,
         lam=0.5,
@@ -191,7 +192,7 @@ def test_a_wrong_setting_is_refused_in_one_line_that_names_what_is_right(changes
     with pytest.raises(UserError) as error:
         make(**{"data": "d", **changes})
     message = str(error.value)
-    assert "\n" not in message and len(message) < 600
+    assert "\n" not in message and len(message) < 700
     for part in named:
         assert part in message
 

@@ -8,10 +8,11 @@ from pddm_lite import figures_unseen, paper, tables_unseen
 from pddm_lite.evaluation.zero_shot import RULES
 from pddm_lite.evaluation.zero_shot_rivals import DIFFERENCES, RIVALS
 from pddm_lite.transfers import METHODS, PDDM, PLAIN
-from pddm_lite.unseen import ERRORS, NO_SEED, RESULTS, RULE, SHUFFLED, TRUE
+from pddm_lite.unseen import ERRORS, LEARNED, NO_SEED, RESULTS, RULE, SHUFFLED, TRUE
 
 TITLES = {"d": "one data set", "e": "another"}
 PLAIN_ONES = (PLAIN, NO_SEED)
+AMP = "in the spirit of AMP"
 
 
 def measured(
@@ -19,7 +20,7 @@ def measured(
 ):
     """What unseen.measured returns: flat = 10 x method + seed + draw, and 30 more in top-5."""
     results, errors = [], []
-    sorts = [(m, s) for m in methods for s in seeds] + [(PLAIN, NO_SEED)]
+    sorts = [(m, s) for m in methods for s in seeds] + [(PLAIN, NO_SEED), (LEARNED, 0)]
     for d in data:
         ways = [(f, s, by, TRUE) for f, s in sorts for by in RULES]
         ways += [(f, s, RULE, SHUFFLED) for f, s in sorts]
@@ -28,11 +29,11 @@ def measured(
             for draw in range(2):
                 about = (d, f, s, f"{f} {s}", draw, by, h)
                 apart = 0.1 * n * (f == PLAIN or by in RIVALS)
-                level = 10 * [*METHODS, PLAIN].index(f) + s + draw + apart
+                level = 10 * [*METHODS, PLAIN, LEARNED].index(f) + s + draw + apart
                 for k in (1, 5):
                     flat = level + 30 * (k == 5) if h == TRUE else 2.0 * k
-                    general = np.nan if by == "AMP" else flat / 2
-                    row = (k, flat, hp if h == TRUE else 2 * hp, 2.5 * k, general, 4, 40)
+                    general = np.nan if by == AMP else flat / 2
+                    row = (k, flat, hp if h == TRUE else 2 * hp, 2.5 * k, 97.25, general, 4, 40)
                     results.append((*about, *row))
                 for distance, share, chance in ((0, 40, 10), (2, 40, 30), (6, 20, 60)):
                     errors.append((*about, distance, share, chance))
@@ -66,7 +67,7 @@ def test_the_figure_shows_means_over_draws_and_the_papers_numbers_apart():
     assert top.to_dict() == {0: place + 0.5, 1: place + 1.5}
     words = [t.get_text() for t in fig.axes[0].texts]
     assert f"{place + 1:.1f}" in words
-    assert "guessing 12.5, shuffled 10.0" in fig.axes[0].get_xlabel()
+    assert "guessing 12.5, shuffled 10.0,\nceiling 97.3" in fig.axes[0].get_xlabel()
     printed = next(line for line in fig.axes[2].lines if len(line.get_xdata()) > 2)
     assert sorted(printed.get_xdata()) == sorted(paper.TABLE_2["zero-shot"].values())
 
@@ -92,19 +93,23 @@ def test_a_distance_that_only_some_draws_have_counts_as_none_in_the_others():
 
 def test_the_table_has_a_row_each_the_floors_and_the_papers_numbers():
     table = tables_unseen.zero_shot_table(STUDIES["whole"][0], "d").set_index("row")
-    floors = [tables_unseen.FLOOR, tables_unseen.GUESSING]
-    assert list(table.index) == [*METHODS[::-1], PLAIN, *reversed(RIVALS), *floors]
+    beside = [tables_unseen.FLOOR, tables_unseen.GUESSING, tables_unseen.CEILING]
+    rivals = [*reversed(RIVALS), "[21]"]
+    assert list(table.index) == [*METHODS[::-1], PLAIN, *rivals, *beside]
+    assert table.loc["[21]", "features"] == LEARNED
+    assert table.loc["[21]", tables_unseen.PAPER] == "35.7"
+    assert table.loc[tables_unseen.CEILING, ["top-1", "top-5"]].tolist() == ["97.3", "97.3"]
     place = 30 + 10 * METHODS.index(PDDM)
     assert table.loc[PDDM, "top-5"] == f"{place + 1:.1f} ± 0.7"
     assert table.loc[PDDM, tables_unseen.PAPER] == "48.2"
-    assert table.loc["AMP", tables_unseen.PAPER] == "41.0"
-    assert table.loc["AMP", "top-5 of all"] == ""
+    assert table.loc[AMP, tables_unseen.PAPER] == "41.0"
+    assert table.loc[AMP, "top-5 of all"] == ""
     assert table.loc[PLAIN, "top-1"] and "±" not in table.loc[PLAIN, "top-1"]
     assert table.loc[tables_unseen.GUESSING, ["top-1", "top-5"]].tolist() == ["2.5", "12.5"]
     assert table.loc[PDDM, "tied"] == "4 of 40" and table.loc[PDDM, "seeds"] == "2"
-    assert table.loc[PLAIN, "seeds"] == table.loc["AMP", "seeds"] == ""  # plain features have none
+    assert table.loc[PLAIN, "seeds"] == table.loc[AMP, "seeds"] == ""  # plain features have none
     table = tables_unseen.zero_shot_table(measured(of=("Softmax", 0))[0], "d").set_index("row")
-    assert table.loc["AMP", ["features", "seeds"]].tolist() == ["Softmax", "1"]
+    assert table.loc[AMP, ["features", "seeds"]].tolist() == ["Softmax", "1"]
 
 
 def test_hierarchical_precision_is_left_out_where_it_says_nothing():
@@ -116,7 +121,9 @@ def test_hierarchical_precision_is_left_out_where_it_says_nothing():
 def test_rules_and_differences():
     results = STUDIES["whole"][0]
     table = tables_unseen.rules_table(results, "d").set_index("features")
-    assert list(table) == list(RULES) and set(table.index) == {*METHODS, PLAIN}
+    assert list(table) == list(RULES)
+    assert set(table.index) == {*METHODS, PLAIN, LEARNED, tables_unseen.CEILING}
+    assert table.loc[tables_unseen.CEILING].tolist() == ["97.3"] * len(RULES)
     lines = tables_unseen.differences(results).splitlines()
     assert len(lines) == len(DIFFERENCES) and lines[0].startswith("ConSE: vectors from")
     assert tables_unseen.differences(STUDIES["no rivals"][0]) == ""
@@ -135,15 +142,13 @@ def test_the_words_follow_the_numbers():
     assert tables_unseen.sentences(*STUDIES["nothing"], TITLES).startswith("Nothing was recognised")
 
 
-def test_the_rule_alone_is_no_rival_and_the_best_one_stands_beside_its_own_features():
+def test_the_best_rival_stands_beside_the_rule_on_its_own_features():
     results, errors = measured(of=("Softmax", 0))
-    at = results["by"] == tables_unseen.RULE_ALONE
-    results.loc[at, "flat"] = 99.0  # would be the best
     own = results[(results["k"] == 5) & (results["data"] == "d") & (results["seed"] == 0)]
     flat = own[own["features"] == "Softmax"].groupby(["by", "hierarchy"])["flat"].mean()
     want = (
-        f"The best rival is AMP on Softmax, {flat['AMP', TRUE]:.1f} % (first seed only; Softmax "
-        f"with 'ancestors' on that seed: {flat[RULE, TRUE]:.1f} %)."
+        f"The best rival by another rule is {AMP} on Softmax, {flat[AMP, TRUE]:.1f} % (first seed "
+        f"only; Softmax with 'ancestors' on that seed: {flat[RULE, TRUE]:.1f} %)."
     )
     assert want in tables_unseen.sentences(results, errors, TITLES)
     plain = tables_unseen.sentences(*STUDIES["whole"], TITLES)
@@ -156,5 +161,5 @@ def test_near_the_ceiling_of_top_5_the_words_turn_to_top_1():
     results.loc[top, "flat"] = 96 + results.loc[top, "flat"] / 100
     text = tables_unseen.sentences(results, errors, TITLES)
     (line,) = [x for x in text.splitlines() if "near the ceiling of top-5" in x]
-    assert "; so look at top-1: plain features " in line
+    assert f"; so look at top-1: {LEARNED} " in line
     assert line.index(METHODS[-1]) < line.index(METHODS[0])  # flat is 10 x method

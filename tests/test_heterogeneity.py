@@ -25,7 +25,7 @@ def fake(h=0.7, overlap=0.3, seed=0):
     parts = [bins.assign(split=s, ranking=r) for s in ("test", "train") for r in RANKINGS]
     f = rng.normal(size=(24, 8)).astype(np.float32)
     return SimpleNamespace(
-        experiment=SimpleNamespace(data="d" if h == 0.7 else f"d@{h:g}"),
+        experiment=SimpleNamespace(data=f"synthetic_birds@{h:g}"),
         metrics={s: {r: values(overlap) for r in RANKINGS} for s in ("test", "train")},
         histograms=pd.concat(parts, ignore_index=True),
         embeddings={"f": f, "labels": np.repeat(np.arange(6), 4), "index": np.arange(24)},

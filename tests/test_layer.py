@@ -181,7 +181,7 @@ print(loss.item() > 0)
         (lambda: PDDMLoss(D, alfa=0.1), "setting of the loss 'alfa'.*Did you mean 'alpha'"),
         (lambda: PDDMLoss(D, steps=3), "setting of the loss 'steps'"),
         (lambda: PDDMLoss(D, alpha=-1.0), "alpha must be from 0"),
-        (lambda: PDDMLoss(0), "dim must be at least 1"),
+        (lambda: PDDMLoss(0), "embedding_size must be at least 1"),
         (lambda: PDDMLoss(D, method="Softmax"), "method with quadruplets 'Softmax'"),
         (lambda: PDDMLoss(D)(torch.zeros(4, 8), torch.zeros(4)), r"not \[4, 8\] and \[4\]"),
         (lambda: PDDMLoss(D)(torch.zeros(4, D), torch.zeros(3)), r"not \[4, 16\] and \[3\]"),

@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
@@ -347,3 +348,10 @@ def test_long_titles_are_numbers_in_the_heads_of_the_readme_s_tables():
     head = readme._numbered("| method | birds | birds (steps=9), 7 new classes |", numbers)
     assert head == "| method | (1) | (2), 7 new classes |"
     assert readme._numbered("| birds | birds |", numbers) == "| birds | birds |"
+
+
+def test_both_halves_of_table_2_say_what_the_network_may_have_seen():
+    text = (Path(readme.__file__).parents[1] / "README.md").read_text("utf-8")
+    for half in ("Table 2, left: ", "Table 2, right: "):
+        (line,) = [x for x in text.splitlines() if x.startswith(half)]
+        assert readme.SEEN in line

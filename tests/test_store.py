@@ -5,6 +5,8 @@ import json
 import os
 import pickle
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,41 @@ def flip(path):
     raw = bytearray(path.read_bytes())
     raw[len(raw) // 2] ^= 1
     path.write_bytes(bytes(raw))
+
+
+def test_what_is_cached_is_made_once_and_again_when_harmed(tmp_path):
+    store, made = Store(tmp_path / "s"), []
+
+    def make():
+        made.append(1)
+        return {"a.json": {"n": len(made)}}
+
+    for _ in range(2):
+        store.cached("k", make, {"what": "a test"})
+    assert made == [1] and store.json("k", "a.json") == {"n": 1}
+    manifest = store.json("k", "manifest.json")
+    assert manifest["what"] == "a test" and manifest["torch"] == torch.__version__
+    (store.path("k") / "a.json").write_text("torn")
+    store.cached("k", make, {})
+    assert store.json("k", "a.json") == {"n": 2}
+
+    def fail():
+        raise UserError("cannot be made")
+
+    with pytest.raises(UserError, match="cannot be made"):
+        store.cached("other", fail, {})
+    assert list(store.ids()) == ["k"]
+
+
+def test_who_waits_for_what_another_process_makes_finds_it(tmp_path):
+    store = Store(tmp_path / "s")
+    with ThreadPoolExecutor(1) as other:
+        with store.alone("k"):
+            waiting = other.submit(store.cached, "k", lambda: pytest.fail("made twice"), {})
+            time.sleep(0.2)
+            assert not waiting.done()
+            store.save("k", {"a.json": {}}, {})
+        waiting.result(timeout=10)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -26,10 +26,9 @@ def fake_run(recall, auc=0.9, score=None, step=10, collapse="", quadruplets=0):
     run = SimpleNamespace(
         id="run",
         embeddings={"f": np.eye(6), "labels": np.repeat([0, 1, 2], 2)},
-        metrics={"test": test, "train": train, "chosen_step": step, "collapse": collapse},
-        history=pd.DataFrame(
-            {"step": [0, 10], "test_recall_1": 40.0, "val_recall_1": 40.0, "seconds": [0.0, 0.05]}
-        ),
+        metrics={"test": test, "train": train, "chosen_step": step, "collapse": collapse}
+        | {"start": 40.0},
+        history=pd.DataFrame({"step": [0, 10], "val_recall_1": 40.0, "seconds": [0.0, 0.05]}),
         experiment=SimpleNamespace(quadruplets=quadruplets),
     )
     return one_state(run)

@@ -12,30 +12,22 @@ from sklearn.decomposition import PCA
 from torch import distributed as dist
 from torch import nn
 
-from pddm_lite import training
+from pddm_lite import checkpoints, runs, training
 from pddm_lite.backbones import Input
 from pddm_lite.data.base import ImageSet, fingerprint, split
 from pddm_lite.data.features import stored_pixels
 from pddm_lite.embedding import Embedding
 from pddm_lite.errors import UserError
+from pddm_lite.evaluation.measures import evaluate_fully
 from pddm_lite.evaluation.retrieval import recall_at_k
 from pddm_lite.evaluation.scores import pair_scores, separation
 from pddm_lite.experiments import make
-from pddm_lite.inputs import inputs
-from pddm_lite.methods import METHODS, build_similarity, objective
+from pddm_lite.inputs import Frozen, Images, inputs
+from pddm_lite.methods import LOSSES, METHODS, build_similarity, objective
+from pddm_lite.optimisation import optimiser
+from pddm_lite.runs import fit_or_load, run_id
 from pddm_lite.store import Store
-from pddm_lite.training import (
-    Frozen,
-    Images,
-    TrainingError,
-    check_finite,
-    embed,
-    evaluate_fully,
-    fit,
-    fit_or_load,
-    optimiser,
-    run_id,
-)
+from pddm_lite.training import TrainingError, check_finite, embed, fit
 
 FEATURES = 10
 
@@ -121,30 +113,42 @@ def test_the_loss_falls(name):
 
 @pytest.mark.parametrize("name", ["Triplet", "PDDM+Quadruplet", "LMDM score"])
 @pytest.mark.parametrize("average", [0.0, 0.9])
-def test_the_step_reported_is_the_argmax_on_the_held_out_classes(name, average):
-    chosen = set()
-    for seed in range(4):
+def test_each_ranking_chooses_its_own_step_on_the_held_out_classes(name, average):
+    chosen, differ = set(), False
+    for seed in range(6):
         e = experiment(method=name, seed=seed, holdout=0.34, ema_decay=average, lr=0.05)
         e = make(**{**vars(e), "head_init": "random"})
         data = image_set()
         source = clusters(data, seed, noise=1.2)
         fitted = run(e, data, source)
-        h = fitted.history
-        rule = h[[c for c in ("val_recall_1", "val_score_recall_1") if c in h]].mean(axis=1)
-        assert ("val_score_recall_1" in h) == (METHODS[name].similarity != "euclidean")
-        assert fitted.chosen_step == h["step"][int(np.argmax(rule.to_numpy()))]
-        chosen.add(fitted.chosen_step)
-        # and the model that comes back is the one of that step
-        row = h[h["step"] == fitted.chosen_step].iloc[0]
-        for part in ("val", "test"):
-            idx = getattr(split(data, e.holdout, seed), part)
-            f, labels = embed(fitted.model, source, idx), torch.from_numpy(data.labels[idx])
-            assert recall_at_k(labels, features=f, ks=(1,))[1] == row[f"{part}_recall_1"]
-            if part == "val" and "val_score_recall_1" in h:
-                S = fitted.similarity.all_pairs(f)
-                assert recall_at_k(labels, scores=S, ks=(1,))[1] == row["val_score_recall_1"]
+        h = fitted.history.set_index("step")
+        columns = {"distance": "val_recall_1", "score": "val_score_recall_1"}
+        learned = METHODS[name].similarity != "euclidean"
+        assert list(fitted.best) == ["distance", "score"][: 1 + learned]
+        assert fitted.chosen_step == h[columns[METHODS[name].rank]].idxmax()
+        assert not any(c.startswith("test") for c in h)  # nothing of the test classes is shown
+        idx = split(data, e.holdout, seed).val
+        for ranking in fitted.best:  # the model that comes back is the one of that step
+            own = fitted.at(ranking)
+            assert own.chosen_step == h[columns[ranking]].idxmax()
+            f, labels = embed(own.model, source, idx), torch.from_numpy(data.labels[idx])
+            by = dict(features=f)
+            if ranking == "score":
+                by = dict(scores=own.similarity.all_pairs(f))
+            got = recall_at_k(labels, **by, ks=(1,))[1]
+            assert got == h.loc[own.chosen_step, columns[ranking]]
+            chosen.add(own.chosen_step)
+        differ |= len({step for _, step, *_ in fitted.best.values()}) == 2
         assert not fitted.model.training and not fitted.similarity.training
-    assert len(chosen) > 1
+    assert len(chosen) > 1 and differ == learned  # the two rankings do choose two steps
+
+
+def test_nothing_of_the_test_classes_is_read_while_training():
+    data = image_set()
+    e = experiment(holdout=0.34)
+    source = clusters(data)
+    source.x[data.test] = torch.nan
+    assert np.isfinite(run(e, data, source).history["loss"]).all()
 
 
 def test_without_holdout_the_last_step_is_reported():
@@ -285,7 +289,7 @@ def test_the_pca_start_is_taken_from_the_fit_classes_alone():
 
 
 def test_the_pca_start_needs_enough_features():
-    with pytest.raises(UserError, match=f"dim <= {FEATURES}") as error:
+    with pytest.raises(UserError, match=f"embedding_size <= {FEATURES}") as error:
         run(experiment(head_init="pca", embedding_size=FEATURES + 1))
     assert "\n" not in str(error.value)
 
@@ -479,9 +483,54 @@ def test_a_stored_run_is_not_fitted_again_and_a_torn_one_is(tmp_path, small_worl
     assert sorted(Store(tmp_path / "runs").ids()) == sorted({first.id, ask(seed=1).id})
 
 
+def test_a_new_version_of_the_measures_measures_again_and_fits_nothing(
+    tmp_path, small_world, monkeypatch
+):
+    for changes in ({}, {"mode": "finetune", "method": "Triplet", "lr": 0.01}):
+        e = stored_experiment(**changes)
+        before = fit_or_load(e, small_world, tmp_path, bar=False)
+        kept = {
+            n: (before.store.path(before.id) / n).read_bytes() for n in before.manifest["files"]
+        }
+        with monkeypatch.context() as m:
+            m.setattr(training, "fit", None)
+            m.setattr(runs, "MEASURE", runs.MEASURE + 1)
+            assert runs.problem(e, small_world, tmp_path) == "measured by another version"
+            again = fit_or_load(e, small_world, tmp_path, bar=False)
+            assert runs.problem(e, small_world, tmp_path) == ""
+        assert again.id == before.id and again.manifest["measure"] == runs.MEASURE + 1
+        assert again.manifest["made"] == before.manifest["made"]
+        for name in kept:  # the same weights, and so the same measures
+            if name != "embeddings.npz":  # zip files hold times
+                assert (again.store.path(again.id) / name).read_bytes() == kept[name], name
+        assert np.array_equal(again.embeddings["f"], before.embeddings["f"])
+
+
+def test_the_two_rows_of_one_run_show_each_its_own_step(tmp_path, small_world, monkeypatch):
+    """The score at its best at step 2, the distance at step 4: two states are kept."""
+    values = iter([dict(distance=1.0, score=1.0), dict(distance=2.0, score=9.0),
+                   dict(distance=3.0, score=3.0)])  # fmt: skip
+    monkeypatch.setattr(training, "_held_out", lambda *_: next(values))
+    score = fit_or_load(stored_experiment(method="PDDM score"), small_world, tmp_path, bar=False)
+    distance = fit_or_load(stored_experiment(), small_world, tmp_path, bar=False)
+    assert score.id == distance.id
+    assert score.metrics["chosen_step"] == 2 and distance.metrics["chosen_step"] == 4
+    assert not torch.equal(score.state("head")["weight"], distance.state("head")["weight"])
+    same = score.at("distance")
+    assert same.metrics == distance.metrics and same.metrics["test"].keys() == {"distance", "score"}
+    assert np.array_equal(same.embeddings["f"], distance.embeddings["f"])
+    assert not np.array_equal(score.embeddings["f"], distance.embeddings["f"])
+    assert set(same.by_class) == set(score.by_class)
+    assert len(score.histograms) and "state" not in score.histograms
+    for r in (score, distance):  # each state's unit and features give that state's measures
+        f, labels = (torch.from_numpy(r.embeddings[k]) for k in ("f", "labels"))
+        got = separation(*pair_scores(r.similarity().all_pairs(f), labels))
+        assert got["auc"] == pytest.approx(r.metrics["test"]["score"]["auc"], abs=0.03)
+
+
 def test_a_run_holds_what_its_reader_promises(tmp_path, small_world):
     r = fit_or_load(stored_experiment(), small_world, tmp_path, bar=False)
-    assert r.metrics.keys() == {"test", "train", "chosen_step", "collapse"}
+    assert r.metrics.keys() == {"test", "train", "chosen_step", "collapse", "start"}
     assert r.metrics["test"].keys() == {"distance", "score"}
     assert list(r.history["step"]) == [0, 2, 4] and "seconds" in r.history
     e = r.embeddings
@@ -513,7 +562,14 @@ def test_the_id_of_a_run_changes_with_what_decides_its_numbers(tmp_path, small_w
     assert of(weights=str(copy)) == with_file  # the content counts, not the place
     weights.write_bytes(b"two")
     different += [with_file, of(weights=str(weights))]
-    monkeypatch.setattr(training, "source_hash", lambda *_: "another code")
+    assert of(data=dataclasses.replace(small_world, title="t", read=None)) == base
+    other_split = dataclasses.replace(small_world, train_classes=small_world.train_classes - 1)
+    different.append(of(data=other_split))
+    monkeypatch.setattr(runs, "source_hash", lambda *_: "another code")
+    assert of() == base
+    monkeypatch.setattr(training, "FIT", training.FIT + 1)
+    different.append(of())
+    monkeypatch.setitem(LOSSES, "quadruplet", dataclasses.replace(LOSSES["quadruplet"], version=9))
     different.append(of())
     assert len({base, *different}) == 1 + len(different)
 
@@ -556,7 +612,7 @@ def test_finetuned_runs_are_stored_with_their_network(tmp_path, small_world, met
     f = embed(model, source, small_world.test)
     assert np.array_equal(f.half().float().numpy(), r.embeddings["f"])
     (tmp_path / "runs" / r.id / "backbone.pt").unlink()
-    with pytest.raises(UserError, match=rf"run {r.id} holds no network .*make it again"):
+    with pytest.raises(UserError, match=rf"run {r.id} .*keeps no backbone.pt; make it again"):
         r.model()
 
 
@@ -573,7 +629,8 @@ def test_the_model_of_a_frozen_run_maps_features(tmp_path, small_world, method):
 def test_the_classifier_of_softmax_knows_the_training_classes_and_comes_back(tmp_path, small_world):
     r = fit_or_load(stored_experiment(method="Softmax"), small_world, tmp_path, bar=False)
     s = r.similarity()
-    assert s.W.shape == (small_world.train_classes, 6) and not s.training
+    fitted_on = len(np.unique(small_world.labels[split(small_world, 0.2, 0).fit]))
+    assert s.W.shape == (fitted_on, 6) and not s.training
     assert r.metrics["test"].keys() == {"distance"}
     want = r.store.state(r.id, "metric.pt")
     assert all(torch.equal(v, want[k]) for k, v in s.state_dict().items())
@@ -588,7 +645,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path, mon
     e = experiment(
         mode="finetune", dim=4, steps=9, eval_every=3, optimizer="adamw", average=average
     )
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(checkpoints, "seconds_between", lambda: -1.0)
     whole = run(e, data, pictures(data), net)
     checkpoint = tmp_path / "run.pt"
 
@@ -618,7 +675,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path, mon
 
 
 def test_a_finished_run_leaves_no_checkpoint(tmp_path, small_world, monkeypatch):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(checkpoints, "seconds_between", lambda: -1.0)
     fit_or_load(stored_experiment(), small_world, tmp_path, bar=False)
     assert list((tmp_path / "checkpoints").iterdir()) == []
 

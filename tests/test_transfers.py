@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from pddm_lite import claims, figures, figures_transfer, tables_transfer, transfers
+from pddm_lite import claims, figures, figures_transfer, tables, tables_transfer, transfers
 from pddm_lite.errors import UserError
-from pddm_lite.evaluation import transfer
+from pddm_lite.evaluation import learned, transfer
 from pddm_lite.evaluation.ncm import Rows, class_means
 from pddm_lite.paper import TABLE_2
 from pddm_lite.pddm import Euclidean, r
@@ -135,6 +135,36 @@ def test_the_score_ranks_as_the_distance_where_the_score_is_the_distance():
     assert flat == {1: 0.0}  # ties never help
 
 
+def test_a_score_that_is_not_finite_is_no_hit():
+    class Broken(Euclidean):
+        def pairs(self, f, i, j):
+            return torch.full((len(i),), torch.nan)
+
+    x, labels = r(torch.randn(8, 4)), np.repeat(np.arange(2), 4)
+    train, asking = np.array([0, 1, 4, 5]), np.array([2, 3, 6, 7])
+    with pytest.raises(UserError, match="some scores are not finite"):
+        transfers.by_score(
+            Rows(x, train), labels[train], Rows(x, asking), labels[asking], 2, (1,), 0,
+            similarity=Broken(),
+        )  # fmt: skip
+
+
+def test_a_higher_version_measures_again(study, measured, monkeypatch):
+    monkeypatch.setattr(transfers, "measure", None)
+    transfers.measured(study, show=False)  # from the store, or it fails
+    monkeypatch.setattr(transfers, "TRANSFER", transfers.TRANSFER + 1)
+    with pytest.raises(TypeError):
+        transfers.measured(study, show=False)
+
+
+def test_without_source_classes_enough_for_the_metric_the_rest_is_measured(study, monkeypatch):
+    monkeypatch.setattr(learned, "LEAST", 21)  # the study has 20
+    assert "left out, since the NCM metric needs" in transfers.protocol(study)
+    new = transfers.NewClasses(study, "synthetic_birds")
+    found = transfers.measure(new, PLAIN, None, seed=1)
+    assert set(found["classifier"]) == {NCM}
+
+
 def test_source_and_new_classes_must_differ_and_hold_images(study, monkeypatch):
     data = transfers.new_species("synthetic_birds", "smoke")
     seen = study.load("synthetic_birds")
@@ -214,6 +244,57 @@ def test_the_words_are_the_numbers():
     assert "falls from 44.6 % of 10 classes to 14.6 % of 40" in text
     assert "Of 20 classes, means ranked by the score give 24.6 %, by distance 24.6 %" in text
     assert "Trained on the new classes, plain features: linear 13.5 % (4 seeds)." in text
+
+
+def test_without_the_metric_of_21_the_rest_is_drawn_and_said():
+    frame = made_up()
+    frame = frame[frame["classifier"] != METRIC]
+    table = tables_transfer.transfer_table(frame, "made_up").set_index("features")
+    assert table.loc[PDDM, tables_transfer.AGAINST] == "" and table.loc[PDDM, "top-1"]
+    assert "plain, metric of [21]" not in table.index
+    for draw in (figures_transfer.accuracy, figures_transfer.table_2):
+        assert len(draw(frame, TITLES)[1])
+    assert "(the most)" in tables_transfer.transfer_sentences(frame, TITLES)
+    measures = claims.verdicts({}, ["made_up"], only=["C14"], measured={"C14": frame})["measure"]
+    assert len(measures) and not measures.str.contains("21").any()
+
+
+def test_the_sentence_rounds_as_the_table_does():
+    frame = made_up(seeds=3, wobble=0.0)
+    at = (frame["features"] == PDDM) & (frame["classifier"] == NCM)
+    # 70.25, but for the last bits of the two ways to take a mean
+    frame.loc[at, "accuracy"] = frame.loc[at, "seed"].map({0: 70.15, 1: 70.25, 2: 70.35})
+    row = tables_transfer.transfer_table(frame, "made_up").set_index("features").loc[PDDM]
+    assert row["top-1"].startswith("70.3 ± ")
+    assert "NCM finds 70.3 % with" in tables_transfer.transfer_sentences(frame, TITLES)
+    assert [tables.shown(x, 1) for x in (70.25, 70.25 - 1e-13, 70.2499, -0.25)] == [
+        "70.3", "70.3", "70.2", "-0.3",
+    ]  # fmt: skip
+
+
+def test_what_a_network_of_imagenet_may_have_seen_is_said(study):
+    assert "ImageNet" not in tables_transfer.described(study)
+    for backbone, weights in (("googlenet", ""), ("mobilenet_v2", "w/mobilenet_imagenet.pth")):
+        own = dataclasses.replace(study, backbone=backbone, weights=weights)
+        assert tables_transfer.pretrained(own).startswith(f"{backbone} starts from ImageNet's")
+    bare = dataclasses.replace(study, backbone="googlenet", weights="none")
+    assert tables_transfer.pretrained(bare) == ""
+
+
+def test_every_panel_draws_what_the_legend_lists():
+    fig, _ = figures_transfer.accuracy(made_up(), TITLES)
+    (legend,) = fig.legends
+    listed = {
+        (h.get_color(), h.get_linestyle())
+        for h, text in zip(legend.legend_handles, legend.get_texts(), strict=True)
+        if hasattr(h, "get_color") and h.get_linewidth() and text.get_text() != "chance"
+    }
+    level, over, few = fig.axes
+    by_score = {(figures.COLOURS["PDDM score"], "-")}  # of few classes alone
+    metric = {(figures_transfer.LOOKS[PLAIN, METRIC][1], "-")}  # made_up has it at all images only
+    assert len(listed) == 7 and by_score | metric < listed
+    for ax, lacks in ((level, set()), (over, set()), (few, by_score)):
+        assert listed - lacks <= {(x.get_color(), x.get_linestyle()) for x in ax.lines}
 
 
 def test_the_figures_show_the_frame(study, measured):

@@ -1,6 +1,7 @@
 """Zero-shot of runs: which classes are unseen, results against evaluation.zero_shot, the store."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,11 @@ import torch
 from PIL import Image
 
 from pddm_lite import data as data_sets
-from pddm_lite import unseen
+from pddm_lite import transfers, unseen
 from pddm_lite.data.base import ImageSet, fingerprint
 from pddm_lite.embedder import embed_images
 from pddm_lite.errors import UserError
-from pddm_lite.evaluation import zero_shot
+from pddm_lite.evaluation import learned, zero_shot
 from pddm_lite.evaluation.zero_shot_rivals import RIVALS
 from pddm_lite.store import Store
 from pddm_lite.study import Study
@@ -200,7 +201,7 @@ def test_a_shuffled_hierarchy_is_worse_and_rivals_have_a_row_each(tmp_path):
     rivals, errors = unseen.recognise(data, p, idx, f, rivals=True)
     assert set(rivals["by"]) == set(errors["by"]) == set(RIVALS)
     assert (rivals[rivals["k"] == 5]["flat"] > 80).all()
-    assert rivals[rivals["by"] == "AMP"]["general"].isna().all()
+    assert rivals[rivals["by"] == "in the spirit of AMP"]["general"].isna().all()
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +222,7 @@ def test_a_study_is_measured_once(study, monkeypatch):
     results, errors = unseen.measured(study, bar=False)
     assert list(results) == unseen.RESULTS and list(errors) == unseen.ERRORS
     ways = set(zip(results["features"], results["seed"], results["by"], strict=True))
-    assert ("Triplet", 0, "nearest") in ways and (unseen.PLAIN, unseen.NO_SEED, "AMP") in ways
+    assert ("Triplet", 0, "nearest") in ways and (unseen.PLAIN, unseen.NO_SEED, "ConSE") in ways
     data = study.load("synthetic_birds")
     run = study.run("synthetic_birds", "Triplet", 0)
     f = embed_images(run, data, np.arange(len(data)), study.results)
@@ -232,6 +233,34 @@ def test_a_study_is_measured_once(study, monkeypatch):
     monkeypatch.setattr(unseen, "recognise", None)  # from the store now, or it fails
     again, _ = unseen.measured(study, bar=False)
     pd.testing.assert_frame_equal(again, results)
+
+
+def test_the_rival_21_is_its_rule_on_plain_features_under_its_metric(study):
+    results, _ = unseen.measured(study, bar=False)
+    data = study.load("synthetic_birds")
+    p, every = unseen.protocol(data), np.arange(len(data))
+    x = transfers.NewClasses(study, "synthetic_birds").plain(data)
+    W = transfers.learned_metric(study, "synthetic_birds")
+    assert W.shape[1] == x.shape[1]
+    want, _ = unseen.recognise(data, p, every, x @ W.T)
+    own = results[results["features"] == unseen.LEARNED]
+    np.testing.assert_allclose(own["flat"], want["flat"])
+    plain = results[(results["features"] == unseen.PLAIN) & results["by"].isin(zero_shot.RULES)]
+    assert not np.allclose(own[own["by"].isin(zero_shot.RULES)]["flat"], plain["flat"])
+
+
+def test_too_few_source_classes_leave_only_21_out(study, monkeypatch):
+    monkeypatch.setattr(learned, "LEAST", 21)
+    assert unseen.LEARNED not in {features for _, features, *_ in unseen.work(study)}
+    assert unseen.PLAIN in {features for _, features, *_ in unseen.work(study)}
+
+
+def test_a_higher_version_measures_again(study, monkeypatch):
+    unseen.measured(study, bar=False)
+    monkeypatch.setattr(unseen, "recognise", None)
+    monkeypatch.setattr(unseen, "ZERO_SHOT", unseen.ZERO_SHOT + 1)
+    with pytest.raises(TypeError):
+        unseen.measured(study, bar=False)
 
 
 def test_a_torn_result_is_made_again(study):
@@ -246,3 +275,21 @@ def test_a_study_without_hierarchy_gives_empty_tables(study, monkeypatch):
     monkeypatch.setattr(unseen, "SYNTHETIC", {})
     results, errors = unseen.measured(study, bar=False)
     assert results.empty and errors.empty and list(results) == unseen.RESULTS
+
+
+def test_one_measure_that_cannot_be_made_leaves_the_others(study, monkeypatch):
+    said = []
+    assert set(unseen.table_2(study, said.append)) == {"C14", "C15"} and said == []
+
+    def fail(study, *_):
+        raise UserError("3 classes are too few.")
+
+    monkeypatch.setattr(transfers, "measured", fail)
+    found = unseen.table_2(study, said.append)
+    assert said == ["C14 on synthetic_birds is not decided: 3 classes are too few."]
+    assert list(found) == ["C15"] and len(found["C15"])
+
+
+def test_no_notebook_asks_for_a_measure_that_may_take_the_verdict_down():
+    text = (Path(__file__).parents[1] / "notebooks" / "90_verdict.ipynb").read_text("utf-8")
+    assert "unseen.table_2(study)" in text and "transfers.measured" not in text

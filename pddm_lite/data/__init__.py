@@ -15,13 +15,15 @@ from ..errors import UserError, unknown
 from .base import ImageSet, Split, fingerprint, shown, split
 from .drawn import draw_training_classes
 from .folder import open_folder
+from .mix import join
+from .names import GIVEN, HETEROGENEITY, MIX, SYNTHETIC, Synthetic, listed, mixed, world_of
 from .official import REAL, open_real
 from .pictures import open_image
 
-SYNTHETIC = {"synthetic_birds": "birds", "synthetic_cars": "cars"}
-# species x images of the embedded world, by profile: scale alone
+# species x images of the synthetic worlds, by profile: scale alone
 WORLDS = {"smoke": (40, 8), "quick": (200, 12), "paper": (2000, 12)}
-HETEROGENEITY = 0.7
+# the same of the given space, of whose species two thirds train
+GIVEN_WORLDS = {"smoke": (60, 8), "quick": (450, 12), "paper": (1500, 12)}
 # (kind, heterogeneity, species, images) -> fingerprint of the worlds of profile quick, so that who
 # only reads their runs need not paint them; tests/data/test_synthetic.py paints and compares
 FINGERPRINTS = {
@@ -36,7 +38,7 @@ FINGERPRINTS = {
 
 def known() -> list[str]:
     """Names that `load` takes."""
-    return [*SYNTHETIC, *REAL, "folder", "folder:NAME"]
+    return [*SYNTHETIC, *GIVEN, *REAL, "folder", "folder:NAME", f"{MIX}A,B"]
 
 
 def load(
@@ -46,10 +48,11 @@ def load(
 
     Args:
         name: "synthetic_birds" or "synthetic_cars", optionally with a heterogeneity as in
-            "synthetic_birds@0.3"; a real set (`REAL`) found under `root` in its official layout, as
-            a directory or zip, optionally as in "tiny_imagenet@160", of which 160 classes drawn at
-            random train;
-            "folder" for the class-per-folder tree `root` itself, "folder:NAME" for `root`/NAME.
+            "synthetic_birds@0.3"; "given_birds@0.3@4", the world of seed 4 without its pictures;
+            a real set (`REAL`) found under `root` in its official layout, as a directory or zip,
+            optionally as in "tiny_imagenet@160", of which 160 classes drawn at random train;
+            "folder" for the class-per-folder tree `root` itself, "folder:NAME" for `root`/NAME;
+            "mix:A,B" for several of all these as one.
         root: where real data lie; the embedded world needs none.
         profile: sizes the embedded world.
         complete: as for `open_real`.
@@ -59,9 +62,13 @@ def load(
     """
     if profile not in WORLDS:
         raise unknown("profile", profile, WORLDS)
+    if name.startswith(MIX):
+        return join([load(part, root, profile, complete) for part in mixed(name)])
+    if drawn := world_of(name):
+        if drawn.painted:
+            return _painted(drawn, *WORLDS[profile])
+        return _given(drawn, *GIVEN_WORLDS[profile])
     base, at, number = name.partition("@")
-    if base in SYNTHETIC:
-        return _synthetic(*embedded(name), *WORLDS[profile])
     root = data_root(name, root)
     if base in REAL:
         data = open_real(base, root, complete)
@@ -74,36 +81,18 @@ def load(
     return open_folder(path, name, title=shown(inner or own))
 
 
-def embedded(name: str) -> tuple[str, float]:
-    """("synthetic_birds", 0.3) of "synthetic_birds@0.3": the set and its heterogeneity.
-
-    Raises:
-        UserError: no embedded set, no number from 0 to 1.
-    """
-    base, _, knob = name.partition("@")
-    if base not in SYNTHETIC:
-        raise unknown("embedded data set", name, SYNTHETIC)
-    try:
-        heterogeneity = float(knob or HETEROGENEITY)
-    except ValueError:
-        heterogeneity = -1.0
-    if not 0 <= heterogeneity <= 1:
-        raise UserError(
-            f"data set '{name}': the heterogeneity after @ must be a number from 0 to 1."
-        )
-    return base, heterogeneity
-
-
 def data_root(name: str, root: str | Path) -> Path:
-    """`root` as the path under which the set called `name`, which is no embedded one, should lie.
+    """`root` as the path under which the set called `name`, which is no synthetic one, should lie.
 
     Raises:
         UserError: unknown name, no root, a root that is not there.
     """
-    if name.partition("@")[0] not in REAL and name.split(":")[0] != "folder":
+    if world_of(name):
+        raise UserError(f"data set '{name}' is drawn when it is needed and has no files.")
+    if name.partition("@")[0] not in REAL and name.split(":")[0] not in ("folder", "mix"):
         raise unknown("data set", name, known())
     if not str(root):
-        raise UserError(f"data set '{name}' is no embedded one: say where it lies by --data-root.")
+        raise UserError(f"data set '{name}' is no synthetic one: say where it lies by --data-root.")
     root = Path(root).expanduser()
     if not root.exists():
         raise UserError(
@@ -120,11 +109,10 @@ def _world(kind: str, heterogeneity: float, species: int, images: int):
 
 
 @lru_cache(maxsize=64)  # without the pictures
-def _synthetic(name: str, heterogeneity: float, species: int, images: int) -> ImageSet:
-    from .synthetic import SIZE, species_names
+def _painted(name: Synthetic, species: int, images: int) -> ImageSet:
+    from .synthetic import SIZE, geometry, species_names
 
-    kind = SYNTHETIC[name]
-    drawn = kind, heterogeneity, species, images
+    drawn = name.kind, name.heterogeneity, species, images
     known = FINGERPRINTS.get(drawn)
     if not known:
         w = _world(*drawn)
@@ -133,28 +121,56 @@ def _synthetic(name: str, heterogeneity: float, species: int, images: int) -> Im
     def read(i: int) -> Image.Image:
         return Image.fromarray(_world(*drawn).images[i])
 
-    knob = "" if heterogeneity == HETEROGENEITY else f"@{heterogeneity:g}"
-    title = f"synthetic {kind}" + (f", heterogeneity {heterogeneity:g}" if knob else "")
     return ImageSet(
-        name=name + knob,
-        title=title,
+        name=str(name),
+        title=name.title,
         labels=np.repeat(np.arange(species), images),
-        class_names=species_names(kind, 0, species),
+        class_names=species_names(name.kind, 0, species),
         read=read,
         fingerprint=known,
         train_classes=species // 2,
         size=lambda i: (SIZE, SIZE),
+        latents=geometry(name.kind, species, images, name.heterogeneity).latents,
+    )
+
+
+@lru_cache(maxsize=64)
+def _given(name: Synthetic, species: int, images: int) -> ImageSet:
+    from .synthetic import geometry, species_names
+
+    g = geometry(name.kind, species, images, name.heterogeneity, name.world)
+
+    def read(i: int) -> Image.Image:
+        raise UserError(
+            f"data set '{name}' has no pictures, only the numbers behind them: its network is "
+            "latents (--backbone latents)."
+        )
+
+    return ImageSet(
+        name=str(name),
+        title=name.title,
+        labels=g.labels,
+        class_names=species_names(name.kind, 0, species),
+        read=read,
+        fingerprint=fingerprint("given", g.latents.tobytes(), g.labels.tobytes()),
+        train_classes=species * 2 // 3,
+        latents=g.latents,
     )
 
 
 __all__ = [
+    "GIVEN",
+    "HETEROGENEITY",
     "REAL",
+    "SYNTHETIC",
     "ImageSet",
     "Split",
     "fingerprint",
     "known",
+    "listed",
     "load",
     "open_folder",
     "open_image",
     "split",
+    "world_of",
 ]

@@ -7,7 +7,7 @@ import os
 import sys
 
 from ..errors import UserError, escape_letters
-from . import HETEROGENEITY, SYNTHETIC
+from . import GIVEN, GIVEN_WORLDS, HETEROGENEITY, SYNTHETIC
 from .base import shown
 from .download import Failed, download
 from .official import REAL
@@ -69,6 +69,10 @@ def listing() -> str:
     for name, kind in SYNTHETIC.items():
         title = f"synthetic {kind}; {name}@H sets the heterogeneity (default {HETEROGENEITY:g})"
         rows.append((name, title, half, "MIT", "embedded, nothing to fetch"))
+    for name, kind in GIVEN.items():
+        species = "{} species".format(GIVEN_WORLDS["quick"][0])
+        title = f"the {kind}' geometry without pictures; {name}@H@SEED is the world of that seed"
+        rows.append((name, title, f"{species}, two thirds train", "MIT", "for --backbone latents"))
     rows.append(("folder", "your images: the data root is a tree <class>/<image>", half, "", ""))
     rows.append(("folder:NAME", "the same in NAME/ or NAME.zip below the data root", half, "", ""))
     lines = []
@@ -76,6 +80,7 @@ def listing() -> str:
         lines += [f"{name:<16} {title}", f"{'':<16} {split}" + (f"; {licence}" if licence else "")]
         lines += [f"{'':<16} {get}"] if get else []
     lines.append("NAME@N of a real set: N of its classes, drawn at random, train")
+    lines.append("mix:A,B,C joins sets; each keeps its split, and its negatives to itself")
     return "\n".join(lines)
 
 

@@ -34,6 +34,8 @@ class ImageSet:
     # (width, height) of image i, where that is to be had without decoding it
     size: Callable[[int], tuple[int, int]] | None = None
     notes: tuple[str, ...] = ()  # what a user should know: files left out, halves put together
+    parts: tuple[ImageSet, ...] = ()  # of a mix, whose images they are in turn; see mix.join
+    latents: np.ndarray | None = None  # [N, 16] of a synthetic world: what its pictures show
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -54,6 +56,11 @@ class ImageSet:
         if not sides:
             raise broken
         return int(np.median(sides))
+
+    @property
+    def part(self) -> np.ndarray:
+        """[N] which part of a mix each image is of; 0 for all of a set that is no mix."""
+        return np.repeat(np.arange(max(len(self.parts), 1)), [len(p) for p in self.parts or [self]])
 
     @property
     def train(self) -> np.ndarray:
@@ -97,8 +104,9 @@ def spread(n: int, most: int) -> np.ndarray:
     Drawn, since equal steps could meet the first image of every class and no other; always alike.
     """
     most = min(most, n)
-    at = np.arange(most) + (np.random.default_rng(0).random(most) if most < n else 0)
-    return (at * n / max(most, 1)).astype(int)
+    edges = np.arange(most + 1) * n // max(most, 1)
+    within = np.random.default_rng(0).random(most) * np.diff(edges)
+    return edges[:-1] + within.astype(int)
 
 
 def shown(name: object) -> str:

@@ -10,8 +10,7 @@ import numpy as np
 
 from ..errors import UserError
 from .base import ImageSet, check_classes, shown
-from .pictures import to_rgb  # noqa: F401  own_metric has it from here
-from .tree import Reader, Tree, image_set, scan  # noqa: F401
+from .tree import Tree, image_set, scan
 
 # parts of a data set, which are no classes; as words, so that train2017 and seg_test are parts too
 HALVES = ("train", "training", "val", "valid", "validation", "test", "testing")

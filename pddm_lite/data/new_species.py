@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from ..errors import unknown
-from . import SYNTHETIC, WORLDS, embedded
+from . import WORLDS
 from .base import ImageSet, fingerprint
+from .names import painted
 from .synthetic import PAINTER, SIZE, species_names, world
 
 # profile -> species; they are numbered on from the profile's last one
@@ -27,10 +28,11 @@ def new_species(name: str, profile: str = "quick") -> ImageSet:
     Raises:
         UserError: unknown name or profile.
     """
-    base, heterogeneity = embedded(name)
+    drawn = painted(name)
+    kind, heterogeneity = drawn.kind, drawn.heterogeneity
     if profile not in WORLDS:
         raise unknown("profile", profile, WORLDS)
-    kind, first, species = SYNTHETIC[base], WORLDS[profile][0], SPECIES[profile]
+    first, species = WORLDS[profile][0], SPECIES[profile]
 
     @lru_cache(maxsize=4)
     def block(b: int) -> np.ndarray:

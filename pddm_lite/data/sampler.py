@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import cycle
 
 import numpy as np
 
@@ -56,6 +57,19 @@ def _batches(
         yield np.concatenate(batch)
 
 
+def in_turn(
+    part: np.ndarray, batches: Callable[[np.ndarray], Iterator[np.ndarray]]
+) -> Iterator[np.ndarray]:
+    """Batches of the sets of a mix in turn, each of one set, so that negatives lie within it.
+
+    part: [N] which set each position is of.  batches(own): endless batches of places in `own`, the
+    positions of one set.
+    """
+    sets = [np.flatnonzero(part == p) for p in np.unique(part)]
+    drawn = [(own, batches(own)) for own in sets]  # whatever cannot be drawn is refused now
+    return (own[next(of_set)] for own, of_set in cycle(drawn))
+
+
 # what Song et al. 2016 draw for the rivals that the paper's Table 1 copies; at m = 64 as they do:
 # (positive pairs, negative pairs, triplets) of a batch
 RANDOM: dict[str, Callable[[int], tuple[int, int, int]]] = {
@@ -70,13 +84,14 @@ def random_tuples(
 ) -> Iterator[np.ndarray]:
     """Endless batches of positions in `labels` [N] of a kind of RANDOM: disjoint, not mined.
 
-    Members of a pair (i, j) or a triplet (anchor, positive, negative) follow each other. The same
-    seed and rank give the same batches.
+    Members of a pair (i, j) or a triplet (anchor, positive, negative) follow each other. Where
+    images are few, a batch takes half of them at most. The same seed and rank give the same
+    batches.
 
     Raises:
         UserError: fewer images than a batch takes.
     """
-    positive, negative, triplets = RANDOM[kind](m)
+    positive, negative, triplets = RANDOM[kind](min(m, len(labels) // 4))
     taken, need = positive + triplets, 2 * (positive + negative) + 3 * triplets
     rng = np.random.default_rng([seed, 2, rank])
     while True:

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import distributed
+from .. import distributed, latents
 from ..backbones import Backbone
 from ..errors import UserError
 from ..memory import cores
@@ -124,8 +124,14 @@ def features_of(
     """The backbone's features of every image (centre crop): float32 [N, features], in memory.
 
     Computed once and kept under `cache`: in one file, or, of more than LARGE images, in shards that
-    all processes of torchrun make together and of which a kill loses the one in work.
+    all processes of torchrun make together and of which a kill loses the one in work. Those of a
+    mix are its parts' in turn: what was computed of a part serves every mix.
     """
+    if backbone.name == latents.NAME:
+        return latents.perfect_eye(data)
+    if data.parts:
+        parts = [features_of(p, backbone, cache, device, bar) for p in data.parts]
+        return np.concatenate(parts)
     if len(data) <= LARGE:
         with distributed.main_first():  # the others find what it cached
             return frozen_features(data, backbone, cache, device, bar)

@@ -19,6 +19,7 @@ from ..errors import UserError
 from .ncm import CHUNK, Rows, accuracy, class_means, some, tile
 
 RATES = (0.01, 0.03, 0.1)  # Adam's steps, in units of the first W's root mean square entry
+LEAST = 4  # source classes: two to learn from, two to choose by
 SAMPLE = 20_000  # images that choose the first W: more say no more
 
 
@@ -55,19 +56,14 @@ def learn_metric(
         W, float32 on `device`. Use it as Rows(features, index, W), with means @ W.T.
 
     Raises:
-        UserError: fewer than 4 classes, or one with a single image; a rank beyond d.
+        NoMetric: fewer than LEAST classes, or one with a single image.
+        UserError: a rank beyond d; features that are not finite.
     """
+    check_source(labels)
     names, y = np.unique(np.asarray(labels), return_inverse=True)
     d, rng = features.shape[1], np.random.default_rng([seed, 11])
-    if len(names) < 4:
-        raise UserError(f"the NCM metric needs at least 4 source classes; there are {len(names)}.")
     if not 0 <= rank <= d:
         raise UserError(f"the NCM metric's rank {rank} must be from 1 to {d}, or 0 for {d}.")
-    alone = names[np.bincount(y) < 2]
-    if len(alone):
-        raise UserError(
-            f"the NCM metric needs 2 images of each source class; a single one has {some(alone)}."
-        )
     held = rng.permutation(len(names))[: max(2, round(holdout * len(names)))]
     fit = np.flatnonzero(~np.isin(y, held))
     y_fit = np.unique(y[fit], return_inverse=True)[1]
@@ -119,6 +115,23 @@ def _first(x: Rows, y: np.ndarray, mu: Tensor, stretch: Tensor, r: int) -> Tenso
     for s in scales:
         losses.append(sum(float(_loss(s * W, a, b, mu, stretch)) * len(b) for a, b in parts))
     return scales[int(np.argmin(losses))] * W
+
+
+class NoMetric(UserError):
+    """The source classes are too few, or hold too few images, to learn a metric from."""
+
+
+def check_source(labels: np.ndarray) -> None:
+    """NoMetric for fewer than LEAST classes, or one with a single image."""
+    names, counts = np.unique(np.asarray(labels), return_counts=True)
+    if len(names) < LEAST:
+        raise NoMetric(
+            f"the NCM metric needs at least {LEAST} source classes; there are {len(names)}."
+        )
+    if len(alone := names[counts < 2]):
+        raise NoMetric(
+            f"the NCM metric needs 2 images of each source class; a single one has {some(alone)}."
+        )
 
 
 class _Judge:

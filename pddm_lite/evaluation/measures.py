@@ -9,13 +9,15 @@ from torch import Tensor
 from .. import allpairs
 from ..pddm import Euclidean, Similarity
 from .clustering import cluster_quality, map_at_r
-from .retrieval import KS, ranks_by_distance, ranks_by_score, recall_of_ranks
+from .retrieval import KS, ranks_by_distance, ranks_by_score, recall_of_ranks, within
 from .scores import class_counts, histogram, pair_scores, quantile_edges, separation
 
 MANY = 10_000  # images whose pairs, 50 million, are enough for a distribution, and all that fits
 
 
-def evaluate_fully(f: Tensor, labels: Tensor, similarity: Similarity) -> tuple[dict, dict, dict]:
+def evaluate_fully(
+    f: Tensor, labels: Tensor, similarity: Similarity, part: Tensor | None = None
+) -> tuple[dict, dict, dict]:
     """Recall@K, AUC, equal-error rate and overlap by distance and by score, and what they rest on.
 
     Returns three dicts. The first two are keyed by "distance" and, for a learned similarity,
@@ -24,6 +26,9 @@ def evaluate_fully(f: Tensor, labels: Tensor, similarity: Similarity) -> tuple[d
     labels. "images" [C]: queries that have another image of their class. And by RANKING as above:
     "RANKING_hits" [C]: those of them whose nearest other image is of their class (Recall@1);
     "RANKING_positive" and "RANKING_negative" [C, B]: scores.class_counts.
+
+    part: [N] which set of a mix each image is of: neighbours and pairs are then those within a set,
+    the sets' pairs pooled.
     """
     measures, tables, by_class = {}, {}, {}
     ks = [k for k in KS if k < len(labels)]
@@ -32,21 +37,28 @@ def evaluate_fully(f: Tensor, labels: Tensor, similarity: Similarity) -> tuple[d
     by = {"distance": Euclidean()} | ({"score": similarity} if similarity.learned else {})
     for name, ranking in by.items():
         if name == "distance":
-            ranks = ranks_by_distance(f, labels)
+            ranks = within(part, labels, lambda own: ranks_by_distance(f[own], labels[own]))
             # plain distances for the picture; any monotone transform leaves the measures alone
             S = -(-ranking.all_pairs(f[some])).sqrt()
         elif len(some) == len(f):
             S = ranking.all_pairs(f)
-            ranks = ranks_by_score(S, labels)
+            ranks = within(
+                part, labels, lambda own, S=S: ranks_by_score(S[own][:, own], labels[own])
+            )
         else:  # N x N would not fit
             S = ranking.all_pairs(f[some])
-            ranks = allpairs.ranks_of_best_positive(ranking, f, labels)
-        positive, negative = pair_scores(S, labels[some])
+            ranks = within(
+                part,
+                labels,
+                lambda own, s=ranking: allpairs.ranks_of_best_positive(s, f[own], labels[own]),
+            )
+        sets = None if part is None else part[some]
+        positive, negative = pair_scores(S, labels[some], sets)
         measures[name] = {f"recall_{k}": v for k, v in recall_of_ranks(ranks, ks).items()}
         measures[name] |= separation(positive, negative)
         tables[name] = histogram(positive, negative)
         edges = quantile_edges(positive, negative, len(classes))
-        counts = class_counts(S, place[some], len(classes), edges)
+        counts = class_counts(S, place[some], len(classes), edges, part=sets)
         hits, asked = (
             torch.bincount(place[x], minlength=len(classes)) for x in (ranks == 1, ranks > 0)
         )

@@ -10,45 +10,30 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from .. import inputs
 from ..data import base as data_base
 from ..data.sampler import class_balanced
-from ..embedding import Embedding
-from ..methods import method
+from ..embedder import embed_images
 from ..mining import hard_quadruplets
 
 PAIRS = ("ij", "ik", "jl")  # of a quadruplet: its positive pair and its two negative ones
 
 
 def features(run, data: data_base.ImageSet, results: str | Path, device: str = "cpu") -> Tensor:
-    """f [N, d] of the images of `data` as a finished runs.Run embeds them.
+    """f [N, d] of all images of `data` as a finished runs.Run embeds them, on the CPU.
 
-    A run of mode "finetune" keeps no network: of it, only the test images' stored features are
-    known, and all other rows are nan.
+    Raises:
+        UserError: as embedder.embed_images.
     """
-    e = run.experiment
-    if e.mode == "frozen":
-        source, _ = inputs.inputs(e, data, Path(results) / "features", device, bar=True)
-        model = Embedding(source.features, e.embedding_size, free=method(e.method).free)
-        model.head.load_state_dict(run.state("head"))
-        with torch.no_grad():
-            return model.eval()(source.x.cpu())
-    stored = run.embeddings
-    f = torch.full((len(data), stored["f"].shape[1]), torch.nan)
-    f[torch.from_numpy(stored["index"])] = torch.from_numpy(stored["f"])
-    return f
+    return embed_images(run, data, np.arange(len(data)), results, device, bar=True).cpu()
 
 
 def batches(run, data: data_base.ImageSet, number: int) -> np.ndarray:
     """Indices [number, m] of images: the first batches that a run was trained on.
 
-    They depend on data, seed and shape of the batch alone, so runs of one seed share them. Of a run
-    of mode "finetune": batches alike, of test classes (see `features`).
+    They depend on data, seed and shape of the batch alone, so runs of one seed share them.
     """
     e = run.experiment
-    images = data.test
-    if e.mode == "frozen":
-        images = data_base.split(data, e.holdout, e.seed).fit
+    images = data_base.split(data, e.holdout, e.seed).fit
     labels = data.labels[images]
     classes = min(e.classes_per_batch, len(np.unique(labels)))
     drawn = islice(class_balanced(labels, classes, e.samples_per_class, e.seed), number)

@@ -184,6 +184,8 @@ def search(
         )
     if device is None and isinstance(weights, Tensor):
         device = weights.device
+    if bias is not None and not torch.isfinite(bias).all():
+        raise UserError("transfer: some biases are not finite.")
     n, C = x.shape[0], weights.shape[0]
     for a in range(0, n, chunk):
         rows = slice(a, min(a + chunk, n))

@@ -69,11 +69,16 @@ def ranking(
         A row a query, ranking and rank: query, by ("score" or "distance"), rank (from 1),
         retrieved, S, D (squared Euclidean distance, 0 to 4), place (rank by the other of the two),
         right (of the query's class). Where values tie, wrong images go first: ties never help.
+
+    Raises:
+        UserError: scores or features that are not finite.
     """
     every, frames = torch.arange(len(f)), []
     for q in map(int, queries):
         S = similarity.pairs(f, torch.full_like(every, q), every).numpy()
         D = (f - f[q]).square().sum(dim=1).numpy()
+        if not (np.isfinite(S).all() and np.isfinite(D).all()):
+            raise UserError("nearest images: some scores are not finite.")
         same = labels == labels[q]
         others = np.delete(np.arange(len(f)), q)
         order = {

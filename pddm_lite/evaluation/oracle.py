@@ -27,7 +27,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ..data import HETEROGENEITY, SYNTHETIC, WORLDS
+from ..data import WORLDS, world_of
 from ..data.synthetic import Geometry, geometry
 from ..pddm import Similarity
 from .mined import batches, features
@@ -38,10 +38,10 @@ SHARE = 0.1  # the hardest 10 % are genuinely hard
 
 def geometry_of(name: str, profile: str) -> Geometry | None:
     """The geometry of an embedded data set as data.load gives it; None for real data."""
-    base, _, knob = name.partition("@")
-    if base not in SYNTHETIC:
+    s = world_of(name)
+    if s is None or not s.painted:
         return None
-    return geometry(SYNTHETIC[base], *WORLDS[profile], float(knob or HETEROGENEITY))
+    return geometry(s.kind, *WORLDS[profile], s.heterogeneity)
 
 
 def apart(g: Geometry, a: np.ndarray, b: np.ndarray, ruler: str) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -113,6 +113,18 @@ def ranks_by_score(scores: Tensor, labels: Tensor, chunk: int = 512) -> Tensor:
     return torch.cat(found)
 
 
+def within(part: Tensor | None, labels: Tensor, ranks: Callable[[Tensor], Tensor]) -> Tensor:
+    """ranks(own) [n] of the images own [n] of each set of a mix, together [N]: nobody has
+    neighbours in another set. part [N] says whose each image is; None: all are of one."""
+    if part is None:
+        return ranks(torch.arange(len(labels), device=labels.device))
+    out = torch.zeros_like(labels)
+    for p in part.unique():
+        own = torch.nonzero(part == p)[:, 0]
+        out[own] = ranks(own)
+    return out
+
+
 class Neighbours(NamedTuple):
     """The k most similar others of each item, best first."""
 
@@ -141,7 +153,8 @@ def nearest(features: Tensor, k: int, backend: str = "torch", chunk: int = 256) 
         chunk: rows at a time.
 
     Raises:
-        UserError: k not from 1 to N - 1, an unknown backend, or FAISS asked for and missing.
+        UserError: k not from 1 to N - 1, features that are not finite, an unknown backend, or FAISS
+            asked for and missing.
     """
     n = len(features)
     if not 1 <= k <= n - 1:
@@ -149,6 +162,8 @@ def nearest(features: Tensor, k: int, backend: str = "torch", chunk: int = 256) 
     if backend not in ("torch", "faiss"):
         raise UserError(f"backend: unknown name {backend!r}; use 'torch' or 'faiss'.")
     f = features if features.dtype == torch.float64 else features.float()
+    if not torch.isfinite(f).all():
+        raise UserError("nearest: some features are not finite.")
     items = torch.arange(n, device=f.device)
     if backend == "faiss":
         x = f.float().cpu().numpy()

@@ -11,9 +11,17 @@ from torch import Tensor
 from ..errors import UserError
 
 
-def pair_scores(S: Tensor, labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of all unordered pairs of S [N, N], split by labels [N]: positives, negatives."""
+def pair_scores(
+    S: Tensor, labels: Tensor, part: Tensor | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of all unordered pairs of S [N, N], split by labels [N]: positives, negatives.
+
+    part: [N] which set of a mix each is of; pairs across sets are left out.
+    """
     a, b = torch.triu_indices(len(labels), len(labels), 1, device=S.device)
+    if part is not None:
+        within = part[a] == part[b]
+        a, b = a[within], b[within]
     s, same = S[a, b], labels[a] == labels[b]
     return s[same].cpu().numpy(), s[~same].cpu().numpy()
 
@@ -87,13 +95,18 @@ def quantile_edges(positive: np.ndarray, negative: np.ndarray, classes: int) -> 
 
 
 def class_counts(
-    S: Tensor, place: Tensor, classes: int, edges: np.ndarray, chunk: int = 512
+    S: Tensor,
+    place: Tensor,
+    classes: int,
+    edges: np.ndarray,
+    chunk: int = 512,
+    part: Tensor | None = None,
 ) -> dict[str, np.ndarray]:
     """Pairs of S [N, N], symmetric, a class and a bin: "positive" and "negative" [C, B] counts.
 
     Each pair counts twice, once from each end, in that end's class.
     place: [N], class of each image from 0 to C - 1.  edges: [B - 1], rising; a score that equals an
-    edge lies below it.
+    edge lies below it.  part: as for `pair_scores`.
     """
     bins = len(edges) + 1
     inner, total = torch.from_numpy(edges).to(S), 0
@@ -102,6 +115,8 @@ def class_counts(
         same = place[rows, None] == place[None, :]
         cell += bins * (2 * place[rows, None] + same)
         cell[torch.arange(len(rows)), rows] = 2 * bins * classes  # an image with itself: no pair
+        if part is not None:
+            cell[part[rows, None] != part[None, :]] = 2 * bins * classes
         total = total + torch.bincount(cell.flatten(), minlength=2 * bins * classes + 1)
     negative, positive = total[:-1].view(classes, 2, bins).cpu().numpy().swapaxes(0, 1)
     return {"positive": positive, "negative": negative}

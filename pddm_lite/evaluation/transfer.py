@@ -47,6 +47,11 @@ def check_images(labels: np.ndarray, new: Sequence[int], names: Sequence[str] = 
             raise UserError(f"transfer: {len(few)} new classes have {what}: {some(few)}.")
 
 
+def number_asking(images: int, queries: float = 0.5) -> int:
+    """How many of a class's images ask: that share, rounded down, and one on each side at least."""
+    return min(max(1, int(queries * images)), images - 1)
+
+
 def split_images(
     labels: np.ndarray, seed: int, queries: float = 0.5
 ) -> tuple[dict[int, np.ndarray], np.ndarray]:
@@ -54,7 +59,7 @@ def split_images(
 
     Args:
         labels: [N].
-        queries: share of a class's images that ask, rounded; at least one image stays on each side.
+        queries: share of a class's images that ask; see `number_asking`.
 
     Returns:
         (class -> indices of its mean images in random order, so that the first n are the n-image
@@ -66,7 +71,7 @@ def split_images(
     pool, asking = {}, []
     for c, images in zip(classes.tolist(), np.split(order, starts[1:]), strict=True):
         images = np.random.default_rng([seed, 17, c]).permutation(images)
-        ask = min(max(1, round(queries * len(images))), len(images) - 1)
+        ask = number_asking(len(images), queries)
         pool[c] = images[ask:]
         asking.append(images[:ask])
     return pool, np.sort(np.concatenate(asking))

@@ -7,8 +7,9 @@ A node's mean is that of the seen (training) classes at or below it, each counte
 An unseen class has no image, so it takes the means of its relatives in the hierarchy (`RULES`), and
 an image goes to the class of the nearest mean, in the Euclidean distance.
 
-Classes in the same place of the hierarchy get the same mean, and nothing can tell them apart: ties
-never help. The true class is ranked after all that score as high, and `tied` counts such classes.
+Classes in the same place of the hierarchy get the same mean, and nothing can tell them apart. What
+is reported is the mean over all orders of the tied, so that a score that says nothing is as good as
+guessing; `tied` counts such classes, and `ceiling` is the most that they leave to reach.
 """
 
 from __future__ import annotations
@@ -73,15 +74,6 @@ class Task:
         return torch.from_numpy(self.hierarchy.distances(self.unseen, self.unseen)).long()
 
 
-def hold_out(classes: Sequence[str], number: int, seed: int) -> tuple[list[str], list[str]]:
-    """(seen, unseen) classes: `number` drawn at random are unseen, both in the given order."""
-    if not 0 < number < len(classes):
-        raise UserError(f"zero-shot: {number} unseen classes cannot be drawn of {len(classes)}.")
-    drawn = set(np.random.default_rng(seed).permutation(len(classes))[:number].tolist())
-    unseen = [c for i, c in enumerate(classes) if i in drawn]
-    return [c for i, c in enumerate(classes) if i not in drawn], unseen
-
-
 # ------------------------------------------------------- relatives: weights of the seen classes
 # below: 0 or 1 [V, S], seen class s lies at or below node v; up: int [V, U], steps from the unseen
 # class u up to v, FAR if v is not above it. Only nodes with seen classes at or below them count.
@@ -98,6 +90,17 @@ def _over_ancestors(below: np.ndarray, up: np.ndarray, w: np.ndarray) -> np.ndar
 def _ancestors(task, below, up):
     """mu(u) = 1 / |A(u)| * sum over a in A(u) of mu(a), A(u): u's ancestors (Mensink et al.)."""
     return _over_ancestors(below, up, np.ones(len(below)))
+
+
+def _distinct(task, below, up):
+    """As _ancestors, with ancestors that have the same seen classes below them counted once.
+
+    A chain of nodes with one child each says the same again and again; [21] counts each node.
+    """
+    sets, which = np.unique(below, axis=0, return_inverse=True)
+    number = sets.sum(axis=1)
+    of = sparse.csr_array(up.T < FAR, dtype=float) @ np.eye(len(sets))[which.ravel()] > 0
+    return (of & (number > 0)) @ (sets / np.maximum(number, 1)[:, None])
 
 
 def _depth(task, below, up):
@@ -123,6 +126,7 @@ def _nearest(task, below, up):
 
 RULES: dict[str, Callable] = {
     "ancestors": _ancestors,
+    "distinct": _distinct,
     "siblings": _siblings,
     "nearest": _nearest,
     "depth": _depth,
@@ -179,12 +183,16 @@ def by_means(task: Task, images: Tensor, rule: str = "ancestors") -> Scores:
 class Result:
     """Zero-shot recognition of the images of unseen classes; all but counts in percent.
 
+    All are means over the orders of tied classes, each order as likely as another.
+
     flat:    K -> share of images with their class among the K first of the unseen ones
     general: the same among seen and unseen classes together (generalised zero-shot); None for a
              method with no scores of seen classes
     hierarchical: K -> mean hierarchical precision hp@K among the unseen classes
     tied:    number of unseen classes that the method cannot tell from another unseen one
     chance:  K -> flat top-K of guessing at random
+    ceiling: K -> flat top-K of the best scores there can be: only classes that the method cannot
+             tell from the true one compete with it
     """
 
     flat: dict[int, float]
@@ -192,6 +200,7 @@ class Result:
     hierarchical: dict[int, float]
     tied: int
     chance: dict[int, float]
+    ceiling: dict[int, float]
 
 
 def evaluate(task: Task, scores: Scores, labels: Tensor, ks: Sequence[int] = KS) -> Result:
@@ -205,26 +214,37 @@ def evaluate(task: Task, scores: Scores, labels: Tensor, ks: Sequence[int] = KS)
         UserError: K out of range, no images, labels out of range, or scores that are not finite.
     """
     S, U, values = len(task.seen), len(task.unseen), scores.values
+    _check(scores, labels, U)
     if wrong := [k for k in ks if not 1 <= k <= U]:
         raise UserError(f"zero-shot: top-{wrong[0]} of {U} unseen classes is not defined.")
-    if len(labels) != len(values) or not len(labels) or not 0 <= labels.min() <= labels.max() < U:
-        raise UserError(f"zero-shot: every image needs a label of 0 to {U - 1}, an unseen class.")
-    if not torch.isfinite(values).all():  # NaN compares False with everything: it would rank first
-        raise UserError("zero-shot: some scores are not finite.")
     labels, ties = labels.to(values.device), scores.ties.to(values.device)
-    unseen = _levelled(values[:, -U:], ties[-U:])
-    rank = _ranks(unseen, labels)
+    places = _places(_levelled(values[:, -U:], ties[-U:]))
+    among = {k: _among(places, k) for k in ks}  # of each image and unseen class
     general = None
     if values.shape[1] == S + U:
-        everything = _ranks(_levelled(values, ties), S + labels)
-        general = {k: _percent(everything <= k) for k in ks}
+        level = _levelled(values, ties)
+        own = level.gather(1, S + labels[:, None])
+        of_all = torch.stack([(level > own).sum(1), (level == own).sum(1)])
+        general = {k: _percent(_among(of_all, k)) for k in ks}
+    alike = torch.bincount(ties[-U:])[ties[-U:]]  # of each unseen class, itself among them
     return Result(
-        flat={k: _percent(rank <= k) for k in ks},
+        flat={k: _percent(among[k].gather(1, labels[:, None])) for k in ks},
         general=general,
-        hierarchical={k: _percent(_precision(task, unseen, labels, k)) for k in ks},
-        tied=int((torch.bincount(ties[-U:])[ties[-U:]] > 1).sum()),
+        hierarchical={k: _percent(_precision(task, among[k], labels, k)) for k in ks},
+        tied=int((alike > 1).sum()),
         chance={k: 100 * k / U for k in ks},
+        ceiling={k: _percent((k / alike[labels]).clamp(max=1)) for k in ks},
     )
+
+
+def _check(scores: Scores, labels: Tensor, unseen: int) -> None:
+    n = len(scores.values)
+    if len(labels) != n or not n or not 0 <= labels.min() <= labels.max() < unseen:
+        raise UserError(
+            f"zero-shot: every image needs a label of 0 to {unseen - 1}, an unseen class."
+        )
+    if not torch.isfinite(scores.values).all():  # NaN compares False: it would rank first
+        raise UserError("zero-shot: some scores are not finite.")
 
 
 def error_distances(task: Task, scores: Scores, labels: Tensor) -> pd.DataFrame:
@@ -239,8 +259,12 @@ def error_distances(task: Task, scores: Scores, labels: Tensor) -> pd.DataFrame:
         distance: steps between truth and answer, 0 where they are one, ascending.
         share: of the images, in percent.
         chance: the same for answers drawn at random.
+
+    Raises:
+        UserError: as `evaluate`.
     """
     U = len(task.unseen)
+    _check(scores, labels, U)
     values = _levelled(scores.values[:, -U:], scores.ties.to(scores.values.device)[-U:]).cpu()
     answers = (values == values.max(dim=1, keepdim=True).values).double()
     answers /= answers.sum(dim=1, keepdim=True)
@@ -264,24 +288,37 @@ def _levelled(values: Tensor, ties: Tensor) -> Tensor:
     return values[:, first[ties]]
 
 
-def _ranks(values: Tensor, labels: Tensor) -> Tensor:
-    """Rank (1 = first) of each image's class, all others that score as high ranked before it."""
-    true = values.gather(1, labels[:, None])
-    return (values >= true).sum(dim=1)
+def _places(values: Tensor) -> Tensor:
+    """Of each class of each image, how many score higher, and how many as high: [2, N, C].
+
+    The class itself is among the second.
+    """
+    rising = values.sort(dim=1).values
+    at_most = torch.searchsorted(rising, values, right=True)
+    return torch.stack([values.shape[1] - at_most, at_most - torch.searchsorted(rising, values)])
 
 
-def _precision(task: Task, values: Tensor, labels: Tensor, k: int) -> Tensor:
+def _among(places: Tensor, k: int) -> Tensor:
+    """Chance of being among the k first where the tied stand in random order.
+
+    P = min(max((k - better) / tied, 0), 1), with tied counting the class itself
+    """
+    better, tied = places
+    return ((k - better) / tied).clamp(0, 1)
+
+
+def _precision(task: Task, among: Tensor, labels: Tensor, k: int) -> Tensor:
     """Hierarchical precision hp@k of each image [N], as in DeViSE (Frome et al. 2013).
 
         hp@k = |the k first classes, among the correct ones| / k
 
     Correct are the unseen classes within R steps of the true one in the hierarchy, for the least R
-    that gives k of them or more; so hp@1 is flat top-1. Of
-    classes with equal scores the incorrect ones are ranked first.
+    that gives k of them or more; so hp@1 is flat top-1.
+
+    Args:
+        among: [N, U], each class's chance of being among the k first.
     """
     steps = task.apart.to(labels.device)
     radius = steps.sort(dim=1).values[:, k - 1 : k]
     correct = (steps <= radius)[labels]  # [N, U]
-    order = correct.long().argsort(dim=1, stable=True)  # the incorrect ones, then the correct ones
-    ranked = values.gather(1, order).sort(dim=1, descending=True, stable=True).indices
-    return correct.gather(1, order.gather(1, ranked[:, :k])).double().mean(dim=1)
+    return (among * correct).sum(dim=1, dtype=torch.float64) / k

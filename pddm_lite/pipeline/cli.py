@@ -21,7 +21,7 @@ from ..methods import METHODS
 from ..study import Study
 from . import processes
 
-COMMANDS = ("check", "compare", "reproduce")  # modules beside this one
+COMMANDS = ("audit", "check", "compare", "reproduce")  # modules beside this one
 STAGES = ("data", "runs", "notebooks", "report")
 # before any worker or kernel starts: one thread each, the same cuBLAS kernels each time
 ENVIRONMENT = {
@@ -39,7 +39,8 @@ EPILOG = """examples:
   python run_all.py --unpack FILE.zip
   python run_all.py --only 60_retrieval --force        that notebook again, with the runs there are
   python run_all.py --stage runs --force               the runs again
-and three commands of their own (each with --help):
+and four commands of their own (each with --help):
+  python run_all.py audit                             are stored runs what the code computes now?
   python run_all.py check                             is everything there that a run needs?
   python run_all.py reproduce PATH                    one figure, table or notebook, again
   python run_all.py compare A B                       what differs between two results folders
@@ -135,7 +136,7 @@ def study_of(args: argparse.Namespace) -> Study:
         weights = str(Path(weights).expanduser().resolve())
     return Study.of(
         profile=args.profile,
-        data=_names(args.data),
+        data=_names(args.data) and data_sets.listed(args.data),
         data_root=str(Path(args.data_root).expanduser().resolve()) if args.data_root else "",
         backbone=args.backbone,
         weights=weights,

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from .. import ownership, training
+from .. import given, ownership, training
 from ..experiments import Experiment
 from ..runs import SOURCES, problem, run_id
 from ..store import Store, source_hash
@@ -20,7 +20,7 @@ def explain(study, names, stages, parameters, args: argparse.Namespace) -> int:
     store = Store(Path(study.results) / "runs")
     if "runs" in stages:
         why = _reasons(store)
-        for e in study.experiments():
+        for e in given.every(study):
             why_not = problem(e, study.load(e.data), study.results)
             if why_not or args.explain or args.force:
                 state = (

@@ -18,6 +18,7 @@ from pathlib import Path
 from ..data import fingerprint
 from ..errors import UserError, unknown
 from ..files import CannotWrite, beside, write_text
+from ..given import every
 from ..progress import tell
 from ..runs import run_id
 from ..store import Store, environment, source_hash
@@ -109,7 +110,7 @@ def _arguments(study: Study, name: str, parameters: dict) -> dict[str, object]:
 
 @lru_cache(maxsize=4)
 def _run_ids(study: Study) -> tuple[str, ...]:
-    return tuple(run_id(e, study.load(e.data)) for e in study.experiments())
+    return tuple(run_id(e, study.load(e.data)) for e in every(study))
 
 
 def _key(study: Study, name: str, parameters: dict) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from .. import __version__, tables
+from .. import __version__, tables, tables_transfer
 from ..claims import Verdict
 from ..errors import UserError
 from ..store import environment, write_text
@@ -85,6 +85,8 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
             title = next((t for n, t in titles.items() if n.replace(":", "-") == name), name)
             anchor = html.escape(path.stem)
             parts.append(f'<h3 id="table-{anchor}">{heading}: {html.escape(title)}</h3>')
+            if kind in ("transfer", "zero_shot") and (caveat := tables_transfer.pretrained(study)):
+                parts.append(f'<p class="small">{html.escape(caveat)}</p>')
             parts.append(_table(_read(path, keep_default_na=False), "num"))
     parts.append('<h2 id="figures">Figures</h2>')
     shown_above = {}  # an image of a notebook that is a figure already is not embedded twice

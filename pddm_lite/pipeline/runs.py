@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 
 from .. import distributed
-from ..data import split
+from ..data import GIVEN, split
 from ..data.sampler import class_balanced
 from ..errors import UserError
 from ..experiments import Experiment
 from ..files import alone, holder
+from ..given import every
 from ..inputs import inputs
 from ..memory import cores
 from ..progress import tell
@@ -75,7 +76,7 @@ def _open(study: Study, name: str) -> str:
         inputs(e, data, features, study.device, True)
     return (
         f"{data.title}: {len(data.class_names)} classes, {len(data)} images, "
-        f"{data.train_classes} classes train"
+        f"{data.train_classes} classes train" + "".join(f"; {n}" for n in data.notes)
     )
 
 
@@ -113,10 +114,10 @@ def make(study: Study, work: Work, force: bool) -> list[str]:
 
     Those that another batch is making are left to it, and waited for when all else is done.
     """
-    todo = study.experiments()
+    todo = every(study)
     if not force:
         todo = [e for e in todo if problem(e, study.load(e.data), study.results)]
-    total = len(study.experiments())
+    total = len(every(study))
     print(f"runs        {total - len(todo)} in the store, {len(todo)} to make", flush=True)
     # the slow ones first, so that no worker is left with them at the end
     todo.sort(key=lambda e: "PDDM" not in e.method)
@@ -132,6 +133,8 @@ def make(study: Study, work: Work, force: bool) -> list[str]:
 
 def label(study: Study, e: Experiment, title: str) -> str:
     """A run's name on the terminal: method, data and seed, and what a variant changes."""
+    if e.data.partition("@")[0] in GIVEN:  # another network than the study's
+        return f"{e.method}, {title}, mode {e.mode}"
     base = study.experiment(e.data, e.method, e.seed).settings()
     changed = [f"{k}={v}" for k, v in e.settings().items() if v != base[k]]
     return f"{e.method}, {title}, seed {e.seed}" + (f" ({', '.join(changed)})" if changed else "")
@@ -142,7 +145,7 @@ def run_together(study: Study, args: argparse.Namespace) -> int:
     if cli._names(args.stage) not in (["runs"], ["data", "runs"]):
         raise UserError("torchrun is for training: --stage data,runs; draw by one process after.")
     executors.start_worker()
-    todo = study.experiments()
+    todo = every(study)
     main, store = distributed.rank() == 0, Store(Path(study.results) / "runs")
     with results_folder(study) if main else nullcontext():
         for n, e in enumerate(todo, 1):

@@ -17,8 +17,8 @@ def test_they_are_the_worlds_next_species(name):
     new, seen = new_species(name, "smoke"), data_sets.load(name, profile="smoke")
     assert len(new) == SPECIES["smoke"] * IMAGES == len(new.test) and new.train_classes == 0
     check_disjoint(seen.class_names, new.class_names)
-    kind, h = data_sets.SYNTHETIC[name.partition("@")[0]], data_sets.embedded(name)[1]
-    w = world(kind, SPECIES["smoke"], IMAGES, h, first=WORLDS["smoke"][0])
+    drawn = data_sets.world_of(name)
+    w = world(drawn.kind, SPECIES["smoke"], IMAGES, drawn.heterogeneity, first=WORLDS["smoke"][0])
     assert new.class_names == w.class_names and np.array_equal(new.labels, w.labels)
     for i in (0, 5, 47, 48, 100, len(new) - 1, 1):  # in any order, and in the last, short block
         assert np.array_equal(np.asarray(new.read(i)), w.images[i])
@@ -42,7 +42,7 @@ def test_no_profile_reaches_the_species_of_smallnets_pretraining():
 
 
 def test_bad_names_are_refused():
-    with pytest.raises(UserError, match="unknown embedded data set 'cub200_2010'"):
+    with pytest.raises(UserError, match="unknown synthetic data set 'cub200_2010'"):
         new_species("cub200_2010")
     with pytest.raises(UserError, match="number from 0 to 1"):
         new_species("synthetic_birds@2")

@@ -17,6 +17,7 @@ from pddm_lite.backbones import Backbone, Input
 from pddm_lite.data import shards
 from pddm_lite.data.base import ImageSet
 from pddm_lite.data.features import frozen_features
+from pddm_lite.data.mix import join
 from pddm_lite.data.shards import Shards, describe, extract
 from pddm_lite.errors import UserError
 from pddm_lite.evaluation.ncm import accuracy, class_means
@@ -227,3 +228,12 @@ def test_a_small_data_set_is_one_file_and_a_large_one_shards(tmp_path, monkeypat
     assert files(folder) == before
     shards.features_of(images(), network(seed=1), tmp_path, bar=False)  # other weights, apart
     assert len([p for p in tmp_path.iterdir() if p.is_dir()]) == 2
+
+
+def test_a_mix_takes_the_features_of_its_parts(tmp_path):
+    other = ImageSet("o", "O", np.arange(40) % 4, tuple("wxyz"), lambda i: Image.fromarray(
+        picture(i + 900)), "g", 2)  # fmt: skip
+    parts = [shards.features_of(p, network(), tmp_path, bar=False) for p in (images(), other)]
+    made = files(tmp_path)
+    x = shards.features_of(join([images(), other]), network(), tmp_path, bar=False)
+    assert np.array_equal(x, np.concatenate(parts)) and files(tmp_path) == made

@@ -122,9 +122,21 @@ def test_quality_is_that_of_a_pairwise_loop(low, seed):
     assert 0 < got["f1"] < 1 and 0 < got["nmi"] < 1
 
 
-@pytest.mark.parametrize("large", [10, 10**6])
-def test_quality_at_its_ends_with_and_without_batches(large, monkeypatch, recwarn):
-    monkeypatch.setattr(clustering, "LARGE", large)
+def test_many_images_are_clustered_as_few_are(monkeypatch):
+    """No mini-batches, whatever the number: k-means is asked once, with all images."""
+    asked = []
+
+    class Counted(KMeans):
+        def fit_predict(self, x):
+            asked.append(len(x))
+            return super().fit_predict(x)
+
+    monkeypatch.setattr(clustering, "KMeans", Counted)
+    cluster_quality(torch.randn(20_001, 2), torch.arange(20_001) % 3)
+    assert asked == [20_001]
+
+
+def test_quality_at_its_ends(recwarn):
     labels = torch.arange(5).repeat_interleave(20)
     g = torch.Generator().manual_seed(0)
     apart = 100 * torch.eye(5)[labels] + torch.randn(100, 5, generator=g)

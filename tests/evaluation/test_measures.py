@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pddm_lite.evaluation import measures
-from pddm_lite.pddm import LMDM, PDDM, Mahalanobis, r
+from pddm_lite.evaluation.scores import pair_scores, separation
+from pddm_lite.pddm import LMDM, PDDM, Euclidean, Mahalanobis, r
 
 
 @pytest.mark.parametrize("metric", [PDDM, LMDM, Mahalanobis])
@@ -71,3 +72,34 @@ def test_what_is_kept_for_classes_is_small_and_ties_make_fewer_bins():
     same = torch.ones(40, 8) / 8**0.5
     _, _, own = measures.evaluate_fully(same, torch.arange(40) % 4, PDDM(8).eval())
     assert own["score_negative"].shape[1] <= 2 and own["score_negative"].sum() == 40 * 30
+
+
+@pytest.mark.parametrize("many", [1000, 60])
+@pytest.mark.parametrize("metric", [PDDM, Mahalanobis])
+def test_in_a_mix_neighbours_and_pairs_lie_within_a_set(metric, many, monkeypatch):
+    torch.manual_seed(2)
+    monkeypatch.setattr(measures, "MANY", many)
+    part = torch.tensor([0] * 40 + [1] * 60)
+    labels = torch.arange(100) % 8 + 10 * part
+    # the sets lie on top of each other: across them everything would be confused
+    f = r(torch.randn(20, 8)[labels % 10] + 0.7 * torch.randn(100, 8))
+    unit = metric(8).eval()
+    found, tables, own = measures.evaluate_fully(f, labels, unit, part)
+    some = torch.from_numpy(measures.evenly(np.arange(100), many))
+    for by, s in (("distance", Euclidean()), ("score", unit)):
+        each = [measures.evaluate_fully(f[part == p], labels[part == p], unit)[0] for p in (0, 1)]
+        want = 0.4 * each[0][by]["recall_1"] + 0.6 * each[1][by]["recall_1"]
+        assert found[by]["recall_1"] == pytest.approx(want, abs=1e-9)
+        pairs = [
+            pair_scores(s.all_pairs(f[own]), labels[own]) for own in (some[part[some] == p]
+            for p in (0, 1))
+        ]  # fmt: skip
+        pooled = separation(*(np.concatenate(x) for x in zip(*pairs, strict=True)))
+        got = {k: found[by][k] for k in pooled}
+        assert got == pytest.approx(pooled, abs=2e-3 if by == "score" else 1e-6)
+        counts = own[f"{by}_positive"].sum() + own[f"{by}_negative"].sum()
+        sizes = [int((part[some] == p).sum()) for p in (0, 1)]
+        assert counts == sum(n * (n - 1) for n in sizes)
+    assert found != measures.evaluate_fully(f, labels, unit)[0]
+    one = measures.evaluate_fully(f, labels, unit, torch.zeros(100))
+    assert one[0] == measures.evaluate_fully(f, labels, unit)[0]

@@ -129,6 +129,13 @@ def test_accuracy_of_a_linear_classifier():
     assert accuracy(x, y, W, b, ks=(1, 3), chunk=9) == pytest.approx(want)
 
 
+def test_a_classifier_that_is_not_finite_has_no_hits():
+    x, y = data(80, 6, 9)
+    for W, b in ((torch.randn(9, 6), torch.full((9,), torch.nan)), (torch.randn(9, 6) / 0, None)):
+        with pytest.raises(UserError, match="not finite"):
+            accuracy(x, y, W, b, ks=(1,))
+
+
 def knn_by_loop(x, gallery, labels, k):
     out = []
     for row in squared_distances(x, gallery.tolist()):

@@ -69,6 +69,20 @@ def test_ties_never_help():
     assert frame["right"][frame["by"] == "distance"].any()
 
 
+class Broken(PDDM):
+    def pairs(self, f, i, j):
+        return torch.full((len(i),), torch.nan)
+
+
+def test_what_is_not_finite_is_not_ranked():
+    f = torch.from_numpy(made().embeddings["f"])
+    with pytest.raises(UserError, match="some scores are not finite"):
+        neighbours.ranking(f, LABELS, Broken(8), np.array([0]))
+    f[7, 2] = torch.nan
+    with pytest.raises(UserError, match="some scores are not finite"):
+        neighbours.ranking(f, LABELS, Constant(8), np.array([0]))
+
+
 def test_candidates_have_a_match_and_large_sets_get_few(monkeypatch):
     labels = np.r_[LABELS, 90, 91]  # two classes of a single image
     drawn = neighbours.candidates(labels)

@@ -165,6 +165,14 @@ def test_nan_is_no_perfect_recall(how):
         recall_at_k(labels, ks=(1,), **{how: wrong})
 
 
+def test_what_is_not_finite_is_nobodys_nearest():
+    f = torch.randn(20, 3)
+    for wrong in (torch.nan, torch.inf):
+        f[4, 1] = wrong
+        with pytest.raises(UserError, match="nearest: some features are not finite"):
+            nearest(f, 3)
+
+
 @pytest.mark.parametrize("classes", [1, 2, 9, 70])
 @pytest.mark.parametrize("tile", [16, 50, 512])
 def test_ranks_by_distance_are_those_of_the_full_matrix(classes, tile):
