@@ -172,7 +172,7 @@ def test_features_of_other_origin_are_refused(made, key, data, net, size):
 
 
 def test_the_manifest_names_what_they_are_of(made):
-    said = json.loads((made / "manifest.json").read_text())
+    said = json.loads((made / "manifest.json").read_text(encoding="utf-8"))
     assert said["network"] == "tiny" and said["weights"] == "none" and said["data"] == "made"
     assert said["input"]["crop"] == 6 and said["data_hash"] == "f"
 
@@ -180,7 +180,7 @@ def test_the_manifest_names_what_they_are_of(made):
 def test_no_manifest_or_a_torn_one(tmp_path):
     with pytest.raises(UserError, match="holds no features"):
         Shards(tmp_path)
-    (tmp_path / "manifest.json").write_text('{"images": 3')
+    (tmp_path / "manifest.json").write_text('{"images": 3', encoding="utf-8")
     with pytest.raises(UserError, match=re.escape("manifest.json cannot be read")):
         Shards(tmp_path)
 
