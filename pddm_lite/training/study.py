@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from .. import data as data_sets
-from ..data import GIVEN, ImageSet
-from ..methods import METHODS, method
-from ..networks import backbones, latents
-from ..store.errors import UserError, unknown
+from ..data import ImageSet
+from ..methods import METHODS
+from ..store.errors import UserError
 from ..store.store import Store
-from . import experiments
-from .experiments import CHANGES, GROUPS, PROFILES, RECIPES, VARIANTS, Experiment
+from . import checks, experiments
+from .checks import EMBEDDED
+from .experiments import CHANGES, PROFILES, RECIPES, VARIANTS, Experiment
 from .runs import Run, fit_or_load, run_id
 
-EMBEDDED = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of Table 1
-# folders of results/ that are no study's
-NOT_NAMES = ("runs", "features", "reference", "cost", "transfer", "zero_shot", "bench")
 COMPARED = ("PDDM+Quadruplet", "Euclidean+Quadruplet")  # what variants of the recipe change
 
 
@@ -32,27 +27,6 @@ def _clone() -> Path:
     """The clone this package lies in; the working directory where it was installed by itself."""
     root = Path(__file__).resolve().parents[2]
     return root if (root / "notebooks").is_dir() else Path.cwd()
-
-
-def _home(path: object) -> str:
-    """`path` as text, "~" in its beginning read as a shell does: a notebook has no shell."""
-    try:
-        return os.path.expanduser(str(path))
-    except (TypeError, ValueError) as err:
-        raise UserError(f"path {path!r:.80} cannot be used ({err}).") from None
-
-
-def _check_device(device: str) -> None:
-    """UserError unless work can be done there."""
-    name, _, number = device.partition(":")
-    there = ["cpu", "cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if name not in ("cpu", "cuda") or (number and not number.isdecimal()):
-        raise UserError(f"device must be cpu, cuda or cuda:1 and so on, not {device!r}.")
-    if name == "cuda" and (not torch.cuda.is_available() or device not in there):
-        gpus = torch.cuda.device_count()
-        raise UserError(
-            f"device {device} is not there: torch sees {gpus} GPUs; give --device cpu, or nothing."
-        )
 
 
 @dataclass(frozen=True)
@@ -122,84 +96,28 @@ class Study:
         Raises:
             UserError: whatever of it is unknown, of the wrong type, or missing on disk.
         """
-        data_root, weights, results = map(_home, (data_root, weights, results))
-        for what, value in (
-            ("data", data),
-            ("methods", methods),
-            ("seeds", seeds),
-            ("settings", settings),
-            ("variants", variants),
-        ):
-            if isinstance(value, str) or not isinstance(value, Iterable):
-                raise UserError(f"{what} must be a list, not {value!r}.")
-        if profile not in PROFILES:
-            raise unknown("profile", profile, PROFILES)
-        if recipe not in RECIPES:
-            raise unknown("recipe", recipe, RECIPES)
-        data, methods, seeds = tuple(data), tuple(methods) or tuple(METHODS), tuple(seeds)
-        data = data or EMBEDDED
-        for seed in seeds:
-            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
-                raise UserError(f"a seed must be an integer from 0 to 2147483647, not {seed!r}.")
-        for row in methods:
-            method(row)
-        for what, values in (("data set", data), ("method", methods), ("seed", seeds)):
-            for twice in [v for v in values if values.count(v) > 1][:1]:
-                raise UserError(f"{what} {twice!r} is named more than once; name it once.")
-        variants = tuple(dict.fromkeys(n for v in variants for n in GROUPS.get(v, (v,))))
-        for variant in variants:
-            if variant not in CHANGES:
-                raise unknown("variant", variant, [*GROUPS, *CHANGES])
-        settings = tuple(settings)
-        changed = [experiments.parse_setting(text)[0] for text in settings]
-        for setting in changed:
-            if changed.count(setting) > 1:
-                raise UserError(f"setting '{setting}' is given more than once; give it once.")
-            if setting in ("data", "method", "seed", "backbone", "weights", "mode"):
-                raise UserError(
-                    f"'{setting}' has an option of its own and is no setting to change."
-                )
-        if name and (not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.ASCII) or name in NOT_NAMES):
-            raise UserError(
-                f"name '{name}' cannot be a study's folder: use letters, digits, '.', '_' and '-', "
-                f"a letter or digit first, and none of {', '.join(NOT_NAMES)}."
-            )
-        for d in data:  # of a folder's name files are named: none may lead out of the results
-            inner = d.partition(":")[2]
-            if inner in (".", "..") or not inner.isprintable() or {*"/\\"} & {*d}:
-                raise UserError(
-                    f"data set {d!a}: NAME in folder:NAME is a folder or zip right in --data-root; "
-                    "of a deeper one give the folder around it as --data-root."
-                )
-        embedded = [d.partition("@")[0] in EMBEDDED for d in data]
-        if not backbone:
-            given = all(d.partition("@")[0] in GIVEN for d in data)
-            backbone = latents.NAME if given else "smallnet" if all(embedded) else "googlenet"
-        backbones.check(backbone)
-        for d in data:
-            latents.check(backbone, d)
-        if backbone == "smallnet" and not all(embedded) and not weights:
-            raise UserError(
-                "smallnet's shipped weights know the embedded world alone; for real data give "
-                "--backbone, or --weights none to train it from scratch."
-            )
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        _check_device(device)
+        data_root, weights, results = map(checks.path, (data_root, weights, results))
+        lists = dict(
+            data=data, methods=methods, seeds=seeds, settings=settings, variants=variants
+        )  # fmt: skip
+        data, methods, seeds, settings, variants = (checks.listed(*x) for x in lists.items())
+        profile = checks.among("profile", profile, PROFILES)
+        data = checks.data(data)
         study = cls(
             profile=profile,
             data=data,
             data_root=data_root,
-            backbone=backbone,
+            backbone=checks.backbone(backbone, data, weights),
             weights=weights,
             mode=mode or experiments.make(profile=profile, data=data[0]).mode,
-            methods=methods,
-            seeds=seeds or ((0, 1) if profile == "smoke" else (0, 1, 2)),
-            recipe=recipe,
-            settings=settings,
-            variants=variants,
+            methods=checks.methods(methods),
+            seeds=checks.seeds(seeds, profile),
+            recipe=checks.among("recipe", recipe, RECIPES),
+            settings=checks.settings(settings),
+            variants=checks.variants(variants),
             results=results or str(_clone() / "results"),
-            name=name,
-            device=device,
+            name=checks.name(name),
+            device=checks.device(device),
         )
         if (size := len(study.folder.name.encode())) > 200:  # 255 is a file system's most
             raise UserError(f"the study's folder would have a name of {size} bytes; give one of "
