@@ -165,7 +165,8 @@ def samples(data: ImageSet, classes: int = 6, images: int = 9) -> tuple[Figure, 
         ax.axvline(side * k - 0.5, color="white", linewidth=3)
         if k < len(tiles):
             ax.axhline(side * k - 0.5, color="white", linewidth=6)
-    ax.set_xticks(side * np.arange(images) + side / 2, range(1, images + 1))
+    most = max(column for _, _, column, _ in rows)  # a number where there is a picture
+    ax.set_xticks(side * np.arange(most) + side / 2, range(1, most + 1))
     ax.set_yticks(side * np.arange(len(names)) + side / 2, names)
     ax.set(xlabel=f"{data.title}: image of the class", ylabel="class")
     ax.tick_params(length=0)
