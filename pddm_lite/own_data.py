@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from . import backbones, claims, tables
-from .claims import Runs, count
+from .claims import Runs
 from .data import ImageSet, split
 from .data.sampler import class_balanced
 from .data.synthetic import species_names, world
@@ -197,23 +197,3 @@ def gains(tidy: pd.DataFrame, name: str) -> list[float]:
     """Recall@1 of a method minus that of its start in points, seed by seed."""
     first = tidy[tidy["measure"] == "recall_1"].pivot(index="seed", columns="method")["value"]
     return (first[name] - first[START]).tolist()
-
-
-def sentences(tidy: pd.DataFrame, data: ImageSet) -> str:
-    """What was seen, from the numbers alone; with what a reader may take from it."""
-    seeds = tidy["seed"].nunique()
-    classes = len(data.class_names) - data.train_classes
-    lines = [
-        f"{data.title}: {len(data.test)} images of {classes} classes that nothing was trained on, "
-        f"{count(seeds, 'seed')}."
-    ]
-    first = tidy[tidy["measure"] == "recall_1"].groupby("method", sort=False)["value"].mean()
-    of = [f"{m} {tables.shown(v, SHOWN['recall_1'])} %" for m, v in first.items()]
-    lines.append("Recall@1: " + ", ".join(of) + ".")
-    for m in COMPARED:
-        mean, low, high, verdict = claims.decide(gains(tidy, m))
-        gain = tables.with_interval(mean, low, high, 1, "+")
-        said = {claims.REPRODUCED: "training helps", claims.NOT_REPRODUCED: "training hurts"}
-        said = said.get(verdict, verdict)
-        lines.append(f"{m} over the start: {gain} points of Recall@1 ({said}).")
-    return "\n".join(lines)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import claims, cost, ownership, paper
+from . import claims, ownership, paper
 from .claims import Runs, VariantRuns, count
 from .methods import METHODS
 from .store import write_text
@@ -82,7 +82,7 @@ def cluster_table(runs: Runs, data: str) -> pd.DataFrame:
 
 
 def shown(x: float, digits: int, sign: str = "") -> str:
-    """x to that many decimals, halves away from zero: the one rounding of tables and sentences.
+    """x to that many decimals, halves away from zero: the one rounding of all tables.
 
     The last bits of a mean hang on the order of its sum, and must not decide 70.25.
     """
@@ -241,67 +241,9 @@ def save_table(table: pd.DataFrame, study: Study, name: str) -> Path:
     return folder / f"{name}.csv"
 
 
-def sentences(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """Verdicts in words, one line each, from the numbers alone."""
-    lines = []
-    for n, row in verdict_table(table, titles.get).iterrows():
-        note = f"; {row['note']}" if row["note"] else ""
-        lines.append(
-            f"{table['claim'][n]} on {row['data']}: {row['verdict'].upper()}. {row['measured']}: "
-            f"{row['effect [95 % interval]']}, claimed {row['claimed']} "
-            f"({count(row['seeds'], 'seed')}{note})."
-        )
-    return "\n".join(lines)
-
-
-# what a study lacks that has no row of a claim
-LACKS = {
-    "C5": "the cost of a batch was not measured",
-    **dict.fromkeys(("C11", "C12", "C13"), "--variants ablations asks them"),
-    "C14": "nothing to measure it on",
-    "C15": "nothing to measure it on: it needs a hierarchy over the classes",
-}
-
-
-def verdict_lists(verdicts: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """Verdicts counted a data set, and which claims were reproduced and which were not.
-
-    The last line names what the study has no row for: claims, and claims on single data sets.
-    """
-    lines = []
-    for d, t in verdicts.groupby("data", sort=False):
-        counts = ", ".join(f"{n} {verdict}" for verdict, n in t["verdict"].value_counts().items())
-        lines.append(f"{titles.get(d, d)}: of {count(len(t), 'comparison')}, {counts}.")
-        for verdict in (claims.REPRODUCED, claims.LEVEL, claims.NOT_REPRODUCED):
-            own = t["level"] if verdict == claims.LEVEL else t["verdict"] == verdict
-            lines.append(f"  {verdict}: {_named(t[own]) or 'none'}.")
-    data = [d for d in dict.fromkeys(verdicts["data"]) if d in titles]
-    missing: dict[str, list[str]] = {}
-    for claim in paper.CLAIMS:
-        own = set(verdicts["data"][verdicts["claim"] == claim])
-        without = [titles[d] for d in data if own and not own & {cost.DATA} and d not in own]
-        if not own or without:
-            where = f" on {' and '.join(without)}" if without else ""
-            missing.setdefault(LACKS.get(claim, ""), []).append(claim + where)
-    said = [", ".join(names) + f" ({why})" * bool(why) for why, names in missing.items()]
-    if said:
-        lines.append(f"Not asked in this study: {'; '.join(said)}.")
-    return "\n".join(lines)
-
-
-def _named(verdicts: pd.DataFrame) -> str:
-    """ "C3 (share of classes), C7": claims, with the parts of those that have any."""
-    parts: dict[str, list[str]] = {}
-    for x in verdicts.itertuples():
-        part = x.text.removeprefix(paper.CLAIMS[x.claim]).removeprefix(", ")
-        parts.setdefault(x.claim, []).append(part)
-    return ", ".join(claim + f" ({'; '.join(own)})" * any(own) for claim, own in parts.items())
-
-
 # ------------------------------------------------------------------- variants of the recipe
 
 AS_IT_STANDS = "the recipe as it stands"
-LETTER = "the paper's letter"  # the one variant that is many changes at once
 
 
 def recipe_table(variant_runs: VariantRuns, data: str) -> pd.DataFrame:
@@ -380,69 +322,3 @@ def collapses(variant_runs: VariantRuns, titles: Mapping[str, str]) -> list[str]
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}: {message}"
         for (d, variant, method, message), seeds in said.items()
     ]
-
-
-def recipe_sentences(effects: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """claims.recipe_effects in words: the dearest change, the collapses, what quadruplets do."""
-    lines = []
-    for d, own in effects[effects["measure"] == "recall_1"].groupby("data", sort=False):
-        changes, minings = (own[own["compared"] == kind] for kind in ("change", "mining"))
-        single = changes[changes["variant"] != LETTER]
-        if len(single):
-            x = single.loc[single["effect"].idxmin()]
-            sure = "" if x["high"] < 0 else "; its interval does not lie below 0"
-            if x["effect"] < 0:
-                lines.append(
-                    f"{titles[d]}: of {count(len(single), 'single change')}, “{x['variant']}” "
-                    f"costs most ({x['method']}): {_points(x)}{sure}."
-                )
-            else:
-                lines.append(f"{titles[d]}: no single change costs Recall@1 in the mean.")
-        for _, x in changes[changes["variant"] == LETTER].iterrows():
-            lines.append(f"{titles[d]}: “{LETTER}” for {x['method']}: {_points(x)}.")
-        fell = changes[changes["collapsed"] > 0]
-        if len(fell):
-            listed = "; ".join(
-                f"“{x.variant}” for {x.method} ({x.collapsed} of {x.seeds})"
-                for x in fell.itertuples()
-            )
-            lines.append(f"{titles[d]}, changes that make runs collapse: {listed}.")
-        elif len(changes):
-            lines.append(f"{titles[d]}: no changed run collapsed.")
-        for _, x in minings.iterrows():
-            n = x["quadruplets"]
-            number = count(n, "quadruplet") if n else "all quadruplets"
-            lines.append(
-                f"{titles[d]}, {number} a batch, PDDM mining minus Euclidean mining: {_points(x)}; "
-                f"that PDDM mining is better: {x['verdict'].upper()}."
-            )
-    return "\n".join(lines) or "There was nothing to compare."
-
-
-def _points(x: pd.Series) -> str:
-    text = with_interval(x["effect"], x["low"], x["high"], 1, "+")
-    note = f"; both runs kept step 0 in {x['untrained']}" if x["untrained"] else ""
-    return f"{text} points of Recall@1 ({count(x['seeds'], 'seed')}{note})"
-
-
-def ablation_sentences(effects: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """claims.ablation_effects in words: what costs, what gains, and how many nobody can say.
-
-    As with verdicts, fewer than three seeds decide nothing.
-    """
-    lines = []
-    for (d, ranking), own in effects.groupby(["data", "ranking"], sort=False):
-        lines.append(f"{titles[d]}, Recall@1 by {ranking}, {count(len(own), 'change')}:")
-        enough = own["seeds"] >= 3
-        sides = {"costs": enough & (own["high"] < 0), "gains": enough & (own["low"] > 0)}
-        for word, chosen in sides.items():
-            parts = [
-                f"{x.change} {with_interval(x.effect, x.low, x.high, 1, '+')}"
-                for x in own[chosen].itertuples()
-            ]
-            lines.append(f"  {word} with the whole interval: {'; '.join(parts) or 'none'}.")
-        lines.append(f"  undecided: {(~sides['costs'] & ~sides['gains']).sum()}.")
-        fell = own[own["collapsed"] > 0].itertuples()
-        parts = [f"{x.change} ({x.collapsed} of {x.seeds})" for x in fell]
-        lines.append(f"  with collapsed runs: {'; '.join(parts) or 'none'}.")
-    return "\n".join(lines) or "There was nothing to compare."

@@ -1,8 +1,7 @@
-"""The cost of a batch as a table and in words (claim C5), from `cost.measured`."""
+"""The cost of a batch as a table (claim C5), from `cost.measured`."""
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from . import cost
@@ -33,26 +32,3 @@ def cost_table(costs: pd.DataFrame) -> pd.DataFrame:
         row["exponent of CPU time [95 % interval]"] = with_interval(*interval(seconds), 2)
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def cost_sentences(costs: pd.DataFrame) -> str:
-    """The same in words: what is scored, what it takes, and where the curves cross."""
-    at = costs[costs["m"] == PAPER_M].groupby("way")[["pairs", "seconds"]].mean()
-    pairs, ms = at["pairs"], 1e3 * at["seconds"]
-    p = cost.exponents(costs).groupby("way")["seconds"].mean()
-    meets = cost.level(costs)
-    below = (
-        f"LiftedStruct is the cheaper below m = {meets:.0f}, PDDM above"
-        if np.isfinite(meets)
-        else "up to the largest m measured they do not cross"
-    )
-    return (
-        f"One quadruplet at m = {PAPER_M}: {pairs[cost.PDDM]:,.0f} of {pairs[cost.LIFTED]:,.0f} "
-        f"pairs are scored; every positive pair: {pairs[cost.EVERY]:,.0f}.\n"
-        f"A step takes PDDM {ms[cost.PDDM]:.1f} ms with one quadruplet and LiftedStruct "
-        f"{ms[cost.LIFTED]:.1f} ms of CPU time at m = {PAPER_M}; {below}.\n"
-        f"The kit's recipe, every positive pair, takes {ms[cost.EVERY]:.1f} ms. Beside a fixed "
-        f"cost its time grows with m to the power {p[cost.EVERY]:.1f}, that of one quadruplet "
-        f"{p[cost.PDDM]:.1f} (Euclidean mining {p[cost.EUCLIDEAN]:.1f}), LiftedStruct's "
-        f"{p[cost.LIFTED]:.1f}."
-    )
