@@ -66,7 +66,7 @@ def style():
     return mpl.rc_context(
         {
             **mpl.rcParamsDefault,
-            "font.sans-serif": letters.fonts(),
+            "font.family": letters.fonts(),
             "font.size": 13,
             "axes.titlesize": 13,
             "axes.titlelocation": "left",

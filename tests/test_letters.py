@@ -16,8 +16,9 @@ NAME = "丹頂"  # a crane
 
 
 def drawn(tmp_path, name: str):
-    fig, axes = figures._grid(1, 1, 2.0)
-    axes[0, 0].set(xlabel=name, ylabel="class")
+    with figures.style():
+        fig, axes = figures._grid(1, 1, 2.0)
+        axes[0, 0].set(xlabel=name, ylabel="class")
     study = Study.of("smoke", results=str(tmp_path), device="cpu")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -9,6 +9,7 @@ from PIL import Image
 
 from pddm_lite import data, inputs
 from pddm_lite.data.base import SAMPLE, spread
+from pddm_lite.data.names import world_of
 from pddm_lite.data.verify import verify
 from pddm_lite.errors import UserError
 from pddm_lite.experiments import make
@@ -88,7 +89,7 @@ def test_images_that_cannot_be_read_say_nothing_about_size(tmp_path):
 
 def test_the_embedded_world_knows_its_size_without_being_painted(monkeypatch):
     monkeypatch.setattr(data, "_world", lambda *_: pytest.fail("painted"))
-    s = data._synthetic.__wrapped__("synthetic_birds", 0.7, 200, 12)
+    s = data._painted.__wrapped__(world_of("synthetic_birds"), 200, 12)
     assert s.side == 64 and len(s.class_names) == 200
 
 

@@ -305,6 +305,16 @@ def test_what_is_left_out_is_counted_by_suffix(tmp_path, kind, capsys):
     assert note in capsys.readouterr().out
 
 
+def test_a_mix_tells_what_each_of_its_parts_leaves_out(tmp_path):
+    write(tmp_path / "x", [*NAMES, "ant/a.xyz"])
+    write(
+        tmp_path / "y",
+        [*NAMES, "bee/notes.txt", "dog/0.png", "dog/1.png", "dog/2.png", "dog/3.png"],
+    )
+    notes = data.load("mix:folder:x,folder:y", tmp_path).notes
+    assert [n.split(": ")[0] + n[-6:] for n in notes] == ["folder:x1 .xyz", "folder:y1 .txt"]
+
+
 def test_a_class_of_files_that_cannot_be_read_says_so(tmp_path):
     root = write(tmp_path / "root", [*NAMES, *(f"dog/{n}.svg" for n in range(3))])
     with pytest.raises(UserError, match=r"dog holds no image \(1 such; left out there: 3 \.svg\)"):
