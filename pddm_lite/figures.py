@@ -12,6 +12,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.markers import CARETLEFT, CARETRIGHT
@@ -100,6 +101,24 @@ def _grid(rows: int, columns: int, height: float, **kw) -> tuple[Figure, np.ndar
 
 def _legend(fig: Figure, handles: Sequence, columns: int = 4) -> None:
     fig.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def dots(
+    ax, values: Sequence[float], y: float, color: str, digits: int | None = None, **look
+) -> None:
+    """A dot a seed, a bar at their mean and, with `digits`, the mean in numbers at the right."""
+    look = {"marker": "o", "ls": "", "alpha": 0.6, "ms": 7, **look}
+    ax.plot(values, [y] * len(values), color=color, **look)
+    ax.plot(np.mean(values), y, "|", color=color, ms=20, mew=3)
+    if digits is not None:
+        number = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=11)
+        ax.text(1.01, y, tables.shown(np.mean(values), digits), **number)
+
+
+def band(ax, frame: pd.DataFrame, x: str, y: str, colour: str, alpha: float = 0.2, **look) -> None:
+    """The mean of y over seeds at each x, and a band from the lowest to the highest seed."""
+    how = dict(errorbar=("pi", 100), err_kws={"alpha": alpha, "lw": 0}, legend=False)
+    sns.lineplot(frame, x=x, y=y, color=colour, mec=colour, ax=ax, **how, **look)
 
 
 def beside(title: str) -> str:
@@ -227,15 +246,12 @@ def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataF
     for row, d in zip(axes, data, strict=True):
         for m in [m for m in FIG_4 if m in set(frame["method"])]:
             own = frame[(frame["data"] == d) & (frame["method"] == m)]
-            mean = own.groupby("step").mean(numeric_only=True)
-            steps, shown = own.groupby("step"), [("E_e", mean.index), ("val_recall_1", mean.index)]
             fastest = own.groupby("seed")["seconds"].max().idxmin()
             seconds = own[own["seed"] == fastest].set_index("step")["seconds"]
-            shown.append(("val_recall_1", seconds.reindex(mean.index)))
-            for ax, (y, x) in zip(row, shown, strict=True):
-                low, high = steps[y].min(), steps[y].max()
-                ax.fill_between(x, low, high, color=COLOURS[m], alpha=0.22, linewidth=0)
-                ax.plot(x, mean[y], color=COLOURS[m])
+            own = own.assign(fastest=own["step"].map(seconds))
+            band(row[0], own, "step", "E_e", COLOURS[m])
+            band(row[1], own, "step", "val_recall_1", COLOURS[m])
+            band(row[2], own, "fastest", "val_recall_1", COLOURS[m])
             marks = own.groupby("seed")[["reached", "level"]].first().dropna()
             row[1].plot(
                 *marks.to_numpy().T, "D", mfc="white", mec=COLOURS[m], ms=8, mew=2, zorder=4
@@ -282,11 +298,7 @@ def recall(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]
         level = here.groupby("K")["recall"].mean()
         for m in names:
             own = here[here["method"] == m]
-            one = own[own["K"] == 1]["recall"]
-            ours.plot(one, [at[m]] * len(one), "o", color=COLOURS[m], alpha=0.6, ms=7)
-            ours.plot(one.mean(), at[m], "|", color=COLOURS[m], ms=20, mew=3)
-            number = dict(transform=ours.get_yaxis_transform(), va="center", fontsize=11)
-            ours.text(1.01, at[m], tables.shown(one.mean(), 1), **number)
+            dots(ours, own[own["K"] == 1]["recall"], at[m], COLOURS[m], 1)
             mean = own.groupby("K")["recall"].mean() - level
             dashes = "--" if METHODS[m].rank == "score" else "-"
             curve.plot(mean.index, mean, dashes, color=COLOURS[m], marker="o", ms=4)

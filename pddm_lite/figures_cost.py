@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from . import cost
 from .cost import PAPER_M
-from .figures import COLOURS, _grid, _legend, style
+from .figures import COLOURS, _grid, _legend, band, style
 
 # way -> (its method's colour, dashes, marker, where its exponent stands in points from its end);
 # dashes tell two ways of one method
@@ -39,10 +39,9 @@ def batch_cost(costs: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         pairs, ms = own["pairs"].first(), own["ms"]
         # a wide line shows below a narrow one: several ways score the same pairs
         wide = 3.5 * (way in (cost.LIFTED, cost.EUCLIDEAN))
-        look = dict(color=colour, marker=marker, mfc="white", mew=2)
-        counted.plot(pairs, dashes, lw=2.2 + wide, ms=7 + wide, **look)
-        timed.fill_between(pairs.index, ms.min(), ms.max(), color=colour, alpha=0.2, lw=0)
-        timed.plot(ms.mean(), dashes, ms=7, **look)
+        look = dict(marker=marker, mfc="white", mew=2)
+        counted.plot(pairs, dashes, lw=2.2 + wide, ms=7 + wide, color=colour, **look)
+        band(timed, frame[frame["way"] == way], "m", "ms", colour, ls=dashes, ms=7, **look)
         if np.isfinite(p.loc[way, "seconds"]):
             words = dict(textcoords="offset points", va="center", color=colour)
             end = pairs.index[-1], ms.mean().iloc[-1]

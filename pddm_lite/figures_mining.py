@@ -30,6 +30,7 @@ from .figures import (
     _legend,
     _nothing,
     beside,
+    dots,
     style,
 )
 from .methods import METHODS
@@ -265,10 +266,7 @@ def oracle(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.D
                     values = 100 * own[(own["miner"] == m) & (own["features"] == of)]["picked"]
                     y = n + 0.34 * (k - (len(sets) - 1) / 2)
                     face = COLOURS[m] if of == "own" else "white"
-                    ax.plot(
-                        values, [y] * len(values), "o", color=COLOURS[m], mfc=face, ms=6, alpha=0.7
-                    )
-                    ax.plot(values.mean(), y, "|", color=COLOURS[m], ms=15, mew=3)
+                    dots(ax, values, y, COLOURS[m], mfc=face, ms=6)
             for column, look in (("chance", ":"), ("best", "-")):
                 ax.axvline(100 * own[column].mean(), color="black", linestyle=look, lw=1.6)
             ax.set(xlim=(0, 104), ylim=(len(names) - 0.5, -0.5))

@@ -13,9 +13,8 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from . import transfers
 from .evaluation.transfer import ALL
-from .figures import COLOURS, _grid, _legend, _nothing, beside, style
+from .figures import COLOURS, _grid, _legend, _nothing, band, beside, dots, style
 from .paper import TABLE_2
-from .tables import shown
 from .transfers import KNN, LINEAR, METRIC, NCM, PDDM, PLAIN, SCORE, UNTRAINED
 
 # (features, classifier) -> how a table calls it, its colour, its dashes or mark; in their order
@@ -120,11 +119,7 @@ def _curve(ax, own: pd.DataFrame, x: str, key: tuple[str, str], alpha: float = 0
     """Mean over seeds and the band from the lowest to the highest."""
     if len(own):
         _, colour, dashes = LOOKS[key]
-        seeds = own.groupby(x)["accuracy"]
-        ax.fill_between(
-            seeds.mean().index, seeds.min(), seeds.max(), color=colour, alpha=alpha, lw=0
-        )
-        ax.plot(seeds.mean(), dashes, color=colour, **({} if key in BOLD else THIN))
+        band(ax, own, x, "accuracy", colour, alpha, ls=dashes, **({} if key in BOLD else THIN))
 
 
 def _curves(ax, rows: pd.DataFrame, x: str) -> None:
@@ -176,11 +171,7 @@ def table_2(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
     for ax, d in zip(axes[0], data, strict=False):
         own = t[t["data"] == d]
         for key in keys:
-            values, colour = _of(own, key)["accuracy"], LOOKS[key][1]
-            ax.plot(values, [at[key]] * len(values), "o", color=colour, alpha=0.5, ms=7)
-            ax.plot(values.mean(), at[key], "|", color=colour, ms=20, mew=3)
-            number = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=11)
-            ax.text(1.01, at[key], shown(values.mean(), decimals(own)), **number)
+            dots(ax, _of(own, key)["accuracy"], at[key], LOOKS[key][1], decimals(own))
         classes = f"{own['classes'].iloc[0]:,} new classes"
         ax.set_xlabel(f"{beside(titles[d])}:\n{classes},\ntop-1 (%)")
         ax.xaxis.set_major_locator(MaxNLocator(4))
