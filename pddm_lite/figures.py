@@ -109,10 +109,17 @@ def dots(
     """A dot a seed, a bar at their mean and, with `digits`, the mean in numbers at the right."""
     look = {"marker": "o", "ls": "", "alpha": 0.6, "ms": 7, **look}
     ax.plot(values, [y] * len(values), color=color, **look)
-    ax.plot(np.mean(values), y, "|", color=color, ms=20, mew=3)
+    ax.plot(np.mean(values), y, "|", color=color, ms=2.5 * look["ms"], mew=3)
     if digits is not None:
         number = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=11)
         ax.text(1.01, y, tables.shown(np.mean(values), digits), **number)
+
+
+def along(ax, x: pd.Series, y: pd.Series, color: str, aside: float, ls="-", mfc=None) -> None:
+    """A dot a seed (or world) at x + aside, so that several stand side by side; a line of means."""
+    x = x + aside
+    ax.plot(x, y, "o", color=color, alpha=0.5, ms=6, mfc=mfc or color)
+    ax.plot(y.groupby(x).mean(), color=color, ls=ls)
 
 
 def band(ax, frame: pd.DataFrame, x: str, y: str, colour: str, alpha: float = 0.2, **look) -> None:
@@ -429,10 +436,23 @@ def _limits(t: pd.DataFrame, log: bool, most: float = 3.0) -> tuple[float, float
     return (2.0**left, 2.0**right) if log else (left, right)
 
 
+def sheet(ax, rows: Sequence[Sequence[Image.Image]], columns: int, side: int = 96) -> None:
+    """Rows of pictures, each 1 x 1 with a white gap; what a row lacks stays white."""
+    white = np.full((side, side, 3), 255, np.uint8)
+    for y, row in enumerate(rows):
+        tiles = [np.asarray(ImageOps.fit(p, (side - 4, side - 4))) for p in row]
+        tiles = [np.pad(t, ((2, 2), (2, 2), (0, 0)), constant_values=255) for t in tiles]
+        tiles += [white] * (columns - len(tiles))
+        ax.imshow(np.concatenate(tiles, axis=1), extent=(0, columns, y + 1, y))
+    ax.set(xlim=(0, columns), ylim=(len(rows), 0))
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
 @style()
 def samples(data: ImageSet, classes: int = 6, images: int = 9) -> tuple[Figure, pd.DataFrame]:
     """A contact sheet: a row a class, half of them of the training classes, a column an image."""
-    side, names, rows, tiles = 96, [], [], []
+    names, rows, tiles = [], [], []
     rng, n = np.random.default_rng(0), data.train_classes
     halves = np.arange(n), np.arange(n, len(data.class_names))
     drawn = [rng.permutation(half)[: classes // 2] for half in halves]
@@ -441,22 +461,14 @@ def samples(data: ImageSet, classes: int = 6, images: int = 9) -> tuple[Figure, 
         names.append(f"{data.class_names[c]}\n({part})")
         chosen = np.flatnonzero(data.labels == c)[:images]
         rows += [(data.class_names[c], part, n + 1, int(i)) for n, i in enumerate(chosen)]
-        row = [np.asarray(ImageOps.fit(data.read(int(i)), (side, side))) for i in chosen]
-        row += [np.full((side, side, 3), 255, np.uint8)] * (images - len(row))
-        tiles.append(np.concatenate(row, axis=1))
+        tiles.append([data.read(int(i)) for i in chosen])
     fig, axes = _grid(1, 1, 0.8 + len(tiles) * (WIDTH - 2.2) / images)
     fig.set_layout_engine("compressed")  # knows that pictures keep their shape
     ax = axes[0, 0]
-    ax.imshow(np.concatenate(tiles), interpolation="nearest")
-    for k in range(1, max(images, len(tiles))):  # white gaps between the pictures
-        ax.axvline(side * k - 0.5, color="white", linewidth=3)
-        if k < len(tiles):
-            ax.axhline(side * k - 0.5, color="white", linewidth=6)
-    ax.set_xticks(side * np.arange(images) + side / 2, range(1, images + 1))
-    ax.set_yticks(side * np.arange(len(names)) + side / 2, names)
+    sheet(ax, tiles, images)
+    ax.set_xticks(np.arange(images) + 0.5, range(1, images + 1))
+    ax.set_yticks(np.arange(len(names)) + 0.5, names)
     ax.set(xlabel=f"{data.title}: image of the class", ylabel="class")
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
     return fig, pd.DataFrame(rows, columns=["class", "part", "column", "index"])
 
 

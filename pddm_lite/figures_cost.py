@@ -58,7 +58,7 @@ def batch_cost(costs: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         ax.set(xscale="log", yscale="log", xlabel=f"batch size m, {cost.IMAGES} images a class")
         ax.set_ylabel(label)
         ax.set_xticks(m, [str(x) for x in m])
-        ax.tick_params(axis="x", which="minor", length=0)
+        ax.set_xticks([], minor=True)
         ax.axvline(PAPER_M, color="#bbbbbb", lw=5, alpha=0.5, zorder=0)
         ax.grid()
     timed.set_xlim(0.85 * m[0], 2.2 * m[-1])

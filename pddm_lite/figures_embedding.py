@@ -9,14 +9,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from PIL import ImageOps
 from sklearn.metrics.pairwise import euclidean_distances
 
 from .claims import EUCLIDEAN, IN_PARTS, PDDM, Runs
 from .data import ImageSet
 from .evaluation import spread
 from .evaluation.tsne import sample, tsne
-from .figures import COLOURS, NEGATIVE, POSITIVE, _grid, _legend, _nothing, beside, style
+from .figures import COLOURS, NEGATIVE, POSITIVE, _grid, _legend, _nothing, beside, sheet, style
 from .methods import METHODS
 
 SHOWN = (EUCLIDEAN, PDDM)
@@ -274,17 +273,13 @@ def pictures(
     ]
     if not rows:
         return _nothing("no pictures to show"), pd.DataFrame()
-    side, frames = 96, []
+    frames = []
     fig, axes = _grid(len(rows), 1, 0.2 + 0.8 * len(rows))
     fig.set_layout_engine("compressed")
     for ax, (d, letter, c) in zip(axes[:, 0], rows, strict=True):
         data = sets[d]
         own = np.flatnonzero(data.labels == c)[:images]
-        tiles = [np.asarray(ImageOps.fit(data.read(int(i)), (side, side))) for i in own]
-        tiles += [np.full((side, side, 3), 255, np.uint8)] * (images - len(tiles))
-        ax.imshow(np.concatenate(tiles, axis=1))
-        for k in range(1, images):
-            ax.axvline(side * k - 0.5, color="white", linewidth=3)
+        sheet(ax, [[data.read(int(i)) for i in own]], images)
         ax.set(xticks=[], yticks=[], xlabel=" ")
         name = beside(data.class_names[c].replace("_", " "))
         ax.set_ylabel(
@@ -294,7 +289,6 @@ def pictures(
             va="center",
             color=LOOSE if letter == "A" else TIGHT,
         )
-        ax.spines[:].set_visible(False)
         table = pd.DataFrame({"index": own, "data": d, "letter": letter})
         frames.append(table.assign(**{"class": data.class_names[c]}))
     return fig, pd.concat(frames, ignore_index=True)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from .figures import COLOURS, _distribution, _grid, _legend, _nothing, _pair_legend, style
+from .figures import COLOURS, _distribution, _grid, _legend, _nothing, _pair_legend, along, style
 from .given import ALONE, CLIMBED, ENDS, ROWS, RUNGS, Key
 from .heterogeneity import histogram_of
 from .methods import METHODS
@@ -69,11 +69,8 @@ def overlap(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     names = [r for r in ROWS if r in set(t["row"])]
     for n, name in enumerate(names):
         own, colour = t[t["row"] == name], COLOURS[ROWS[name]]
-        aside = (n - (len(names) - 1) / 2) * 0.012  # side by side
-        mean = own.groupby("heterogeneity")["overlap"].mean()
-        place = own["heterogeneity"] + aside
-        ax.plot(place, own["overlap"], "o", color=colour, alpha=0.5, ms=6, mew=0)
-        ax.plot(mean.index + aside, mean, color=colour)
+        aside = (n - (len(names) - 1) / 2) * 0.012
+        along(ax, own["heterogeneity"], own["overlap"], colour, aside)
     places = np.unique(t["heterogeneity"])
     ax.set_xticks(places, [f"{h:g}" for h in places])
     ax.set(xlabel="heterogeneity of the world", ylabel="overlap of the two distributions")
@@ -101,11 +98,8 @@ def rungs(table: pd.DataFrame, spreads: pd.DataFrame) -> tuple[Figure, pd.DataFr
         for n, name in enumerate(CLIMBED):
             for h in ENDS:
                 own = frame[(frame["row"] == name) & (frame["heterogeneity"] == h)]
-                at = own["rung"].map(list(RUNGS).index) + (n - 0.5) * 0.08
-                look = dict(SHAPES[h], color=COLOURS[ROWS[name]])
-                ax.plot(at, own[value], **{**look, "ls": ""}, marker="o", ms=6, alpha=0.5)
-                mean = own.assign(at=at).groupby("at")[value].mean()
-                ax.plot(mean.index, mean, color=look["color"], ls=look["ls"])
+                at, colour = own["rung"].map(list(RUNGS).index), COLOURS[ROWS[name]]
+                along(ax, at, own[value], colour, (n - 0.5) * 0.08, **SHAPES[h])
         labels = [rung.replace(" with", "\nwith").replace("with a ", "with a\n") for rung in RUNGS]
         ax.set_xticks(range(len(RUNGS)), labels)
         ax.grid(axis="y")

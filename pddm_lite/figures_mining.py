@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -98,12 +99,9 @@ def _chain(ax, own: pd.DataFrame, data: ImageSet, side: int) -> None:
 
 def _spread(ax, own: pd.DataFrame, every: pd.DataFrame, m: str) -> None:
     """Densities of the batch's positive and negative scores, and the three pairs as lines."""
-    S, same = every["S"].to_numpy(), every["same"].to_numpy()
-    edges = np.linspace(S.min(), S.max() + 1e-9, 31)
-    for mask, colour in ((~same, NEGATIVE), (same, POSITIVE)):
-        share = 100 * np.histogram(S[mask], edges)[0] / mask.sum()
-        ax.stairs(share, edges, fill=True, color=colour, alpha=0.35)
-        ax.stairs(share, edges, color=colour, linewidth=1.6)
+    how = dict(stat="percent", common_norm=False, element="step", bins=30, alpha=0.35)
+    colours = {False: NEGATIVE, True: POSITIVE}
+    sns.histplot(every, x="S", hue="same", palette=colours, legend=False, ax=ax, **how)
     for pair in PAIRS:
         colour = POSITIVE if pair == "ij" else NEGATIVE
         ax.axvline(own["S"][pair], color=colour, linestyle=DASHES[pair])

@@ -29,6 +29,7 @@ from .figures import (
     _legend,
     _nothing,
     _pair_legend,
+    along,
     beside,
     style,
 )
@@ -115,10 +116,7 @@ def heterogeneity(lead: pd.DataFrame, ratios: pd.DataFrame) -> tuple[Figure, pd.
     ):
         for n, (what, colour) in enumerate(LEADS.items()):
             t = lead[(lead["compared"] == what) & (lead["measure"] == measure)]
-            mean = t.groupby("heterogeneity")["lead"].mean()
-            place = t["heterogeneity"] + (n - 0.5) * 0.02  # side by side
-            ax.plot(place, t["lead"], "o", color=colour, alpha=0.55, ms=7, mew=0)
-            ax.plot(mean.index + (n - 0.5) * 0.02, mean, color=colour, label=what)
+            along(ax, t["heterogeneity"], t["lead"], colour, (n - 0.5) * 0.02)
         ax.axhline(0, color="black", lw=1)
         ax.set_ylabel(f"PDDM's lead in {unit}")
         ax.margins(y=0.12)
