@@ -36,9 +36,9 @@ COLOURS = {
     "Triplet": "#7fcdf5",
     "LiftedStruct": "#4b5f78",
     # as the paper had them, not mined: paler than the same rival run with care
-    "Contrastive (random pairs)": "#dddddd",
+    "Contrastive (random pairs)": "#e6e6e6",
     "Triplet (random)": "#c9e9fb",
-    "LiftedStruct (random pairs)": "#a9b5c4",
+    "LiftedStruct (random pairs)": "#8fa6c9",
     "Euclidean+Quadruplet": "#0072c6",
     "Mahalanobis score": "#d65fa0",
     "LMDM score": "#999933",
