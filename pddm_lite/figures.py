@@ -174,12 +174,9 @@ def score_distributions(
             text = "\n".join(
                 f"{k} {spread(values[k.lower()], 3)}" for k in ("overlap", "AUC", "EER")
             )
-            _distribution(ax, h)
-            ax.text(0.02, 0.95, text, transform=ax.transAxes, va="top", fontsize=11.5)
-            ax.set_xlabel(name)
+            _distribution(ax, h, name, COLOURS[m], text)
             if d == data[0]:
                 ax.set_title(m)
-            ax.spines["top"].set(visible=True, color=COLOURS[m], linewidth=5)
         row[0].set_ylabel(f"{beside(titles[d])}\n{split} pairs (% a bin)")
     several = len({s for _, m, s in runs if m in methods}) > 1
     seeds = f"curves: seed {seed}; numbers: all seeds" if several else f"seed {seed}"
@@ -187,9 +184,11 @@ def score_distributions(
     return fig, pd.concat(frames, ignore_index=True)
 
 
-def _distribution(ax, h: pd.DataFrame, room: float = 1.5) -> None:
-    """A histogram (evaluation.scores.histogram); `room` is the axis' height over the highest bin's,
-    for words above."""
+def _distribution(
+    ax, h: pd.DataFrame, name: str, colour: str, words: str = "", room: float = 1.5
+) -> None:
+    """A histogram (evaluation.scores.histogram) of the score `name` under a bar of its method's
+    colour; `room` is the axis' height over the highest bin's, for words above."""
     edges = np.r_[h["left"], h["right"].iloc[-1]]
     p, n = 100 * h["positive"], 100 * h["negative"]
     ax.stairs(n, edges, fill=True, color=NEGATIVE, alpha=0.3)
@@ -197,7 +196,9 @@ def _distribution(ax, h: pd.DataFrame, room: float = 1.5) -> None:
     ax.stairs(np.minimum(p, n), edges, fill=True, color="#333333", alpha=0.75)
     ax.stairs(n, edges, color=NEGATIVE, linewidth=1.8)
     ax.stairs(p, edges, color=POSITIVE, linewidth=1.8)
-    ax.set_ylim(0, room * max(p.max(), n.max()))
+    ax.set(xlabel=name, ylim=(0, room * max(p.max(), n.max())))
+    ax.spines["top"].set(visible=True, color=colour, linewidth=5)
+    ax.text(0.02, 0.96, words, transform=ax.transAxes, va="top", fontsize=11.5)
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
 

@@ -41,14 +41,11 @@ def distributions(made: Mapping[Key, Run], table: pd.DataFrame) -> tuple[Figure,
         for ax, h in zip(row, places, strict=True):
             drawn = histogram_of(first[h, name], ranking)
             own = table.query("rung == @ALONE and row == @name and heterogeneity == @h")["overlap"]
-            _distribution(ax, drawn, 1.35)
             text = f"overlap {spread(own, 3)}"
-            ax.text(0.03, 0.95, text, transform=ax.transAxes, va="top")
-            ax.set_xlabel(AXES[ranking])
+            _distribution(ax, drawn, AXES[ranking], COLOURS[ROWS[name]], text, 1.35)
             if name == CLIMBED[0]:
                 loose = "all species equally loose" if h == 0 else "loose here, tight there"
                 ax.set_title(f"heterogeneity {h:g}: {loose}")
-            ax.spines["top"].set(visible=True, color=COLOURS[ROWS[name]], linewidth=5)
             frames.append(drawn.assign(heterogeneity=h, row=name, overlap=own.mean()))
         row[0].set_ylabel(f"{name}: pairs of\nunseen species (% a bin)")
         most = max(100 * f[["positive", "negative"]].to_numpy().max() for f in frames[-len(row) :])

@@ -149,14 +149,11 @@ def worlds(
             own = [x for (k, name, _), x in runs.items() if (k, name) == (h, m)]
             drawn = het.histogram_of(own[0], ranking)
             values = pd.DataFrame([x.metrics["test"][ranking] for x in own])
-            _distribution(ax, drawn, 1.6)
             text = f"overlap {values['overlap'].mean():.3f}\nAUC {values['auc'].mean():.3f}"
-            ax.text(0.03, 0.96, text, transform=ax.transAxes, va="top", fontsize=11.5)
-            ax.set_xlabel(AXES[ranking])
+            _distribution(ax, drawn, AXES[ranking], COLOURS[m], text, 1.6)
             frames.append(drawn.assign(heterogeneity=h, method=m))
             if m == next(iter(rows)):
                 ax.set_title(f"heterogeneity {h:g}" if h == chosen[0] else f"{h:g}")
-            ax.spines["top"].set(visible=True, color=COLOURS[m], linewidth=5)
         row[0].set_ylim(0, 1.6 * max(100 * f[["positive", "negative"]].to_numpy().max()
                                      for f in frames[-len(chosen):]))  # fmt: skip
         row[0].set_ylabel(f"{m}\ntest pairs (% a bin)")
@@ -184,16 +181,13 @@ def thresholds(
         miss, accepted = het.errors(h)
         for ax, place in zip(row, chosen, strict=True):
             at = min(round(place * len(h)), len(h) - 1)
-            _distribution(ax, h, 1.75)
+            _distribution(ax, h, AXES[het.PAIR[m]], COLOURS[m], room=1.75)
             ax.axvline(h["left"][at], ymax=0.78, color="black", lw=2)
+            look = dict(transform=ax.transAxes, va="top", weight="bold", fontsize=11.5)
             text = f"{100 * miss[at]:.0f} % of one class rejected"
-            ax.text(0.02, 0.97, text, transform=ax.transAxes, va="top", color=POSITIVE,
-                    weight="bold", fontsize=11.5)  # fmt: skip
+            ax.text(0.02, 0.97, text, color=POSITIVE, **look)
             text = f"{100 * accepted[at]:.0f} % of two classes accepted"
-            ax.text(0.02, 0.87, text, transform=ax.transAxes, va="top", color=NEGATIVE,
-                    weight="bold", fontsize=11.5)  # fmt: skip
-            ax.set_xlabel(AXES[het.PAIR[m]])
-            ax.spines["top"].set(visible=True, color=COLOURS[m], linewidth=5)
+            ax.text(0.02, 0.87, text, color=NEGATIVE, **look)
             rows.append((data, m, place, h["left"][at], miss[at], accepted[at]))
             if m == names[0]:
                 ax.set_title(f"threshold at {place:.2f}")

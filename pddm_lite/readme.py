@@ -14,6 +14,7 @@ from . import cost, tables
 from .claims import count
 from .errors import UserError
 from .pipeline.report import TABLES
+from .tables import markdown
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
@@ -204,12 +205,6 @@ def _tables(folder: Path, kind: str) -> list[str]:
 def _text(path: Path) -> pd.DataFrame:
     """A table of text as it was written: no cell is made a number or a gap."""
     return pd.read_csv(path, dtype=str, keep_default_na=False)
-
-
-def markdown(frame: pd.DataFrame) -> str:
-    """A frame of text as a Markdown table."""
-    rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
-    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
 def times() -> str:

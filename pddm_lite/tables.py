@@ -234,11 +234,16 @@ def save_table(table: pd.DataFrame, study: Study, name: str) -> Path:
     """Write tables/NAME.csv and, for people, NAME.md; the path of the .csv."""
     ownership.check(study)
     folder = study.folder / "tables"
-    cells = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
-    lines = ["| " + " | ".join(str(x).replace("|", "\\|") for x in row) + " |" for row in cells]
     write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_text(folder / f"{name}.md", "\n".join(lines) + "\n")
+    write_text(folder / f"{name}.md", markdown(table))
     return folder / f"{name}.csv"
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table in Markdown."""
+    rows = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
+    cells = ([str(x).replace("|", "\\|") for x in row] for row in rows)
+    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
 
 
 # ------------------------------------------------------------------- variants of the recipe
