@@ -20,6 +20,7 @@ def spread_table(survey: pd.DataFrame, data: str) -> pd.DataFrame:
         for column, title, factor, digits in (
             ("looser", "spread > gap, %", 100, 1),
             ("looser_by_chance", "if equally loose, %", 100, 1),
+            ("farthest", "farthest pair > nearest other, %", 100, 0),
             ("quarters", "loosest / tightest quarter", 1, 2),
             ("quarters_by_chance", "if equally loose", 1, 2),
             ("nmi", "NMI", 1, 3),
