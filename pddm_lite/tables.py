@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -212,6 +212,14 @@ def _digits(unit: str, numbers: tuple[float, ...], two_sided: bool) -> int:
     return digits
 
 
+def asked(study: Study, wanted: Iterable[str] = ()) -> str:
+    """What the study was asked for, a line each; and what it leaves out of the methods `wanted`."""
+    lines = [f"{m} is not among its methods and is left out." for m in study.left_out(wanted)]
+    values = study.arguments().items()
+    lines += [f"{k}: {v or 'default'}" for k, v in values if k not in ("results", "data_root")]
+    return "\n".join(lines)
+
+
 def protocol(study: Study, runs: Runs) -> str:
     """One line that says how the numbers were made, from the runs themselves."""
     if not runs:
@@ -237,6 +245,22 @@ def save_table(table: pd.DataFrame, study: Study, name: str) -> Path:
     write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
     write_text(folder / f"{name}.md", markdown(table))
     return folder / f"{name}.csv"
+
+
+def show(
+    study: Study, kind: str, make: Callable, source: object, note: str, data=None, index: int = 1
+) -> None:
+    """Save `make(source, d)` as tables/KIND_D and show it, for each d of `data` (the study's).
+
+    The first `index` columns head its rows.
+    """
+    from IPython.display import Markdown, display
+
+    for d in study.data if data is None else data:
+        table = make(source, d)
+        save_table(table, study, f"{kind}_{d.replace(':', '-')}")
+        display(Markdown(f"**{study.titles()[d]}** ({note})"))
+        display(table.set_index(list(table.columns[:index])))
 
 
 def markdown(table: pd.DataFrame) -> str:

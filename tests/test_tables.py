@@ -367,3 +367,19 @@ def test_tables_are_saved_for_machines_and_for_people(study):
     assert pd.read_csv(path)["b"].tolist() == ["x|y", "ü"]
     text = path.with_suffix(".md").read_text(encoding="utf-8")
     assert text.splitlines() == ["| a | b |", "| --- | --- |", "| 1 | x\\|y |", "| 2 | ü |"]
+
+
+def test_a_table_a_data_set_is_saved_and_shown(study, capsys):
+    def make(by, d):
+        return pd.DataFrame({"a": [by[d]], "b": 1})
+
+    tables.show(study, "t", make, {"synthetic_birds": 5}, "a note", ["synthetic_birds"])
+    saved = pd.read_csv(study.folder / "tables" / "t_synthetic_birds.csv")
+    assert saved["a"].tolist() == [5]
+    assert capsys.readouterr().out.count("\n") >= 2  # what a terminal has of title and table
+
+
+def test_what_was_asked_names_methods_left_out_and_no_place(study):
+    said = tables.asked(study, ["no such method"])
+    assert said.startswith("no such method is not among its methods") and "profile: smoke" in said
+    assert "results:" not in said and study.results not in said
