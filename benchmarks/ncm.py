@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 from common import apart, interleaved, made, peak, save
 
-from pddm_lite.evaluation.ncm import ClassMeans, accuracy, ncm_topk
+from pddm_lite.measures.ncm import ClassMeans, accuracy, ncm_topk
 
 
 def table(queries=1024, classes=10_000, d=4096, repeats=5, device="cpu") -> pd.DataFrame:

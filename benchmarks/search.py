@@ -21,8 +21,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from pddm_lite import data, experiments, training
-from pddm_lite.inputs import inputs
+from pddm_lite import data
+from pddm_lite.training import experiments, loop
+from pddm_lite.training.inputs import inputs
 
 PDDM = "PDDM+Quadruplet"
 BASE = dict(negatives="semihard", beta=0.1)
@@ -121,7 +122,7 @@ def one(stage: str, name: str, trial: str, method: str, change: dict, seed: int,
     settings = {**network, **SETTINGS[stage], **BASE, **change}
     e = experiments.make(data=name, method=method, seed=seed, **settings)
     source, net = inputs(e, images, args.out.parent / "features", "cpu", False)
-    fitted = training.fit(e, images, source, net, bar=False)
+    fitted = loop.fit(e, images, source, net, bar=False)
     h = fitted.history.set_index("step")
     row = dict(stage=stage, data=name, trial=trial, method=method, settings=str(change), seed=seed)
     row["start"] = h["val_recall_1"].iloc[0]

@@ -17,10 +17,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .errors import UserError
 from .layer import PairDistance, PDDMLoss, class_numbers, in_type_of
 from .mining import hard_quadruplets
 from .pddm import Similarity, r
+from .store.errors import UserError
 
 try:
     from pytorch_metric_learning.distances import BaseDistance

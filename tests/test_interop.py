@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from pddm_lite.errors import UserError
-from pddm_lite.experiments import make
 from pddm_lite.layer import PairDistance, PDDMLoss
 from pddm_lite.losses import distance as squared
 from pddm_lite.losses import double_header
 from pddm_lite.mining import hard_quadruplets
 from pddm_lite.pddm import LMDM, PDDM, Euclidean, Mahalanobis, r
+from pddm_lite.store.errors import UserError
+from pddm_lite.training.experiments import make
 
 D = 16
 LABELS = torch.arange(6).repeat_interleave(4)

@@ -15,11 +15,14 @@ from urllib.parse import quote
 import jinja2
 import pandas as pd
 
-from .. import __version__, claims, tables, tables_transfer
-from ..claims import Verdict
-from ..errors import UserError
-from ..store import environment, write_text
-from ..study import Study
+from .. import __version__
+from ..paper import judge, table2
+from ..paper.judge import Verdict
+from ..paper.verdict import tables
+from ..store.errors import UserError
+from ..store.files import write_text
+from ..store.store import environment
+from ..training.study import Study
 
 TABLES = {  # tables/KIND_DATA.csv -> heading
     "recall": "Table 1, Recall@K in percent",
@@ -34,10 +37,10 @@ TABLES = {  # tables/KIND_DATA.csv -> heading
 
 PAPERS = ("transfer", "zero_shot")  # new classes, which a network of ImageNet may know
 BADGE = {
-    claims.REPRODUCED: "reproduced",
-    claims.LEVEL: "level",
-    claims.NOT_REPRODUCED: "not",
-    claims.NOT_ENOUGH: "open",
+    judge.REPRODUCED: "reproduced",
+    judge.LEVEL: "level",
+    judge.NOT_REPRODUCED: "not",
+    judge.NOT_ENOUGH: "open",
 }
 
 
@@ -84,7 +87,7 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
             name = path.stem.removeprefix(f"{kind}_")
             body = _table(_read(path, keep_default_na=False), "num")
             head = f"{heading}: {names.get(name, name)}"
-            caveat = tables_transfer.pretrained(study) if kind in PAPERS else ""
+            caveat = table2.pretrained(study) if kind in PAPERS else ""
             data.append({"name": path.stem, "heading": head, "caveat": caveat, "html": body})
     figures, above = [], {}  # an image of a notebook that is a figure already is not embedded twice
     for path in sorted((folder / "figures").glob("*.png")):

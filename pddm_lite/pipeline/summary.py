@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pandas as pd
 
-from ..store import write_text
-from ..study import Study
+from ..store.files import write_text
+from ..training.study import Study
 from .live import Live, clock, gib
 
 
