@@ -13,6 +13,7 @@ import pandas as pd
 from ..paper.fig4_convergence import cost
 from ..paper.judge import count
 from ..paper.verdict import tables
+from ..paper.wording import markdown
 from ..store.errors import UserError
 from .report import TABLES
 
@@ -205,12 +206,6 @@ def _tables(folder: Path, kind: str) -> list[str]:
 def _text(path: Path) -> pd.DataFrame:
     """A table of text as it was written: no cell is made a number or a gap."""
     return pd.read_csv(path, dtype=str, keep_default_na=False)
-
-
-def markdown(frame: pd.DataFrame) -> str:
-    """A frame of text as a Markdown table."""
-    rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
-    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
 def times() -> str:
