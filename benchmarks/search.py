@@ -52,6 +52,7 @@ TRIED = {
     "letter: one quadruplet": dict(quadruplets=1),
     "letter: SGD 1e-2": dict(optimizer="sgd", lr=1e-2),
     "letter: beta, lambda": dict(beta=1.0, lam=0.5),
+    "letter: SGD 1e-4": dict(optimizer="sgd", lr=1e-4),
     "lean": dict(random_negative_weight=0.0, ema_decay=0.0),
     "lean, beta .3": dict(random_negative_weight=0.0, ema_decay=0.0, beta=0.3),
 }
