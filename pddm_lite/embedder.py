@@ -10,8 +10,7 @@ from torch import Tensor
 
 from . import backbones
 from .data import ImageSet
-from .data.features import stored_pixels
-from .data.shards import features_of
+from .data.features import features_of, stored_pixels
 from .embedding import Embedding
 from .errors import UserError
 from .experiments import Experiment

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from . import backbones, distributed, latents
 from .data import base as data_base
 from .data import features as data_features
-from .data import shards
 from .experiments import Experiment
 
 
@@ -80,7 +79,7 @@ def inputs(
         return Frozen(x, net.features), net.net
     net = backbones.load(e.backbone, e.weights, stored=data.side, crop=e.crop)
     if e.mode != "finetune":
-        x = torch.from_numpy(shards.features_of(data, net, cache, device, bar))
+        x = torch.from_numpy(data_features.features_of(data, net, cache, device, bar))
         # one unit of length whatever the network, so that learning rates carry over
         x /= x[torch.from_numpy(data.train)].norm(dim=1).mean()
         return Frozen(x.to(device), net.features, net.input.crop), None

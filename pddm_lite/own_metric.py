@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from . import backbones, embedder, layer, saving
 from .data import ImageSet
-from .data.features import RESAMPLE, centre_crop, frozen_features, normalise
+from .data.features import RESAMPLE, centre_crop, features_of, normalise
 from .data.pictures import open_image
 from .embedding import Embedding
 from .errors import UserError
@@ -102,7 +102,7 @@ class Metric:
             network = Network(None, 1.0, run.model())
         else:
             folder = Path(results) / "features"
-            x = torch.from_numpy(frozen_features(data, backbone, folder, bar=False))
+            x = torch.from_numpy(features_of(data, backbone, folder, bar=False))
             length = x[torch.from_numpy(data.train)].norm(dim=1).mean().item()
             network = Network(backbone.net, length, run.model())
         return cls(e, backbone.input, network.eval(), run.similarity())

@@ -35,7 +35,7 @@ SOURCES = tuple(
     for m in (
         "pddm kernels allpairs mining losses methods embedding collapse inputs distributed "
         "training runs optimisation checkpoints backbones smallnet data.base data.sampler "
-        "data.features data.shards evaluation.retrieval evaluation.scores evaluation.clustering "
+        "data.features evaluation.retrieval evaluation.scores evaluation.clustering "
         "evaluation.measures"
     ).split()
 )

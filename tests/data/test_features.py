@@ -1,0 +1,138 @@
+"""Cached features are a plain loop's, whatever stopped or shared the work."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from pddm_lite.backbones import Backbone, Input
+from pddm_lite.data import features
+from pddm_lite.data.base import ImageSet
+from pddm_lite.data.features import features_of
+from pddm_lite.data.mix import join
+
+N, D, CHUNK = 300, 5, 64
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Conv2d(3, D, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    return Backbone("tiny", "none", net, D, Input(8, 6, mean=(0.5,) * 3, std=(0.5,) * 3))
+
+
+def picture(i):
+    return np.random.default_rng(int(i)).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+
+
+def images(read=None, fingerprint="f"):
+    labels = np.arange(N) % 10
+    read = read or (lambda i: Image.fromarray(picture(i)))
+    return ImageSet("made", "Made", labels, tuple("abcdefghij"), read, fingerprint, 5)
+
+
+def files(folder):
+    return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.rglob("*") if p.is_file()}
+
+
+@torch.no_grad()
+def by_hand():
+    x = np.stack([picture(i)[1:7, 1:7] for i in range(N)]).transpose(0, 3, 1, 2)
+    return network().net(torch.from_numpy(x).float() / 255 * 2 - 1).half().float().numpy()
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(features, "CHUNK", CHUNK)
+
+
+def test_they_are_made_once_in_half_precision_and_kept_as_one_file(tmp_path):
+    x = features_of(images(), network(), tmp_path, bar=False)
+    assert x.shape == (N, D) and x.dtype == np.float32
+    assert np.allclose(x, by_hand(), rtol=2e-3)
+    (path,) = files(tmp_path)  # neither parts nor locks are left
+    assert path.suffix == ".npy" and np.load(path).dtype == np.float16
+    before = files(tmp_path)
+    assert np.array_equal(features_of(images(), network(), tmp_path, bar=False), x)
+    assert files(tmp_path) == before
+    features_of(images(), network(seed=1), tmp_path, bar=False)  # other weights, apart
+    features_of(images(fingerprint="g"), network(), tmp_path, bar=False)  # other pictures
+    assert len(files(tmp_path)) == 3 and files(tmp_path).items() >= before.items()
+
+
+def test_the_size_of_a_chunk_changes_nothing(tmp_path, monkeypatch):
+    many = features_of(images(), network(), tmp_path / "many", bar=False)
+    monkeypatch.setattr(features, "CHUNK", 1024)
+    assert np.array_equal(features_of(images(), network(), tmp_path / "one", bar=False), many)
+
+
+def _stopped(folder, number):
+    """Extraction that a signal ends in the middle of the fourth chunk of five."""
+    torch.set_num_threads(1)
+    features.CHUNK = CHUNK
+
+    def read(i):
+        if i == 3 * CHUNK + 40:
+            os.kill(os.getpid(), number)
+        return Image.fromarray(picture(i))
+
+    features_of(images(read), network(), folder, bar=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_midway_it_goes_on_at_the_chunk(number, tmp_path):
+    process = torch.multiprocessing.get_context("spawn").Process(
+        target=_stopped, args=(tmp_path, number)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -number
+    kept = sorted(p.name for p in tmp_path.glob("*.parts/*.npy"))
+    assert kept == ["0.npy", "128.npy", "64.npy"]
+    read = []
+    data = images(lambda i: read.append(int(i)) or Image.fromarray(picture(i)))
+    x = features_of(data, network(), tmp_path, bar=False)
+    assert sorted(read) == list(range(3 * CHUNK, N))
+    assert np.array_equal(x, features_of(images(), network(), tmp_path / "whole", bar=False))
+    assert [p.suffix for p in tmp_path.glob("[!.]*.*")] == [".npy"]
+
+
+def _shared(rank, folder):
+    """One of two processes that ask for the same features at the same time."""
+    torch.set_num_threads(1)
+    features.CHUNK, read = CHUNK, []
+
+    def slow(i):
+        read.append(int(i))
+        time.sleep(0.002)
+        return Image.fromarray(picture(i))
+
+    Path(f"{folder}/ready{rank}").touch()
+    while not Path(f"{folder}/ready{1 - rank}").exists():
+        time.sleep(0.01)
+    x = features_of(images(slow), network(), Path(folder) / "cache", bar=False)
+    np.savez(f"{folder}/{rank}.npz", x=x, read=read)
+
+
+def test_processes_share_the_work(tmp_path):
+    torch.multiprocessing.spawn(_shared, (str(tmp_path),), nprocs=2)
+    own = [np.load(tmp_path / f"{r}.npz") for r in range(2)]
+    assert all(np.allclose(o["x"], by_hand(), rtol=2e-3) for o in own)
+    assert np.array_equal(own[0]["x"], own[1]["x"])
+    assert sorted([*own[0]["read"], *own[1]["read"]]) == list(range(N))  # each image decoded once
+    assert min(len(o["read"]) for o in own) > N / 5
+    assert [p.suffix for p in (tmp_path / "cache").iterdir()] == [".npy"]
+
+
+def test_a_mix_takes_the_features_of_its_parts(tmp_path):
+    other = ImageSet("o", "O", np.arange(40) % 4, tuple("wxyz"), lambda i: Image.fromarray(
+        picture(i + 900)), "g", 2)  # fmt: skip
+    parts = [features_of(p, network(), tmp_path, bar=False) for p in (images(), other)]
+    made = files(tmp_path)
+    x = features_of(join([images(), other]), network(), tmp_path, bar=False)
+    assert np.array_equal(x, np.concatenate(parts)) and files(tmp_path) == made
