@@ -26,7 +26,7 @@ from .embedder import embed_images, plain_features
 from .errors import UserError
 from .evaluation import zero_shot, zero_shot_rivals
 from .evaluation.learned import NoMetric, check_source
-from .evaluation.ncm import ClassMeans
+from .evaluation.ncm import class_means
 from .evaluation.zero_shot import RULES, Task
 from .experiments import Experiment
 from .hierarchy import Hierarchy
@@ -190,7 +190,7 @@ def recognise(
     is_known = np.isin(labels, p.known)
     features, known = f[torch.from_numpy(is_known)], np.searchsorted(p.known, labels[is_known])
     seen = tuple(names[c] for c in p.known)
-    means = ClassMeans(len(seen), f.shape[1], seen).update(features, known).means
+    means = class_means(features, known, len(seen), seen)
     results, errors, likely = [], [], None
     for draw, unseen in enumerate(draws(p, names)):
         asked = np.isin(labels, unseen)

@@ -7,8 +7,8 @@ from PIL import Image
 
 from pddm_lite import backbones, latents
 from pddm_lite import data as data_sets
-from pddm_lite.data.features import features_of
 from pddm_lite.data.base import ImageSet
+from pddm_lite.data.features import features_of
 from pddm_lite.errors import UserError
 
 

@@ -154,10 +154,6 @@ def curves(
     sizes = list(sizes) or log_grid(len(new))
     if max(sizes) > len(new):
         raise UserError(f"transfer: {max(sizes)} new classes asked for; there are {len(new)}.")
-    if max(ks) > min(sizes):
-        raise UserError(
-            f"transfer: top-{max(ks)} is not defined for {min(sizes)} classes; use 1..{min(sizes)}."
-        )
     classifiers = dict(classifiers)
     if metric is not None:
         classifiers["NCM, learned metric"] = partial(nearest_mean, metric=metric)
