@@ -138,7 +138,7 @@ def _extract(data: ImageSet, backbone: Backbone, path: Path, device: str, bar: b
     backbone.net.cpu()
     with alone(path.parent / f".lock-{path.stem}"):
         if not path.exists():
-            whole = np.concatenate([np.load(chunk) for chunk in chunks])
+            whole = np.concatenate([np.load(c, allow_pickle=False) for c in chunks])
             write_atomic(path, lambda f: np.save(f, whole))
             shutil.rmtree(parts)
 
