@@ -177,10 +177,3 @@ def curves(
             row |= {"queries": len(asked), "draw": draw}
             rows += [row | {"k": k, "accuracy": a} for k, a in found.items()]
     return pd.DataFrame(rows)
-
-
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation over draws (0 for one draw) of the accuracies of `curves`."""
-    by = ["classifier", "classes", "per_mean", "k"]
-    out = frame.groupby(by, sort=False)["accuracy"].agg(["mean", "std", "count"])
-    return out.fillna({"std": 0.0}).reset_index()

@@ -13,7 +13,6 @@ from pddm_lite.evaluation.transfer import (
     curves,
     log_grid,
     split_images,
-    summary,
 )
 
 NEW = np.arange(10, 40)
@@ -78,7 +77,7 @@ def test_the_frame_is_tidy_seeded_and_falls_with_classes_and_rises_with_images()
     assert len(frame) == 3 * 4 * 6 * 2 and not frame.duplicated(list(frame.columns)[:-1]).any()
     assert frame.equals(curves(x.numpy(), labels, NEW, **kw))
     assert not frame.equals(curves(x, labels, NEW, **kw, seed=1))
-    of = summary(frame).set_index(["classes", "per_mean", "k"])["mean"]
+    of = frame.groupby(["classes", "per_mean", "k"])["accuracy"].mean()
     for k in (1, 5):
         assert of[5, 4, k] >= of[10, 4, k] > of[30, 4, k]
         assert of[30, 1, k] < of[30, 4, k]
@@ -109,7 +108,7 @@ def test_the_learned_metric_is_a_row_of_its_own():
     of_source = np.flatnonzero(labels < 10)
     W = learn_metric(Rows(loud, of_source), labels[of_source], steps=200, rates=(0.1,))
     frame = curves(loud, labels, NEW, range(10), NCM, [30], [0], (1,), draws=2, metric=W)
-    mean = summary(frame).set_index("classifier")["mean"]
+    mean = frame.groupby("classifier")["accuracy"].mean()
     assert list(mean.index) == ["NCM", "NCM, learned metric"]
     assert mean["NCM, learned metric"] > mean["NCM"] + 5
 
