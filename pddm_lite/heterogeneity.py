@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .claims import EUCLIDEAN, PDDM, REPRODUCED, Runs, VariantRuns, decide
+from .claims import EUCLIDEAN, PDDM, Runs, VariantRuns, decide
 from .data import WORLDS
 from .data.names import painted
 from .data.synthetic import geometry
@@ -23,7 +23,6 @@ from .inputs import inputs
 from .pddm import Euclidean, r
 from .runs import Run
 from .study import Study
-from .tables import spread, with_interval
 
 # what is compared -> how PDDM's runs and the Euclidean ones rank
 COMPARED = {
@@ -127,30 +126,6 @@ def dilution(study: Study, runs: Mapping[tuple[float, str, int], Run]) -> pd.Dat
     return pd.DataFrame(rows, columns=["heterogeneity", "space", "seed", "ratio"])
 
 
-def words(lead: pd.DataFrame, slopes: pd.DataFrame, ratios: pd.DataFrame) -> str:
-    """Whether PDDM's lead grows with the knob, and what is left of the knob in the features."""
-    if lead.empty:
-        return "The knob was not turned: that is for the embedded birds, by variants heterogeneity."
-    low, high = lead["heterogeneity"].min(), lead["heterogeneity"].max()
-    lines = [f"Heterogeneity from {low:g} to {high:g}, synthetic birds:"]
-    at = ratios.groupby(["space", "heterogeneity"])["ratio"].mean()
-    listed = ", ".join(
-        f"{space} {at[space, low]:.1f} -> {at[space, high]:.1f}" for space in SPACES if space in at
-    )
-    lines.append(f"- loosest over tightest quarter of the classes: {listed}.")
-    for row in slopes.itertuples():
-        own = lead[(lead["compared"] == row.compared) & (lead["measure"] == row.measure)]
-        digits = 1 if row.measure == "recall_1" else 3
-        ends = [spread(own[own["heterogeneity"] == h]["lead"], digits) for h in (low, high)]
-        name = {"recall_1": "Recall@1 in points", "auc": "AUC"}.get(row.measure, row.measure)
-        slope = with_interval(row.slope, row.low, row.high, digits, "+")
-        grows = "it grows" if row.verdict == REPRODUCED else f"that it grows: {row.verdict}"
-        lines.append(
-            f"- {row.compared}, lead in {name}: {ends[0]} -> {ends[1]}; slope {slope}, {grows}."
-        )
-    return "\n".join(lines)
-
-
 # --------------------------------------------------------------------------- class against class
 
 
@@ -244,36 +219,14 @@ def prices(some: Mapping[tuple[str, str, int], Sample]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def unseen_words(both: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """What each metric loses of its AUC from training to unseen classes; `both` is the table of
-    figures_scores.train_unseen."""
-    lines = []
-    for d, own in both[both["measure"] == "auc"].groupby("data", sort=False):
-        wide = own.pivot_table(
-            index=["method", "seed"], columns="split", values="value", sort=False
-        )
-        loss = (wide["train"] - wide["test"]).groupby("method", sort=False)
-        listed = ", ".join(f"{m} {spread(x, 3)}" for m, x in loss)
-        lines.append(f"{titles[d]}, AUC lost from training to unseen classes: {listed}.")
-    return "\n".join(lines)
+def cheaper(price: pd.DataFrame) -> pd.DataFrame:
+    """Does one threshold cost less under PDDM? Percentage points of a class's pairs saved, paired
+    by seed, with the 95 % interval of the mean; empty where one of the two metrics is missing.
 
-
-def price_words(price: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """What the one threshold costs under each metric, and whether it costs less under PDDM."""
-    lines = []
-    for d, own in price.groupby("data", sort=False):
-        by = {m: t.set_index("seed") for m, t in own.groupby("method", sort=False)}
-        for m, t in by.items():
-            lines.append(
-                f"{titles[d]}, {m}: one threshold for all errs on "
-                f"{spread(100 * t['error_common'], 1)} % of a class's pairs, its own would save "
-                f"{spread(100 * t['price'], 1)} points."
-            )
-        if len(by) == 2:
-            saved = by[EUCLIDEAN]["price"] - by["PDDM score"]["price"]
-            *effect, verdict = decide(100 * saved.dropna())
-            lines.append(
-                "That one threshold costs less under PDDM than under the Euclidean metric: "
-                f"{verdict}, by {with_interval(*effect, 1)} points."
-            )
-    return "\n".join(lines)
+    Columns: data, saved, low, high, verdict on "it costs less", seeds.
+    """
+    by = price.pivot(index=["data", "seed"], columns="method", values="price")
+    by = by.reindex(columns=[*PAIR]).astype(float)
+    saved = (100 * (by[EUCLIDEAN] - by["PDDM score"])).dropna()
+    rows = [(d, *decide(x), len(x)) for d, x in saved.groupby("data", sort=False)]
+    return pd.DataFrame(rows, columns=["data", "saved", "low", "high", "verdict", "seeds"])

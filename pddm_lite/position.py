@@ -205,7 +205,7 @@ WORDS = {  # column of `table` -> what a reader is told, and its digits
     "auc_one": ("AUC of these pairs, all at one place", 3),
     "gap": ("medians of positive and negative pairs apart (sd)", 2),
     "moved": ("one difference over all classes (sd)", 2),
-    "looseness": ("r of score there and looseness", 2),
+    "looseness": ("r of score there and looseness (by chance within ±2/√classes)", 2),
 }
 
 
@@ -219,34 +219,6 @@ def summary(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
 
 
 def sentences(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """What was seen, in short and then a line a data set, from the numbers alone."""
-    lines = [_in_short(table, titles)] if len(table) else []
-    for (d, m), own in table.groupby(["data", "method"], sort=False):
-        x = own.mean(numeric_only=True)
-        if m == UNTRAINED and (table["method"] != UNTRAINED).any():
-            lines.append(
-                f"{titles[d]}, random weights in place of the trained ones: "
-                f"{x['moved']:.2f} sd, {x['by_u_positive']:.0%} and {x['by_u_negative']:.0%}."
-            )
-            continue
-        chance = 2 / np.sqrt(x["classes"])  # about the 95 % range of r were there no relation
-        rule = "within chance"
-        if abs(x["looseness"]) > chance:
-            rule = f"it forgives {'more' if x['looseness'] > 0 else 'less'} where a class is loose"
-        lines.append(
-            f"{titles[d]}, {m} ({count(len(own), 'seed')}): put at every class, the score of one "
-            f"difference varies by {x['moved']:.2f} sd; the medians of pairs of one class and of "
-            f"two lie {x['gap']:.1f} sd apart. u alone explains {x['by_u_positive']:.0%} of the "
-            f"variance among pairs of one class, {x['by_u_negative']:.0%} among pairs of two. With "
-            f"all pairs at one place the AUC of 3,000 sampled pairs of each kind goes from "
-            f"{x['auc_own']:.3f} to {x['auc_one']:.3f}. "
-            f"Score there against looseness of the class: r = {x['looseness']:.2f}, {rule} "
-            f"(±{chance:.2f} for {x['classes']:.0f} classes)."
-        )
-    return "\n".join(lines) or "No unit was looked at."
-
-
-def _in_short(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
     """Whether the unit makes much of place: moving a pair against what tells the kinds apart."""
     trained = table[table["method"] != UNTRAINED]
     parts = []
@@ -254,10 +226,12 @@ def _in_short(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
         moved, gap = own["moved"].mean(), own["gap"].mean()
         much = "much" if moved >= MUCH * abs(gap) and moved > CONSTANT else "little"
         parts.append(
-            f"on {titles[d]} {m} makes {much} of place: moving a pair from class to class changes "
-            f"its score by {moved:.2f} sd, where the medians of pairs of one class and of two "
-            f"classes lie {gap:.2f} sd apart"
+            f"on {titles[d]} {m} ({count(len(own), 'seed')}) makes {much} of place: moving a pair "
+            f"from class to class changes its score by {moved:.2f} sd, where the medians of pairs "
+            f"of one class and of two classes lie {gap:.2f} sd apart"
         )
+    if not parts:
+        return "No unit was looked at."
     return f"In short, {'; '.join(parts)} (much: at least a quarter of that)."
 
 

@@ -190,21 +190,16 @@ def test_nothing_to_draw_is_said():
         figures_scores.train_unseen({}, {}),
     ):
         assert fig.axes[0].texts
-    assert "not turned" in heterogeneity.words(none, none, none)
-    assert heterogeneity.price_words(heterogeneity.prices({}), {}) == ""
+    assert heterogeneity.cheaper(heterogeneity.prices({})).empty
 
 
-def test_words_hold_the_numbers():
-    variant_runs = turned(0.1)
-    lead = heterogeneity.leads(heterogeneity.turned(variant_runs))
-    ratios = pd.DataFrame(
-        [(h, s, 0, 1 + 3 * h) for h in (0, 1) for s in heterogeneity.SPACES],
-        columns=["heterogeneity", "space", "seed", "ratio"],
-    )
-    text = heterogeneity.words(lead, heterogeneity.trend(lead), ratios)
-    assert "the world itself 1.0 -> 4.0" in text and "+0.101" in text and "it grows." in text
-    _, both = figures_scores.train_unseen({("d", EUCLIDEAN, 0): fake()}, TITLES)
-    assert "data, AUC lost" in heterogeneity.unseen_words(both, TITLES)
+def test_what_pddm_saves_is_paired_by_seed():
+    costs = {EUCLIDEAN: 0.05, "PDDM score": 0.02}
+    rows = [("d", m, seed, 0, 0, c + seed / 10) for m, c in costs.items() for seed in range(3)]
+    price = pd.DataFrame(rows, columns=heterogeneity.prices({}).columns)
+    (row,) = heterogeneity.cheaper(price).itertuples()
+    assert row.saved == pytest.approx(3) and row.seeds == 3 and row.verdict == "reproduced"
+    assert heterogeneity.cheaper(price[price["method"] == EUCLIDEAN]).empty
 
 
 # ------------------------------------------------------------------------------------- widgets
