@@ -197,7 +197,7 @@ def _step(name: str, net: nn.Module) -> int:
 
 
 def _scaled(own: Input, stored: int, crop: int, step: int) -> Input:
-    """`own` with the crop given, or else the smallest that keeps 7/8 of images `stored` wide."""
+    """`own` with the crop given, or else the smallest that keeps 7/8 of a shorter side `stored`."""
     if not crop:
         spare = own.crop - max(int(stored * 0.875), 2)
         if stored <= 0 or step == 0 or spare < step:

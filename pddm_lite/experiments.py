@@ -6,8 +6,8 @@ import dataclasses
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
-from . import latents
 from .errors import UserError, unknown
 from .methods import METHODS, method
 
@@ -104,6 +104,11 @@ RENAMED = {
 }
 
 
+@cache
+def _tell(name: str) -> None:  # once
+    print(f"setting {name} is now called {RENAMED[name]}", file=sys.stderr)
+
+
 def current(name: str, known: Iterable[str]) -> str:
     """The name of a setting today; an old one still works and says on stderr what it is now.
 
@@ -111,7 +116,7 @@ def current(name: str, known: Iterable[str]) -> str:
         UserError: no setting of that name.
     """
     if name in RENAMED:
-        print(f"setting {name} is now called {RENAMED[name]}", file=sys.stderr)
+        _tell(name)
         return RENAMED[name]
     if name not in known:
         raise unknown("setting", name, known)
@@ -192,7 +197,7 @@ HETEROGENEITY = {
 GIVEN_SPACE = {f"given space {h:g}": h for h in (0.0, 0.25, 0.5, 0.7, 1.0)}
 CHANGES = VARIANTS | ABLATIONS | SIZES | HETEROGENEITY
 CHANGES |= {
-    name: ((_PDDM,), dict(data=f"given_birds@{h:g}", backbone=latents.NAME))
+    name: ((_PDDM,), dict(data=f"given_birds@{h:g}", backbone="latents"))
     for name, h in GIVEN_SPACE.items()
 }
 # what --variants takes besides the names themselves
@@ -312,7 +317,10 @@ def check(e: Experiment) -> None:
             f"mode metric trains the similarity alone, and {e.method} has none to learn; "
             f"choose among {', '.join(rows)}."
         )
-    latents.check(e.backbone, e.data)
+    if e.backbone == "latents":
+        from . import latents  # needs the data sets, and the loss in a loop of one's own does not
+
+        latents.check(e.backbone, e.data)
     for name in ("embedding_size", "steps", "eval_every", "ranks"):
         if getattr(e, name) < 1:
             raise UserError(f"{name} must be at least 1, not {getattr(e, name)}.")

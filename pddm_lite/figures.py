@@ -20,7 +20,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageOps
 
-from . import claims, ownership, paper, tables
+from . import claims, letters, ownership, paper, tables
 from .claims import Runs
 from .data import ImageSet
 from .methods import METHODS
@@ -66,6 +66,7 @@ def style():
     return mpl.rc_context(
         {
             **mpl.rcParamsDefault,
+            "font.family": letters.fonts(),
             "font.size": 13,
             "axes.titlesize": 13,
             "axes.titlelocation": "left",
@@ -456,7 +457,7 @@ def save(
     """
     ownership.check(study)
     folder = study.folder / "figures"
-    with style():
+    with style(), letters.told():
         for text in fig.findobj(Text):  # "$" in the name of a class or folder is no formula
             if "$" in text.get_text() and "\\math" not in text.get_text():
                 text.set_parse_math(False)

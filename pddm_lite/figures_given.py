@@ -111,8 +111,11 @@ def rungs(table: pd.DataFrame, spreads: pd.DataFrame) -> tuple[Figure, pd.DataFr
         ax.grid(axis="y")
     axes[0, 0].set(ylabel="overlap of the two distributions", ylim=(0, None))
     axes[0, 1].set(ylabel="spread of the loosest quarter of\nclasses over that of the tightest")
-    axes[0, 1].set_yscale("log", base=2)
-    axes[0, 1].yaxis.set_major_formatter("{x:g}")
+    axes[0, 1].set_yscale("log")
+    places = [1, 1.5, 2, 3, 4, 6]
+    axes[0, 1].set_yticks(places, [f"{y:g}" for y in places])
+    axes[0, 1].set_yticks([], minor=True)
+    axes[0, 1].set_ylim(0.95, max(5.0, 1.1 * s["ratio"].max()))
     lines = [Line2D([], [], color=COLOURS[ROWS[r]], marker="o", ms=6, label=r) for r in CLIMBED]
     lines += [
         Line2D([], [], color="#333333", marker="o", ms=6, label=f"heterogeneity {h:g}", **SHAPES[h])

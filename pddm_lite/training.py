@@ -257,6 +257,8 @@ def _held_out(t: Training, model: Embedding, similarity: Similarity) -> dict[str
         if similarity.learned:
             scores = similarity.all_pairs(g)
             found[-1]["score"] = recall_at_k(y, scores=scores, ks=(1,))[1]
+    if len(found) == 1:
+        return found[0]
     return {
         k: sum(len(own) * x[k] for own, x in zip(sets, found, strict=True)) / len(idx)
         for k in found[0]

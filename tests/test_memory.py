@@ -17,7 +17,9 @@ def test_cores_are_those_that_the_process_may_use():
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
         "from pddm_lite.memory import cores; print(cores())"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
     assert said.stdout.strip() == "1"
 
 
@@ -32,5 +34,7 @@ def test_cores_wherever_python_runs(monkeypatch, counted):
 
 def test_counting_cores_loads_no_torch():
     code = "import sys; from pddm_lite.memory import cores; cores(); print('torch' in sys.modules)"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
     assert said.stdout.strip() == "False"

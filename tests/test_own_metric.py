@@ -208,7 +208,7 @@ def test_another_runs_metric_is_noticed(data, taken):
 def test_a_fine_tuned_run_of_an_older_version_cannot_be_taken_away(data, taken, tmp_path):
     run, _ = taken(mode="finetune", steps=2)
     (run.store.path(run.id) / "backbone.pt").unlink()
-    with pytest.raises(UserError, match=r"keeps no backbone.pt; make it again"):
+    with pytest.raises(UserError, match="keeps no backbone.pt"):
         Metric.of(run, data, tmp_path)
 
 

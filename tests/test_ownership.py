@@ -32,7 +32,7 @@ def tree(root: Path, seed: int, classes: int = 4) -> Path:
 
 def study(root: Path, results: Path, **more) -> Study:
     usual = dict(profile="smoke", data=["folder"], backbone="smallnet", weights=str(SHIPPED))
-    usual |= dict(settings=["classes=2", "batch_size=8"], variants=[], device="cpu")
+    usual |= dict(settings=["classes_per_batch=2", "batch_size=8"], variants=[], device="cpu")
     return Study.of(**usual | dict(data_root=str(root), results=str(results)) | more)
 
 

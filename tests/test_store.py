@@ -90,7 +90,7 @@ def test_what_is_cached_is_made_once_and_again_when_harmed(tmp_path):
     assert made == [1] and store.json("k", "a.json") == {"n": 1}
     manifest = store.json("k", "manifest.json")
     assert manifest["what"] == "a test" and manifest["torch"] == torch.__version__
-    (store.path("k") / "a.json").write_text("torn")
+    (store.path("k") / "a.json").write_text("torn", encoding="utf-8")
     store.cached("k", make, {})
     assert store.json("k", "a.json") == {"n": 2}
 

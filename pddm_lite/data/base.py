@@ -104,8 +104,9 @@ def spread(n: int, most: int) -> np.ndarray:
     Drawn, since equal steps could meet the first image of every class and no other; always alike.
     """
     most = min(most, n)
-    at = np.arange(most) + (np.random.default_rng(0).random(most) if most < n else 0)
-    return (at * n / max(most, 1)).astype(int)
+    edges = np.arange(most + 1) * n // max(most, 1)
+    within = np.random.default_rng(0).random(most) * np.diff(edges)
+    return edges[:-1] + within.astype(int)
 
 
 def shown(name: object) -> str:

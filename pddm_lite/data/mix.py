@@ -70,5 +70,6 @@ def join(parts: Sequence[ImageSet]) -> ImageSet:
         fingerprint=fingerprint("mix", *((p.name, p.fingerprint, p.train_classes) for p in parts)),
         train_classes=train,
         size=size,
+        notes=tuple(f"{p.name}: {note}" for p in parts for note in p.notes),
         parts=tuple(parts),
     )

@@ -1,13 +1,11 @@
-"""Real data sets in their official layouts: where each lies, and which class each image has.
+"""Real data sets in their official layouts: where each lies, and what belongs in it.
 
-An entry of REAL and, where the layout is a new one, a function from its files to (training
-classes, test classes) are all that another set needs.
+An entry of REAL and, where the layout is a new one, a function of `layouts` are all that another
+set needs.
 """
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,179 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from . import layouts
 from .base import ImageSet, check_classes, shown
 from .folder import open_folder
-from .tree import Reader, image_set, open_zip, scan, zip_members
-
-Classes = dict[str, list[str]]  # class name -> its image files, both in the order of the labels
-WNID = re.compile(r"n\d{8}")  # WordNet's name of a class
-
-
-class Files:
-    """The files of one set: those below the folder `top` ("" or "a/b/") of a directory or zip."""
-
-    def __init__(self, name: str, path: Path, top: str = ""):
-        self.name, self.path, self.top = name, path, top
-        self.tree = scan(path)
-        self.images = {f[len(top) :] for f in self.tree.images if f.startswith(top)}
-
-    def bytes(self, file: str) -> bytes:
-        try:
-            return Reader(self.path, []).raw(self.top + file)
-        except Exception as err:  # OSError, KeyError, BadZipFile, zlib.error, ...
-            raise self.error(f"{file} cannot be read ({type(err).__name__})") from None
-
-    def error(self, what: str) -> UserError:
-        return UserError(
-            f"{self.name}: {what}; unpack the official archive again ({shown(self.path)})."
-        )
-
-    def table(self, file: str, *columns: str) -> dict[str, list[str]]:
-        """First column -> the other columns of a text list, the last of which may hold blanks.
-
-        A first line that names the columns is left out.
-
-        Raises:
-            UserError: no such text, a line with fewer columns, the same first column twice.
-        """
-        try:
-            lines = self.bytes(file).decode("utf-8-sig").splitlines()
-        except UnicodeDecodeError:
-            raise self.error(f"{file} is no text") from None
-        rows = {}
-        for number, line in enumerate(lines, 1):
-            row = line.split(maxsplit=len(columns) - 1)
-            if not row or row == list(columns):
-                continue
-            if len(row) < len(columns):
-                raise self.error(f"{file}, line {number}: expected {' '.join(columns)}")
-            if row[0] in rows:
-                raise self.error(f"{file}, line {number}: {columns[0]} {row[0]} comes twice")
-            rows[row[0]] = [*row[1:-1], row[-1].rstrip()]
-        return rows
-
-
-# ---------------------------------------------------- layouts: files -> (train, test) classes
-
-
-def _cub(files: Files) -> tuple[Classes, Classes]:
-    """images.txt, image_class_labels.txt and classes.txt; the first half of the classes trains."""
-    names = {c: row[0] for c, row in files.table("classes.txt", "class_id", "name").items()}
-    images = files.table("images.txt", "image_id", "path")
-    labels = files.table("image_class_labels.txt", "image_id", "class_id")
-    if lone := sorted(images.keys() ^ labels.keys()):
-        raise files.error(
-            f"image {lone[0]} is not in both of images.txt and image_class_labels.txt"
-        )
-    members: dict[str, list[str]] = {c: [] for c in names}
-    for image, (path,) in images.items():
-        (c,) = labels[image]
-        if c not in members:
-            raise files.error(
-                f"image_class_labels.txt: class id {c} of image {image} is not among the "
-                f"{len(names)} of classes.txt"
-            )
-        members[c].append(f"images/{path}")
-    return _halves({names[c]: m for c, m in members.items()})
-
-
-def _cars(files: Files) -> tuple[Classes, Classes]:
-    """cars_annos.mat, which lists both official halves; the first half of the classes trains.
-
-    Images are whole: the annotated boxes go unused, as in the papers that report on CARS196.
-    """
-    from scipy.io import loadmat  # here, since no other set needs it
-
-    raw = files.bytes("cars_annos.mat")
-    try:
-        mat = loadmat(io.BytesIO(raw), squeeze_me=True)
-        names = [str(n) for n in np.atleast_1d(mat["class_names"])]
-        notes = np.atleast_1d(mat["annotations"])
-        listed = [(str(a["relative_im_path"]), int(a["class"])) for a in notes]
-    except Exception as err:  # scipy raises many kinds, all of which mean the same here
-        reason = f"{type(err).__name__}: {err}".split("\n")[0]
-        raise files.error(f"cars_annos.mat is not the official one ({reason})") from None
-    # The same names as cars196_half has, so that runs on the two can be set side by side.
-    names = [
-        f"{k:03d}.{n.replace(' ', '_').replace('/', '-')}" for k, n in enumerate(names, start=1)
-    ]
-    members: Classes = {n: [] for n in names}
-    for path, c in listed:
-        if not 1 <= c <= len(names):
-            raise files.error(
-                f"cars_annos.mat: class id {c} of {path} is out of range 1 to {len(names)}"
-            )
-        members[names[c - 1]].append(path)
-    return _halves(members)
-
-
-def _sop(files: Files) -> tuple[Classes, Classes]:
-    """Ebay_train.txt and Ebay_test.txt; a class is called "<super class>/<class id>"."""
-    halves: list[Classes] = []
-    seen: set[str] = set()
-    for file in ("Ebay_train.txt", "Ebay_test.txt"):
-        members: dict[str, list[str]] = {}
-        for image, (c, _, path) in files.table(
-            file, "image_id", "class_id", "super_class_id", "path"
-        ).items():
-            if not c.isdecimal() or not 1 <= int(c) <= 22634:
-                raise files.error(f"{file}: class id {c} of image {image} is out of range 1-22634")
-            if c in seen:
-                raise files.error(f"{file}: class id {c} is in Ebay_train.txt already")
-            members.setdefault(c, []).append(path)
-        seen |= members.keys()
-        kind = {c: m[0].split("/")[0].removesuffix("_final") for c, m in members.items()}
-        halves.append({f"{kind[c]}/{c}": m for c, m in members.items()})
-    return halves[0], halves[1]
-
-
-def _omniglot(files: Files) -> tuple[Classes, Classes]:
-    """images_background/ (train) and images_evaluation/ (test): <Alphabet>/<character>/<image>."""
-    parts: dict[str, Classes] = {"images_background": {}, "images_evaluation": {}}
-    for file in sorted(files.images):
-        part, *folders, _ = file.split("/") if "/" in file else ("", "")
-        if part not in parts:
-            continue  # other things lie here too, such as strokes
-        if len(folders) != 2:
-            raise files.error(f"{file} is not {part}/<Alphabet>/<character>/<image>")
-        parts[part].setdefault("/".join(folders), []).append(file)
-    train, test = parts.values()
-    if both := sorted(train.keys() & test.keys()):
-        raise files.error(f"{both[0]} is in both images_background and images_evaluation")
-    return train, test
-
-
-def _tiny_imagenet(files: Files) -> tuple[Classes, Classes]:
-    """{train,val}/<wnid>/<image>, the two together; the first half of the wnids trains."""
-    parts = [f for f in files.images if f.startswith(("train/", "val/"))]
-    return _wnids(files, {f: f.partition("/")[2] for f in parts})
-
-
-def _imagenet(files: Files) -> tuple[Classes, Classes]:
-    """<wnid>/<image>; the first half of the wnids trains."""
-    return _wnids(files, {f: f for f in files.images})
-
-
-def _wnids(files: Files, below: dict[str, str]) -> tuple[Classes, Classes]:
-    members: Classes = {}
-    for file, inner in sorted(below.items(), key=lambda item: (item[1].split("/")[0], item[0])):
-        wnid = inner.split("/")[0]
-        if "/" not in inner or not WNID.fullmatch(wnid):
-            raise UserError(
-                f"{files.name}: {file} in {files.path} lies in no folder named by a WordNet id "
-                "(n and 8 digits, as in n01440764); move it away."
-            )
-        members.setdefault(wnid, []).append(file)
-    return _halves(members)
-
-
-def _halves(members: Classes) -> tuple[Classes, Classes]:
-    names = list(members)
-    half = len(names) // 2
-    return {c: members[c] for c in names[:half]}, {c: members[c] for c in names[half:]}
-
-
-# ---------------------------------------------------------------------------- the sets
+from .layouts import Classes, Files
+from .reader import open_zip, zip_members
+from .tree import image_set
 
 
 @dataclass(frozen=True)
@@ -244,7 +75,7 @@ REAL: dict[str, Official] = {
         licence=RESEARCH,
         get=DOWNLOAD + "cub200_2011 (1.1 GB)",
         mark="images.txt",
-        layout=_cub,
+        layout=layouts.cub,
         archives=(
             Archive(
                 "CUB_200_2011.tgz",
@@ -275,7 +106,7 @@ REAL: dict[str, Official] = {
         + DOWNLOAD
         + "cars196",
         mark="car_ims",  # cars_annos.mat lies beside the archive before that is unpacked
-        layout=_cars,
+        layout=layouts.cars,
         archives=(
             Archive("car_ims.tgz", "d5c8f0aa497503f355e17dc7886c3f14"),
             Archive("cars_annos.mat", "b407c6086d669747186bd1d764ff9dbc"),
@@ -291,7 +122,7 @@ REAL: dict[str, Official] = {
         licence="research, see its authors' terms",
         get=DOWNLOAD + "sop (2.9 GB; its server is down at times)",
         mark="Ebay_train.txt",
-        layout=_sop,
+        layout=layouts.sop,
         least=2,  # many classes have two images; the sampler knows how to draw from those
         archives=(
             Archive(
@@ -312,7 +143,7 @@ REAL: dict[str, Official] = {
         licence=RESEARCH + ", registration",
         get="by hand from image-net.org, unpacked to imagenet/<wnid>/ or imagenet/train/<wnid>/",
         mark="n????????",
-        layout=_imagenet,
+        layout=layouts.imagenet,
     ),
     "tiny_imagenet": Official(
         "Tiny-ImageNet (60+20 images a class)",
@@ -324,7 +155,7 @@ REAL: dict[str, Official] = {
         licence=RESEARCH,
         get="by hand: tiny_imagenet_80.zip, a tree {train,val}/<wnid>/<image>.jpg",
         mark="train/n????????",
-        layout=_tiny_imagenet,
+        layout=layouts.tiny_imagenet,
     ),
     "omniglot": Official(
         "Omniglot",
@@ -336,7 +167,7 @@ REAL: dict[str, Official] = {
         licence="MIT",
         get=DOWNLOAD + "omniglot (16 MB)",
         mark="images_background",
-        layout=_omniglot,
+        layout=layouts.omniglot,
         archives=(
             Archive(
                 "images_background.zip",
@@ -376,7 +207,7 @@ def locate(name: str, root: Path) -> tuple[Path, str]:
     looked = [f"{f}/" for f in spec.folders] + zips
     inside = f" with {spec.mark} in it" if spec.mark else ""
     raise UserError(
-        f"data root {root} has no {name}: looked for {', '.join(looked)}{inside}. "
+        f"data root {shown(root)} has no {name}: looked for {', '.join(looked)}{inside}. "
         f"To get it: {spec.get}."
     )
 
@@ -393,7 +224,7 @@ def _top(name: str, path: Path, mark: str) -> str:
             parts = n.rstrip("/").split("/")
             if fnmatchcase("/".join(parts[level : level + deep]), mark):
                 return "".join(f"{p}/" for p in parts[:level])
-    raise UserError(f"{name}: {path} has no {mark} in it, so it is another archive.")
+    raise UserError(f"{name}: {shown(path)} has no {mark} in it, so it is another archive.")
 
 
 def open_real(name: str, root: Path, complete: bool = True) -> ImageSet:

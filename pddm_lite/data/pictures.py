@@ -103,21 +103,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
         upright = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return _grey(image, upright).convert("RGB")
-    if image.mode == "LAB":
-        return _lab(upright)
     if image.mode == "La":
         upright = upright.convert("LA")
     if upright.has_transparency_data:  # the colour below full transparency is arbitrary
         white = Image.new("RGBA", upright.size, "white")
         return Image.alpha_composite(white, upright.convert("RGBA")).convert("RGB")
     return upright.convert("RGB")
-
-
-def _lab(image: Image.Image) -> Image.Image:
-    from PIL import ImageCms
-
-    lab, rgb = (ImageCms.createProfile(space) for space in ("LAB", "sRGB"))
-    return ImageCms.applyTransform(image, ImageCms.buildTransform(lab, rgb, "LAB", "RGB"))
 
 
 def _grey(image: Image.Image, upright: Image.Image) -> Image.Image:

@@ -1,46 +1,26 @@
-"""The files of a data set, in a directory or in a zip: found, told apart by content, and read."""
+"""The files of a data set, found in a directory or in a zip."""
 
 from __future__ import annotations
 
-import json
 import os
 import posixpath
 import stat
-import sys
-import time
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from ..errors import UserError
-from ..files import beside
-from ..memory import cores
-from ..progress import progress
 from . import pictures
 from .base import ImageSet, fingerprint, shown
+from .contents import File, checksums
+from .reader import Reader, open_zip, zip_members
 
 # What systems put among pictures, in lower case; names that begin with a dot besides
 LITTER = {"__macosx", "lost+found", "$recycle.bin", "recycler", "system volume information"}
 LITTER |= {"@eadir", "@recycle", "#recycle", "#snapshot", "__pycache__", "thumbs.db", "desktop.ini"}
-REMEMBERED = 0.5  # seconds that reading a tree must take for its checksums to be kept
-
-
-class File(NamedTuple):
-    """A file of a tree. Its content is known by `crc` in a zip, and by `stamp` in a directory."""
-
-    raw: str  # its name for the system, or in the zip
-    size: int  # bytes
-    stamp: tuple[int, ...] = ()  # inode, times of change of content and of anything, in ns
-    crc: int = 0
 
 
 @dataclass
@@ -57,7 +37,8 @@ class Tree:
         """Files in `folders` (all if None) that are no pictures by suffix: "13 .heic, 2 .txt"."""
         folders = self.left if folders is None else folders
         total = sum((self.left.get(f, Counter()) for f in set(folders)), Counter())
-        text = ", ".join(f"{n:,} {s or 'without suffix'}" for s, n in total.most_common())
+        by_number = sorted(total.items(), key=lambda item: (-item[1], item[0]))
+        text = ", ".join(f"{n:,} {s or 'without suffix'}" for s, n in by_number)
         if total.keys() & {".heic", ".heif"}:
             text += " (pip install pillow-heif reads HEIC)"
         return text
@@ -76,7 +57,7 @@ class Tree:
         """
         files = [self.images[n] for n in names]
         if self.path.is_dir():
-            crcs = _remembered(self.path, names, files)
+            crcs = checksums(self.path, names, files)
         else:
             crcs = [f.crc for f in files]
         return [f"{f.size}:{crc:08x}" for f, crc in zip(files, crcs, strict=True)]
@@ -95,9 +76,9 @@ def scan(path: Path) -> Tree:
         UserError: neither a directory nor a readable zip; a folder that may not be read.
     """
     tree, known = Tree(path), pictures.suffixes()
-    for folder, dirs, files in _walk(tree) if path.is_dir() else _walk_zip(tree):
+    for folder, files in _walk(tree) if path.is_dir() else _walk_zip(tree):
         inside = f"{folder}/" if folder else ""
-        tree.folders |= {inside + d for d in dirs}
+        tree.folders |= {folder} if folder else set()
         for name, file in files:
             suffix = posixpath.splitext(name)[1].lower()
             if suffix in known:
@@ -107,7 +88,7 @@ def scan(path: Path) -> Tree:
     return tree
 
 
-Listing = tuple[str, list[str], list[tuple[str, File]]]  # folder, its folders, its files
+Listing = tuple[str, list[tuple[str, File]]]  # a folder, its files and what they are called there
 
 
 def _is_litter(name: str) -> bool:
@@ -141,7 +122,6 @@ def _walk(tree: Tree) -> Iterator[Listing]:
                 tree.aside["links to folders that are counted already"] += 1
                 continue
             seen.add(key)
-            tree.folders.add(folder)
             todo.append((folder, raw))
         folder, raw = todo.pop()
         try:
@@ -156,7 +136,7 @@ def _walk(tree: Tree) -> Iterator[Listing]:
         if _is_results(folder, names, names):
             tree.aside[f"folder of a run's results, {folder}"] += 1
             continue
-        dirs, files = [], []
+        files = []
         for e in entries:
             if _is_litter(e.name):
                 continue
@@ -170,7 +150,6 @@ def _walk(tree: Tree) -> Iterator[Listing]:
                     continue
                 seen.add(_key(os.stat(e.path)))
                 todo.append((whole, below))
-                dirs.append(name)
             elif not _true(e.is_file):  # nowhere, or no file at all
                 tree.aside["links to nothing" if link else "things that are no files"] += 1
             elif link:
@@ -179,13 +158,13 @@ def _walk(tree: Tree) -> Iterator[Listing]:
                 s = e.stat()
                 real.add(_key(s))
                 files.append((name, _file(below, s)))
-        yield folder, dirs, files
+        yield folder, files
     for folder, name, below in files_by_link:
         s = os.stat(os.path.join(root, below))
         if s.st_ino and _key(s) in real:
             tree.aside["links to files that are counted already"] += 1
         else:
-            yield folder, [], [(name, _file(below, s))]
+            yield folder, [(name, _file(below, s))]
 
 
 def _true(test: Callable[[], bool]) -> bool:
@@ -204,33 +183,7 @@ def _text(raw: str) -> str:
 
 
 def _file(raw: str, s: os.stat_result) -> File:
-    return File(raw, s.st_size, (s.st_ino, s.st_mtime_ns, s.st_ctime_ns))
-
-
-def zip_members(z: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Name -> member of a zip; names with "/" and without "./", whatever made it; "a/" a folder.
-
-    Windows' own tools write "\\", in which other systems see a letter of the name.
-    """
-    infos = z.infolist()
-    back = not any("/" in i.filename for i in infos)
-    found = {}
-    for i in infos:
-        name = i.filename.replace("\\", "/") if back or i.create_system == 0 else i.filename
-        name = shown(posixpath.normpath(name).lstrip("/")) + "/" * name.endswith("/")
-        found[name] = i
-    return found
-
-
-def open_zip(path: Path) -> zipfile.ZipFile:
-    """The zip at `path`; UserError where there is none that can be read."""
-    try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as err:
-        reason = shown(str(err).split("\n")[0])
-        raise UserError(
-            f"{shown(path)}: not a readable zip file ({reason}); fetch it again."
-        ) from None
+    return File(raw, s.st_size, f"{s.st_size} {s.st_ino} {s.st_mtime_ns} {s.st_ctime_ns}")
 
 
 def _walk_zip(tree: Tree) -> Iterator[Listing]:
@@ -256,131 +209,8 @@ def _walk_zip(tree: Tree) -> Iterator[Listing]:
         if _is_results(folder, own, [f for f, _ in here]):
             tree.aside[f"folder of a run's results, {folder}"] += 1
             continue
-        kept = sorted(d for d in own if not _is_litter(d))
-        todo += [f"{folder}/{d}" if folder else d for d in kept]
-        yield folder, kept, [(f, file) for f, file in here if not _is_litter(f)]
-
-
-# ------------------------------------------------------------------- telling apart by content
-
-
-def _crc(path: str | Path) -> int:
-    crc = 0
-    with open(path, "rb", buffering=0) as f:
-        while block := f.read(1 << 20):
-            crc = zlib.crc32(block, crc)
-    return crc
-
-
-def _remembered(path: Path, names: list[str], files: list[File]) -> list[int]:
-    """The files' checksums, from the cache where their size, times and inodes are as they were."""
-    known, keep = {}, _cache(path)
-    with suppress(OSError, ValueError, AttributeError):
-        known = json.loads(keep.read_text(encoding="utf-8"))
-    stamps = [[f.size, *f.stamp] for f in files]
-    found = [known.get(n, [None]) for n in names]
-    crcs = [k[-1] if k[:-1] == s else None for k, s in zip(found, stamps, strict=True)]
-    missing = [i for i, crc in enumerate(crcs) if crc is None]
-    if not missing:
-        return crcs
-    begun, clock = time.time_ns(), time.monotonic()
-    blocks = [missing[a : a + 256] for a in range(0, len(missing), 256)]
-
-    def read(block: list[int]) -> list[int]:
-        return [_crc(path / files[i].raw) for i in block]
-
-    show = sys.stdout.isatty() or "PDDM_STATUS" in os.environ
-    try:
-        with ThreadPoolExecutor(cores()) as pool:
-            parts = progress(
-                pool.map(read, blocks),
-                f"first look at {path.name}",
-                show,
-                total=len(blocks),
-                delay=2,
-            )
-            for block, part in zip(blocks, parts, strict=True):
-                for i, crc in zip(block, part, strict=True):
-                    crcs[i] = crc
-    except OSError as err:
-        raise UserError(
-            f"{shown(err.filename)}: cannot be read ({err.strerror}); replace or remove that file."
-        ) from None
-    if time.monotonic() - clock > REMEMBERED:
-        # a file may change once more within one tick of its clock: the newest are read again
-        old = begun - 2 * 10**9
-        rows = zip(names, stamps, crcs, strict=True)
-        kept = {n: [*s, crc] for n, s, crc in rows if max(s[2:]) < old}
-        with suppress(OSError, UserError), beside(keep) as temporary:  # the next look is slow again
-            temporary.write_text(json.dumps(kept), encoding="utf-8")
-            os.replace(temporary, keep)
-    return crcs
-
-
-def _cache(path: Path) -> Path:
-    """Where the checksums of the tree at `path` are kept."""
-    own = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(own, "pddm-lite", f"{fingerprint(shown(path.resolve()))}.json")
-
-
-# ------------------------------------------------------------------------------- reading
-
-
-class Reader:
-    """Image i in RGB from a directory or a zip; each process opens the zip for itself.
-
-    Args:
-        path: the directory or zip.
-        names: the images, as people read them.
-        raw: name -> what the system calls it, where that differs in a directory.
-    """
-
-    def __init__(self, path: Path, names: list[str], raw: dict[str, str] | None = None):
-        self.path, self.names, self.odd, self._process = path, names, raw or {}, 0
-        self._zip, self._members = None, {}
-
-    def __getstate__(self):
-        return self.__dict__ | {"_zip": None, "_members": {}, "_process": 0}
-
-    def open(self, name: str) -> BinaryIO:
-        """The file `name`; KeyError or OSError where there is none."""
-        if self.path.is_dir():
-            return open(self.path / self.odd.get(name, name), "rb")
-        if self._process != os.getpid():  # a forked process shares the position in the open file
-            self._zip, self._process = open_zip(self.path), os.getpid()
-            self._members = zip_members(self._zip)
-        return self._zip.open(self._members[name])
-
-    def raw(self, name: str) -> bytes:
-        """The bytes of the file `name`; KeyError or OSError where there is none."""
-        with self.open(name) as f:
-            return f.read()
-
-    def size(self, i: int) -> tuple[int, int]:
-        """(width, height) of image i as its file has it, in pixels, without decoding it."""
-        with self._named(i), self.open(self.names[i]) as f:
-            return pictures.lazy(f).size
-
-    def look(self, i: int) -> tuple[Image.Image, str, tuple[int, int]]:
-        """Image i in RGB, with the mode and size (width, height) that its file has.
-
-        Raises:
-            UserError: no readable image; the message names the file.
-        """
-        with self._named(i):
-            image = pictures.lazy(self.raw(self.names[i]))
-            mode, size = image.mode, image.size
-            return pictures.to_rgb(image), mode, size
-
-    @contextmanager
-    def _named(self, i: int) -> Iterator[None]:
-        try:
-            yield
-        except Exception as err:  # zlib.error, BadZipFile, ValueError, EOFError, ...: all broken
-            raise pictures.unreadable(f"{self.path}/{self.names[i]}", err) from None
-
-    def __call__(self, i: int) -> Image.Image:
-        return self.look(i)[0]
+        todo += [f"{folder}/{d}" if folder else d for d in own if not _is_litter(d)]
+        yield folder, [(f, file) for f, file in here if not _is_litter(f)]
 
 
 def image_set(

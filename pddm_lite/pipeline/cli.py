@@ -192,8 +192,10 @@ def listing() -> str:
     return "\n".join(rows)
 
 
-def _refused(err: UserError | IsADirectoryError) -> int:
+def _refused(err: UserError | IsADirectoryError | UnicodeEncodeError) -> int:
     said = misplaced(err) if isinstance(err, OSError) else err
+    if isinstance(err, UnicodeEncodeError):  # a path that the locale has no letters for
+        said = f"{err.object!r} cannot be a path in this locale ({err.encoding}); set PYTHONUTF8=1."
     print(f"error: {said}", file=sys.stderr)
     return 2
 
@@ -210,7 +212,7 @@ def main(argv: list[str] | None = None) -> int:
         for name in names:
             if names.count(name) > 1:
                 raise UserError(f"parameter {name} is given more than once (-p); give it once.")
-    except (UserError, IsADirectoryError) as err:
+    except (UserError, IsADirectoryError, UnicodeEncodeError) as err:
         return _refused(err)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -235,7 +237,7 @@ def main(argv: list[str] | None = None) -> int:
             args.settings.append(f"ranks={distributed.world()}")
             return runs.run_together(study_of(args), args)
         return stages.run(study_of(args), args, time.time())
-    except (UserError, IsADirectoryError) as err:
+    except (UserError, IsADirectoryError, UnicodeEncodeError) as err:
         return _refused(err)
     except KeyboardInterrupt:
         print(processes.INTERRUPTED, file=sys.stderr)

@@ -172,6 +172,7 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> str:
     with warnings.catch_warnings():  # papermill's import of a deprecated name
         warnings.simplefilter("ignore", DeprecationWarning)
         import papermill
+        from jupyter_client.kernelspec import NoSuchKernel
         from nbclient.exceptions import CellTimeoutError, DeadKernelError
         from papermill.exceptions import PapermillExecutionError
 
@@ -192,6 +193,7 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> str:
                 copy,
                 parameters=_arguments(study, name, parameters),
                 kernel_name="python3",
+                kernel_manager_class=own_kernel(),
                 cwd=str(FOLDER),
                 progress_bar={"file": _Cells()},
                 log_output=False,
@@ -216,6 +218,9 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> str:
                 "the kernel died (out of memory?)" if "Dead" in type(err).__name__ else "timed out"
             )
             raise NotebookFailed(_card(name, at, source, what, out, again)) from None
+        except (NoSuchKernel, FileNotFoundError, PermissionError, RuntimeError) as err:
+            what = f"the kernel cannot start ({err or type(err).__name__}); see run_all.py check"
+            raise NotebookFailed(_card(name, "start", "", what, out, again)) from None
         finally:
             os.environ.pop("PDDM_WRITES")
             with suppress(ValueError):  # empty, or cut short where the disk was full
@@ -239,6 +244,23 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> str:
     for path in drawn_before - _drawn(study, manifest):  # or the report would show what is no more
         path.unlink(missing_ok=True)
     return "executed"
+
+
+def own_kernel() -> type:
+    """The manager of this very Python's kernel, whatever Jupyter calls "python3" here.
+
+    A kernelspec of that name may lie in a user's folder and start an interpreter without the kit.
+    """
+    from jupyter_client import AsyncKernelManager
+    from jupyter_client.kernelspec import KernelSpecManager
+    from traitlets import default
+
+    class OwnKernel(AsyncKernelManager):
+        @default("kernel_spec_manager")
+        def _own(self) -> KernelSpecManager:
+            return KernelSpecManager(kernel_dirs=[])  # none found: ipykernel's, of this Python
+
+    return OwnKernel
 
 
 class _Cells(io.StringIO):
@@ -293,4 +315,4 @@ def _card(name: str, at: str, source: str, error: str, out: Path, again: str) ->
         "again": again,
     }
     width = max(map(len, rows))
-    return "\n".join(f"  | {k:<{width}}  {v}" for k, v in rows.items())
+    return "\n".join(f"  | {k:<{width}}  {v}" for k, v in rows.items() if v)

@@ -34,7 +34,7 @@ def results_folder(study: Study) -> Iterator[Path]:
             yield Path(folder)
     except BaseException:
         for empty in (study.folder, results / "features", results):  # of a mistyped command, say
-            with suppress(OSError):  # it holds something, or was not made
+            with suppress(OSError, ValueError):  # it holds something, or was not made
                 empty.rmdir()
         raise
 

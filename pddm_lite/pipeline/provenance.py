@@ -71,13 +71,18 @@ def of(path: str | Path) -> Known:
         UserError: no such path in a study, or nothing that a notebook there is known to write.
     """
     full = Path(os.path.abspath(Path(path).expanduser()))
-    folder, kind, name = full.parents[1], full.parent.name, full.stem
+    folder, kind, name = full.parent.parent, full.parent.name, full.stem
     made = {p.stem: _read(p) for p in sorted((folder / "notebooks").glob("*.ipynb"))}
     if kind not in KINDS or not made:
-        raise UserError(
-            f"{path} is no figure, table or executed notebook of a study; give one, as in "
-            "results/quick/figures/60_retrieval.png."
-        )
+        if kind in KINDS and not folder.is_dir():
+            first = f"nothing has been made in {os.path.relpath(folder)} yet; run python "
+            first += "run_all.py first (make reproduce)"
+        elif kind in KINDS:
+            first = f"no notebook has been executed in {os.path.relpath(folder)} yet; run python "
+            first += "run_all.py first (make reproduce)"
+        else:
+            first = f"{path} is no figure, table or executed notebook of a study"
+        raise UserError(f"{first}{_example(full)}")
     asked, notebook = f"{kind}/{name}", name
     if kind != "notebooks" and any(map(_record, made.values())):
         notebook = next((n for n, nb in made.items() if asked in _record(nb).get("files", ())), "")
@@ -101,6 +106,22 @@ def of(path: str | Path) -> Known:
             f"python run_all.py --only {notebook}."
         )
     return Known(folder, notebook, files, shlex.split(kept["command"])[2:], kept)
+
+
+def _example(asked: Path) -> str:
+    """What can be given instead, in words: a file that is there, alike if there is one."""
+
+    def unlike(path: Path) -> tuple:
+        study = path.parents[1].name != asked.parent.parent.name
+        return path.stem != asked.stem, study, path.suffix != asked.suffix, str(path)
+
+    found = [p for kind in KINDS for p in ROOT.glob(f"results/**/{kind}/*.*")]
+    # only what an executed notebook beside it can make again
+    found = [p for p in found if p.stem != "raw_values" and p.suffix in (".png", ".csv", ".ipynb")]
+    found = [p for p in found if any((p.parents[1] / "notebooks").glob(f"{p.stem[:2]}*.ipynb"))]
+    if not found:
+        return "."
+    return f"; or give one that is there, as in {os.path.relpath(min(found, key=unlike))}."
 
 
 def _read(path: Path) -> dict:

@@ -76,7 +76,7 @@ def _open(study: Study, name: str) -> str:
         inputs(e, data, features, study.device, True)
     return (
         f"{data.title}: {len(data.class_names)} classes, {len(data)} images, "
-        f"{data.train_classes} classes train"
+        f"{data.train_classes} classes train" + "".join(f"; {n}" for n in data.notes)
     )
 
 

@@ -236,7 +236,7 @@ def test_a_zip_that_could_be_read_as_it_lies_is_unpacked_too(tmp_path, monkeypat
 
 def test_a_folder_in_the_way_is_left_alone(tmp_path, omniglot):
     (tmp_path / "omniglot").mkdir()
-    (tmp_path / "omniglot" / "mine.txt").write_text("mine")
+    (tmp_path / "omniglot" / "mine.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(Failed, match="in the way"):
         get("omniglot", tmp_path)
     assert [p.name for p in tmp_path.rglob("*")] == ["omniglot", "mine.txt"]
@@ -249,7 +249,7 @@ def test_the_exit_codes(tmp_path, capsys, omniglot, server):
     assert main(["download", "omniglot", "--data-root", str(tmp_path / "b")]) == 1
     err = capsys.readouterr().err
     assert err.startswith("error: ") and err.count("\n") == 1
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     assert main(["download", "omniglot", "--data-root", str(tmp_path / "file")]) == 1
     assert "cannot be written" in capsys.readouterr().err
 

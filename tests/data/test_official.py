@@ -2,7 +2,9 @@
 
 import io
 import pickle
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ from PIL import Image
 from scipy.io import savemat
 
 from pddm_lite import data
+from pddm_lite.data import reader
 from pddm_lite.data.official import REAL
 from pddm_lite.data.pictures import to_rgb
-from pddm_lite.data.tree import Reader
+from pddm_lite.data.reader import Reader
 from pddm_lite.data.verify import verify
 from pddm_lite.errors import UserError
 from pddm_lite.experiments import make
@@ -461,6 +464,19 @@ def test_a_forked_process_opens_the_zip_for_itself(tmp_path, monkeypatch):
     read(1)
     assert read._zip is not first
     assert np.array_equal(np.asarray(pickle.loads(pickle.dumps(read))(0)), np.asarray(read(0)))
+
+
+def test_threads_that_begin_at_once_all_read(tmp_path, monkeypatch):
+    zipped(tmp_path / "s.zip", {f"{n}.png": picture(n, "PNG") for n in range(8)})
+    listed = reader.zip_members
+    monkeypatch.setattr(reader, "zip_members", lambda z: (time.sleep(0.1), listed(z))[1])
+    read = Reader(tmp_path / "s.zip", [f"{n}.png" for n in range(8)])
+    with ThreadPoolExecutor(8) as pool:
+        waits = (0, 0, 0.03, 0.06, 0.09, 0.12, 0.15, 0.3)
+        images = list(pool.map(lambda i: (time.sleep(waits[i]), read(i))[1], range(8)))
+    for n, image in enumerate(images):
+        want = Image.open(io.BytesIO(picture(n, "PNG")))
+        assert np.array_equal(np.asarray(image), np.asarray(want))
 
 
 @pytest.mark.parametrize("name", SETS)

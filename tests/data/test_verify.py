@@ -3,6 +3,8 @@
 import hashlib
 import io
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -222,6 +224,44 @@ def test_help(capsys):
         with pytest.raises(SystemExit) as end:
             main(argv)
         assert end.value.code == 0 and "verify" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["stats omniglot", "verify omniglot --partial", "list", "-h"])
+def test_who_stops_reading_sees_no_broken_pipe(tmp_path, command):
+    argv = command.split() + (["--data-root", str(omniglot(tmp_path))] if "omni" in command else [])
+    reader, writer = os.pipe()
+    os.close(reader)  # as head is gone by the time that there is something to say
+    done = subprocess.run(
+        [sys.executable, "-m", "pddm_lite.data", *argv],
+        stdout=writer, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+    )  # fmt: skip
+    os.close(writer)
+    assert not done.stderr and done.returncode == 141
+
+
+def test_no_text_is_read_or_written_in_the_locales_encoding(tmp_path):
+    root = str(omniglot(tmp_path, {"images_background/A/character01/notes.txt": b"x"}))
+    code = """if True:
+        import sys, warnings
+        warnings.simplefilter("error", EncodingWarning)
+        from pathlib import Path
+        from pddm_lite import data
+        from pddm_lite.backbones import load
+        from pddm_lite.data import contents, shards, verify
+        contents.REMEMBERED = -1
+        d = data.load("omniglot", sys.argv[1])
+        assert d.fingerprint == data.load("omniglot", sys.argv[1]).fingerprint
+        verify.verify("omniglot", sys.argv[1], partial=True, bar=False)
+        net = load("smallnet", "none")
+        shards.extract(d, net, sys.argv[2], bar=False)
+        assert shards.Shards(sys.argv[2])[:].shape[0] == len(d)
+    """
+    env = {**os.environ, "PYTHONWARNDEFAULTENCODING": "1", "XDG_CACHE_HOME": str(tmp_path / "c")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, root, str(tmp_path / "features")],
+        env=env, capture_output=True, text=True, encoding="utf-8",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 # --------------------------------------------------------------------------- real data

@@ -29,7 +29,13 @@ def test_a_comment_a_rename_or_a_move_leaves_every_id_as_it_is(tmp_path):
     def ids():
         command = [sys.executable, "-c", IDS]
         return subprocess.run(
-            command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+            command,
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+            encoding="utf-8",
         ).stdout.split()
 
     before = ids()

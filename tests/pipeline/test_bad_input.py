@@ -91,6 +91,12 @@ def drawn(results: Path, name: str, text: str) -> list[str]:
     return ["--profile", "smoke", "--stage", "report", "--results", str(results)]
 
 
+def folder_at(results: Path, name: str) -> list[str]:
+    """A study of profile smoke in whose folder a folder lies in the place of a file."""
+    (results / "smoke" / name).mkdir(parents=True)
+    return ["--profile", "smoke", "--stage", "report", "--results", str(results)]
+
+
 def one_image_a_class(root: Path) -> Path:
     return tree(root, 40, 1)
 
@@ -233,7 +239,25 @@ BAD = {
         ["bytes", "--name"],
     ),
     "name starts as an option": (lambda t: ["--name=-a"], ["'-a'", "letter or digit first"]),
+    "seeds empty": (lambda t: ["--seeds", ""], ["--seeds is empty", "leave it out"]),
+    "seeds of blanks": (lambda t: ["--seeds= "], ["--seeds is empty", "leave it out"]),
+    "data empty": (lambda t: ["--data="], ["--data is empty"]),
+    "setting empty": (lambda t: ["--set", ""], ["--set is empty"]),
+    "unpack empty": (lambda t: ["--unpack", ""], ["--unpack is empty"]),
+    "check with an empty option": (lambda t: ["check", "--weights", ""], ["--weights is empty"]),
+    "scheduler without a port": (
+        lambda t: ["--scheduler", "localhost"],
+        ["no Dask scheduler answers at 'localhost'", "port", "tcp://HOST:8786"],
+    ),
     # -------------------------------------------------------------------------- settings
+    "setting twice": (
+        lambda t: ["--set", "alpha=0.2", "--set", "alpha=0.3"],
+        ["'alpha' is given more than once"],
+    ),
+    "parameter twice": (
+        lambda t: ["-p", "profile", "smoke", "-p", "profile", "quick"],
+        ["profile is given more than once"],
+    ),
     "setting out of range": (lambda t: ["--set", "alpha=-1"], ["alpha", "from 0 to 100"]),
     "setting no number": (lambda t: ["--set", "lr=nan"], ["lr", "from 0 to 10", "nan"]),
     "setting of no steps": (lambda t: ["--set", "steps=0"], ["steps", "at least 1"]),
@@ -355,6 +379,26 @@ BAD = {
         lambda t: drawn(t / "r", "tables/recall_x.csv", 'method,R@1\n"PDDM,1,2,3\n'),
         ["recall_x.csv", "torn", "reproduce"],
     ),
+    "a folder in the place of the notebook": (
+        lambda t: folder_at(t / "r", "notebooks/60_retrieval.ipynb"),
+        ["60_retrieval.ipynb"],
+    ),
+    "a folder in the place of a table": (
+        lambda t: folder_at(t / "r", "tables/verdicts.csv"),
+        ["verdicts.csv"],
+    ),
+    "a folder in the place of a figure": (
+        lambda t: folder_at(t / "r", "figures/60_retrieval.png"),
+        ["60_retrieval.png is a folder", "move it away"],
+    ),
+    "a folder in the place of the report": (
+        lambda t: folder_at(t / "r", "report.html"),
+        ["report.html is a folder", "move it away"],
+    ),
+    "a folder in the place of study.json": (
+        lambda t: folder_at(t / "r", "study.json"),
+        ["study.json is a folder", "move it away"],
+    ),
     "report of a torn notebook": (
         lambda t: drawn(t / "r", "notebooks/60_retrieval.ipynb", '{"cells": ['),
         ["60_retrieval.ipynb", "torn", "--only 60_retrieval"],
@@ -379,7 +423,7 @@ BAD = {
     "reproduce nothing": (lambda t: ["reproduce"], ["PATH", "reproduce --help"]),
     "reproduce something else": (
         lambda t: ["reproduce", str(ROOT / "README.md")],
-        ["README.md", "give one, as in"],
+        ["README.md", "give one that is there, as in"],
     ),
     "reproduce an unknown figure": (
         lambda t: ["reproduce", str(REFERENCE / "quick" / "tables" / "reall.csv")],

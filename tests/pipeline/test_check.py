@@ -2,20 +2,34 @@
 
 import importlib.metadata
 import os
+import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from pddm_lite import data as data_sets
 from pddm_lite.errors import UserError
 from pddm_lite.pipeline import check, cli
 
+WHAT = "Python packages GPU kernel results settings data batches hierarchy weights folder disk"
+
+
+def asked(capsys, tmp_path, *more: str, code: int) -> dict[str, str]:
+    """What -> the line about it, with its mark in front."""
+    results = () if "--results" in more else ("--results", str(tmp_path / "r"))
+    assert cli.main(["check", *more, *results]) == code
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[7:].split(":")[0] for line in lines] == WHAT.split()
+    return {line[7:].split(":")[0]: line for line in lines}
+
 
 def test_all_is_there_and_nothing_is_left_behind(tmp_path, capsys):
-    assert cli.main(["check", "--results", str(tmp_path / "r"), "--profile", "smoke"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == [
-        f"[OK]   {what}"
-        for what in ("Python", "packages", "GPU", "disk", "results", "data", "weights")
-    ]
+    said = asked(capsys, tmp_path, "--profile", "smoke", "--variants", "none", code=0)
+    assert all(line.startswith("[OK]   ") for line in said.values())
+    assert "40 classes (20 train, 20 test)" in said["data"] and "16 classes" in said["batches"]
+    assert "crops of 64 px" in said["weights"] and "the taxonomy" not in said["hierarchy"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -24,12 +38,120 @@ def test_what_is_missing_fails_with_its_remedy_and_the_rest_is_told(tmp_path, ca
     blocked.touch()
     options = ["--data", "cub200_2010", "--data-root", str(tmp_path / "no"), "--backbone"]
     options += ["mobilenet_v2", "--weights", str(tmp_path / "no.pth"), "--results"]
-    assert cli.main(["check", *options, str(blocked / "r")]) == 1
-    out = capsys.readouterr().out
-    failed = {x.split(": ")[0]: x for x in out.splitlines() if x.startswith("[FAIL]")}
-    assert set(failed) == {"[FAIL] results", "[FAIL] data", "[FAIL] weights"}
+    said = asked(capsys, tmp_path, *options, str(blocked / "r"), code=1)
+    failed = {what for what, line in said.items() if line.startswith("[FAIL]")}
+    assert failed == {"results", "data", "weights"}
     for what, remedy in (("results", "--results"), ("data", "no does not"), ("weights", "no.pth")):
-        assert remedy in failed[f"[FAIL] {what}"]
+        assert remedy in said[what]
+    assert said["batches"] == "[--]   batches: not looked at, for what failed above"
+
+
+def tree(root, classes: int, images: int = 4, side: int = 20):
+    rng = np.random.default_rng(0)
+    for c in range(classes):
+        (root / f"c{c:02d}").mkdir(parents=True)
+        for n in range(images):
+            x = rng.integers(0, 255, (side, side, 3), dtype=np.uint8)
+            Image.fromarray(x).save(root / f"c{c:02d}" / f"{n}.png")
+    return root
+
+
+OWN = ["--data", "folder", "--backbone", "smallnet", "--weights", "none", "--variants", "none"]
+# what a run would trip over only later: options of a temporary folder -> (what fails, its words)
+LATER = {
+    "fewer classes than a batch": (
+        lambda t: [*OWN, "--data-root", str(tree(t / "d", 10))],
+        "batches",
+        ["a batch holds 16 classes", "classes_per_batch="],
+    ),
+    "fewer classes than a variant's batch": (
+        lambda t: ["--profile", "smoke", "--variants", "m = 132"],
+        "batches",
+        ["a batch holds 33 classes", "only 16 train"],
+    ),
+    "one class to test": (
+        lambda t: [*OWN, "--data-root", str(tree(t / "d", 3))],
+        "data",
+        ["1 of 3 classes train", "4 or more"],
+    ),
+    "an unknown setting": (lambda t: ["--set", "alfa=1"], "settings", ["alpha"]),
+    "a setting twice": (
+        lambda t: ["--set", "alpha=1", "--set", "alpha=2"],
+        "settings",
+        ["'alpha' is given more than once"],
+    ),
+    "settings that do not fit": (
+        lambda t: ["--set", "classes_per_batch=3"],
+        "settings",
+        ["batch"],
+    ),
+    "an unknown method": (lambda t: ["--methods", "Tripel"], "settings", ["Triplet"]),
+    "an unknown notebook": (lambda t: ["--only", "60_x"], "settings", ["60_retrieval"]),
+    "a parameter of another type": (lambda t: ["-p", "seeds", "0"], "settings", ["list[int]"]),
+    "an embedding longer than the features": (
+        lambda t: ["--profile", "smoke", "--set", "embedding_size=300", "--set", "head_init=pca"],
+        "weights",
+        ["embedding_size <= 256", "head_init=random"],
+    ),
+    "a crop that the network cannot take": (
+        lambda t: ["--profile", "smoke", "--set", "crop=20", "--backbone", "alexnet", "--weights",
+                   "none"],
+        "weights",
+        ["crop 20", "the least that works"],
+    ),
+    "another study's folder": (
+        lambda t: [*OWN, "--data-root", str(tree(t / "d", 40)), *held_by_another(t)],
+        "folder",
+        ["study of other data", "content of folder 123 ->"],
+    ),
+    "a broken WordNet": (
+        lambda t: ["--data", "tiny_imagenet", "--data-root", str(broken_wordnet(t)),
+                   "--backbone", "smallnet", "--weights", "none", "--variants", "none"],
+        "hierarchy",
+        ["is_a.txt", "line 1"],
+    ),
+}  # fmt: skip
+
+
+def held_by_another(folder) -> list[str]:
+    held = folder / "r" / "mine" / "study.json"
+    held.parent.mkdir(parents=True)
+    held.write_text('{"inputs": {"folder": "123"}}', encoding="utf-8")
+    return ["--name", "mine", "--results", str(folder / "r")]
+
+
+def broken_wordnet(folder):
+    (folder / "wordnet").mkdir()
+    for name in ("is_a.txt", "words.txt"):
+        (folder / "wordnet" / name).write_text("nothing\n", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("case", LATER)
+def test_what_would_stop_a_run_later_is_foreseen(case, tmp_path, capsys, monkeypatch):
+    make, what, words = LATER[case]
+    if case == "a broken WordNet":  # without its 100,000 images
+        data = data_sets.load("synthetic_birds", "", "smoke")
+        fake = replace(data, name="tiny_imagenet")
+        monkeypatch.setattr(data_sets, "load", lambda *args, **more: fake)
+    monkeypatch.setattr(check, "kernel", lambda: "is looked at elsewhere")
+    said = asked(capsys, tmp_path, *make(tmp_path), code=1)
+    assert [w for w, line in said.items() if line.startswith("[FAIL]")] == [what]
+    assert all(word in said[what] for word in words), said[what]
+
+
+def test_features_that_do_not_fit_the_disk_are_foreseen(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(check, "kernel", lambda: "is looked at elsewhere")
+    free = check.LEAST + 10**6
+    monkeypatch.setattr(
+        check.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, free)
+    )
+    root = str(tree(tmp_path / "d", 40, 30))
+    words = [*OWN, "--data-root", root, "--methods", "Triplet", "--seeds", "0"]
+    assert asked(capsys, tmp_path, *words, code=0)
+    # 1,200 images of 64 x 64 pixels, and the networks
+    said = asked(capsys, tmp_path, *words, "--mode", "finetune", code=1)
+    assert "GiB free" in said["disk"] and said["disk"].startswith("[FAIL]")
 
 
 @pytest.mark.parametrize("version", ["3.10.14", "3.14.0", "2.7"])
@@ -69,6 +191,6 @@ def test_weights_that_a_run_would_fetch_are_not_fetched(capsys, monkeypatch):
 
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", no)
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no)
-    for weights in ("", "imagenet", "IMAGENET1K_V1"):
-        code = cli.main(["check", "--backbone", "mobilenet_v2", "--weights", weights])
+    for weights in ([], ["--weights", "imagenet"], ["--weights", "IMAGENET1K_V1"]):
+        code = cli.main(["check", "--backbone", "mobilenet_v2", "--profile", "smoke", *weights])
         assert code == 0 and "to be fetched" in capsys.readouterr().out

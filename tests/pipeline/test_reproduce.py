@@ -118,16 +118,23 @@ def test_every_reference_table_and_figure_is_known(capsys):
     ("path", "words"),
     [
         ("README.md", ["README.md", "no figure, table or executed notebook"]),
-        ("results/nothing/figures/60_retrieval.png", ["60_retrieval.png", "give one, as in"]),
+        (
+            "results/nothing/figures/60_retrieval.png",
+            ["nothing has been made in", "run_all.py first", "give one that is there"],
+        ),
         ("results/reference/quick/notebooks/60_retrival.ipynb", ["Did you mean '60_retrieval'"]),
         ("results/reference/quick/tables/raw_values.csv", ["unknown table", "raw_values"]),
     ],
 )
-def test_an_unknown_path_is_one_line(path, words, capsys):
+def test_an_unknown_path_is_one_line(path, words, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
     assert cli.main(["reproduce", str(ROOT / path)]) == 2
     err = capsys.readouterr().err.strip()
     assert err.startswith("error: ") and "\n" not in err
     assert all(word in err for word in words)
+    if "as in " in err:  # and that is there, and can be given
+        named = err.rpartition("as in ")[2].removesuffix(".")
+        assert Path(named).exists() and provenance.of(named).command
 
 
 def test_the_reference_is_never_written(monkeypatch, capsys):

@@ -1,0 +1,62 @@
+"""Where things lie: "~" in a notebook, folders in the place of files, cores that may be used."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pddm_lite import memory
+from pddm_lite.errors import UserError
+from pddm_lite.files import write_text
+from pddm_lite.pipeline import cli, notebooks
+from pddm_lite.study import Study
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_tilde_is_home_in_a_notebook_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    study = Study.of("smoke", ["folder"], "~/images", "resnet18", "~/w.pth", results="~/results")
+    assert study.folder.parent == tmp_path / "results"
+    assert (study.data_root, study.weights) == (str(tmp_path / "images"), str(tmp_path / "w.pth"))
+    args = cli.parser().parse_args(["--results", "~/results"])
+    assert cli.study_of(args).results == str(tmp_path / "results")
+
+
+def test_a_folder_in_the_place_of_a_notebooks_record_is_one_line(tmp_path):
+    study = Study.of("smoke", results=str(tmp_path))
+    for name in ("60_retrieval.json", "60_retrieval.ipynb"):
+        path = study.folder / "notebooks" / name
+        path.mkdir(parents=True)
+        assert notebooks.stale(study, "60_retrieval", {})
+        with pytest.raises(UserError, match=f"{name} is a folder, where a file belongs; move it"):
+            notebooks.execute(study, "60_retrieval", {}, "again")
+        with pytest.raises(UserError, match=f"{name} is a folder"):
+            write_text(path, "x")
+        assert [p.name for p in path.parent.iterdir()] == [name]
+        path.rmdir()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="not on this system")
+def test_jobs_are_the_cores_that_the_process_may_use():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    code += "from pddm_lite.pipeline import cli, check\nfrom pddm_lite.store import environment\n"
+    code += "print(cli.parser().parse_args([]).jobs, environment()['cores'], check.gpu())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8"
+    )
+    jobs, cores, said = done.stdout.strip().split(" ", 2)
+    assert (jobs, cores) == ("1", "1") and ("; 1 CPU cores" in said or "GiB" in said)
+
+
+@pytest.mark.parametrize(("quota", "most"), [("50000 100000", 1), ("150000 100000", 2)])
+def test_a_containers_quota_counts(quota, most, tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "QUOTA", tmp_path / "cpu.max")
+    free = memory.cores()
+    (tmp_path / "cpu.max").write_text("max 100000\n", encoding="utf-8")
+    assert memory.cores() == free
+    (tmp_path / "cpu.max").write_text(f"{quota}\n", encoding="utf-8")
+    assert memory.cores() == min(free, most)
