@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import backbones, distributed, latents
+from . import backbones, latents
 from .data import base as data_base
 from .data import features as data_features
 from .experiments import Experiment
@@ -83,8 +83,7 @@ def inputs(
         # one unit of length whatever the network, so that learning rates carry over
         x /= x[torch.from_numpy(data.train)].norm(dim=1).mean()
         return Frozen(x.to(device), net.features, net.input.crop), None
-    with distributed.main_first():  # the others find what it cached
-        pixels = data_features.stored_pixels(data, net.input, cache, bar)
+    pixels = data_features.stored_pixels(data, net.input, cache, bar)
     x, where = torch.from_numpy(pixels), torch.device(device)
     if where.type == "cuda" and x.nbytes < torch.cuda.mem_get_info(where)[0] / 4:
         x = x.to(where)

@@ -46,21 +46,22 @@ def stored_pixels(data: ImageSet, net_input: Input, cache: Path, bar: bool = Tru
     Decoded once, by all cores, into one file under `cache` that is mapped into memory: runs, seeds
     and processes share it, and a set larger than the memory is read from disk as it is needed.
     """
-    resize, how = net_input.resize, net_input.interpolation
-    path = cache / _file_name("pixels", data.name, resize, how, data.fingerprint)
+    size, how = net_input.resize, net_input.interpolation
+    path = cache / _file_name("pixels", data.name, size, how, data.fingerprint)
+
+    def write(f) -> None:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(data), size, size, 3)}
+        np.lib.format.write_array_header_1_0(f, header)
+        chunks = np.array_split(np.arange(len(data)), -(-len(data) // BATCH))
+        with ThreadPoolExecutor(cores()) as pool:  # PIL decodes outside the GIL
+            decoded = pool.map(lambda idx: pixels(data, idx, size, how), chunks)
+            for part in progress(decoded, f"reading {data.title}", bar, total=len(chunks)):
+                f.write(part)
+
     if not path.exists():
-        chunks = np.array_split(np.arange(len(data)), -(-len(data) // 64))
-
-        def write(f) -> None:
-            shape = (len(data), resize, resize, 3)
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(f, header)
-            with ThreadPoolExecutor(cores()) as pool:  # PIL decodes outside the GIL
-                decoded = pool.map(lambda idx: pixels(data, idx, resize, how), chunks)
-                for part in progress(decoded, f"reading {data.title}", bar, total=len(chunks)):
-                    f.write(part)
-
-        write_atomic(path, write)
+        with alone(path.parent / f".lock-{path.stem}"):  # another process may be at it
+            if not path.exists():
+                write_atomic(path, write)
     return np.load(path, mmap_mode="c", allow_pickle=False)  # "c": never written back
 
 

@@ -16,7 +16,7 @@ from ..data import GIVEN, split
 from ..data.sampler import class_balanced
 from ..errors import UserError
 from ..experiments import Experiment
-from ..files import alone, holder
+from ..files import holder
 from ..given import every
 from ..inputs import inputs
 from ..memory import cores
@@ -71,9 +71,7 @@ def _open(study: Study, name: str) -> str:
     )  # or UserError, now
     # all the machine's cores for this one long job, one thread a worker afterwards
     torch.set_num_threads(cores())
-    features = Path(study.results) / "features"
-    with alone(features / f".lock-{data.fingerprint}"):  # another batch may make them just now
-        inputs(e, data, features, study.device, True)
+    inputs(e, data, Path(study.results) / "features", study.device, True)
     return (
         f"{data.title}: {len(data.class_names)} classes, {len(data)} images, "
         f"{data.train_classes} classes train" + "".join(f"; {n}" for n in data.notes)
