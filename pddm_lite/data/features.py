@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -141,7 +140,9 @@ def _extract(data: ImageSet, backbone: Backbone, path: Path, device: str, bar: b
         if not path.exists():
             whole = np.concatenate([np.load(c, allow_pickle=False) for c in chunks])
             write_atomic(path, lambda f: np.save(f, whole))
-            shutil.rmtree(parts)
+            for left in parts.iterdir():  # and what a kill left half-written
+                left.unlink(missing_ok=True)
+            parts.rmdir()
 
 
 def _decode(data: ImageSet, net_input: Input, i: int) -> np.ndarray:
