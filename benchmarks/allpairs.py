@@ -36,9 +36,11 @@ import torch
 import torch.nn.functional as F
 from common import apart, peak
 
-from pddm_lite import allpairs
-from pddm_lite.pddm import PDDM, Tiles
-from pddm_lite.store import environment, write_text
+from pddm_lite.measures import allpairs
+from pddm_lite.measures.tiles import Tiles
+from pddm_lite.pddm import PDDM
+from pddm_lite.store.files import write_text
+from pddm_lite.store.store import environment
 
 # largest difference of a score from float64's; S itself has a standard deviation of about 0.01
 ALLOWED = {"float32": 1e-5, "tf32": 1e-3, "bf16": 1e-2}

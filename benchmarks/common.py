@@ -19,7 +19,8 @@ from typing import NamedTuple
 import pandas as pd
 import torch
 
-from pddm_lite.store import environment, write_text
+from pddm_lite.store.files import write_text
+from pddm_lite.store.store import environment
 
 RIVALS = ("pytorch-metric-learning", "faiss-cpu")
 LEAST = 50.0  # milliseconds of one measurement: what is shorter is called several times

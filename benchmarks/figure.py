@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from pddm_lite.figures import COLOURS, _grid, style
+from pddm_lite.paper.drawing import COLOURS, axes_grid, style
 
 # way -> (colour, dashes, marker): a colour is a family of losses; ours are whole lines
 OURS = {name: (COLOURS[name], "-", "o") for name in COLOURS}
@@ -138,7 +138,7 @@ def draw(tables: dict[str, pd.DataFrame], device: str = "cpu") -> Figure:
     """A panel for each table that has one: losses, step and, with a column N, the other two."""
     shown = [n for n in PANELS if n in tables and (n in ("losses", "step") or "N" in tables[n])]
     rows = -(-len(shown) // 2)
-    fig, axes = _grid(rows, min(2, len(shown)), 6.3 * rows)
+    fig, axes = axes_grid(rows, min(2, len(shown)), 6.3 * rows)
     clock = "time" if device.startswith("cuda") else "CPU time"
     for ax, name in zip(axes.flat, shown, strict=False):
         PANELS[name](ax, tables[name], clock)

@@ -2,7 +2,7 @@
 
     python benchmarks/loop.py [--steps 200] [--results results] [--device cpu] [--out FILE.csv]
 
-training.fit itself runs, with clocks around its parts; one thread. Time is the processor's on a CPU
+loop.fit itself runs, with clocks around its parts; one thread. Time is the processor's on a CPU
 and the clock's on a GPU, which is waited for after every part. Shares are of a step and of its part
 of an evaluation, which comes every 50 steps as in profile quick: Recall@1 on the held-out and on
 the test classes by distance, and by score on the held-out ones. Features are cached in results.
@@ -23,10 +23,11 @@ import pandas as pd
 import torch
 from common import made, save
 
-from pddm_lite import data, training
-from pddm_lite.embedding import Embedding
-from pddm_lite.experiments import make
-from pddm_lite.inputs import inputs
+from pddm_lite import data, methods
+from pddm_lite.networks.embedding import Embedding
+from pddm_lite.training import faults, loop, optimisation
+from pddm_lite.training.experiments import make
+from pddm_lite.training.inputs import inputs
 
 DATA = "synthetic_birds"
 # name -> recipe, settings, share of --steps
@@ -77,7 +78,7 @@ def measure(
     e = make(recipe, data=DATA, steps=steps, eval_every=steps, **{**net, **settings})
     images = data.load(DATA, profile=profile)
     source, backbone = inputs(e, images, cache, device, bar=False)
-    clocks, optimiser = Clocks(device), training.optimiser
+    clocks, optimiser = Clocks(device), optimisation.optimiser
 
     def clocked_optimiser(*args):
         optim = optimiser(*args)
@@ -85,11 +86,11 @@ def measure(
         return optim
 
     patches = [
-        (training, "time", SimpleNamespace(perf_counter=clocks.now, monotonic=time.monotonic)),
-        (training, "optimiser", clocked_optimiser),
-        (training, "average", clocks.around("optimiser", training.average)),
-        (training, "objective", clocks.around("mining and loss", training.objective)),
-        (training, "check_finite", clocks.around("finite?", training.check_finite)),
+        (loop, "time", SimpleNamespace(perf_counter=clocks.now, monotonic=time.monotonic)),
+        (loop, "optimiser", clocked_optimiser),
+        (loop, "average", clocks.around("optimiser", optimisation.average)),
+        (loop, "objective", clocks.around("mining and loss", methods.objective)),
+        (loop, "check_finite", clocks.around("finite?", faults.check_finite)),
         (torch.Tensor, "backward", clocks.around("backward", torch.Tensor.backward)),
         (Embedding, "forward", clocks.around("network and head", Embedding.forward)),
         (source, "batch", clocks.around("data", source.batch)),
@@ -97,7 +98,7 @@ def measure(
     with ExitStack() as stack:
         for patch in patches:
             stack.enter_context(mock.patch.object(*patch))
-        fitted = training.fit(e, images, source, backbone, bar=False)
+        fitted = loop.fit(e, images, source, backbone, bar=False)
         evaluation = clocks.now() - clocks.last  # the one at the end, after the last optimiser step
     in_steps = fitted.timing["seconds"].iloc[-1]
     ms = {part: 1e3 * clocks.seconds[part] / steps for part in PARTS}

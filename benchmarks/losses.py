@@ -17,9 +17,9 @@ import pandas as pd
 import torch
 from common import Target, interleaved
 
-from pddm_lite.experiments import make
 from pddm_lite.methods import METHODS, build_similarity, objective
 from pddm_lite.pddm import r
+from pddm_lite.training.experiments import make
 
 SIZES = (64, 128, 256, 512, 1024)
 OURS = ("PDDM+Quadruplet", "Euclidean+Quadruplet", "Triplet", "LiftedStruct", "Contrastive")

@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 from common import apart, interleaved, made, peak, save
 
-from pddm_lite.evaluation.ncm import accuracy, class_means, search
+from pddm_lite.measures.ncm import accuracy, class_means, search
 
 
 def table(queries=1024, classes=10_000, d=4096, repeats=5, device="cpu") -> pd.DataFrame:

@@ -25,8 +25,9 @@ import torch
 import torch.nn.functional as F
 from common import apart, peak
 
-from pddm_lite.evaluation.retrieval import nearest, recall_at_k
-from pddm_lite.store import environment, write_text
+from pddm_lite.measures.retrieval import nearest, recall_at_k
+from pddm_lite.store.files import write_text
+from pddm_lite.store.store import environment
 
 
 def data(n: int, d: int, device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:

@@ -33,8 +33,8 @@ import targets
 import torch
 from common import NOT_RUN, Target, made, save
 
-from pddm_lite.errors import UserError, escape_letters, unknown
-from pddm_lite.store import write_atomic
+from pddm_lite.store.errors import UserError, escape_letters, unknown
+from pddm_lite.store.files import write_atomic
 
 NAN = float("nan")
 TITLES = {

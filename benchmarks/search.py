@@ -4,6 +4,8 @@
     python benchmarks/search.py end2end --data-root DIR --weights FILE --data cars196_half
     python benchmarks/search.py scratch --data-root DIR
 
+    python benchmarks/search.py tables
+
 A line a run goes to OUT/STAGE.csv: for each ranking the best held-out Recall@1 and its step. A
 second call makes what is missing. `TRIED` says what was tried of PDDM+Quadruplet: changes of BASE,
 and BASE with one of its changes from the paper's letter taken back; `RIVALS` of the others.
@@ -19,8 +21,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from pddm_lite import data, experiments, training
-from pddm_lite.inputs import inputs
+from pddm_lite import data
+from pddm_lite.training import experiments, loop
+from pddm_lite.training.inputs import inputs
 
 PDDM = "PDDM+Quadruplet"
 BASE = dict(negatives="semihard", beta=0.1)
@@ -49,6 +52,9 @@ TRIED = {
     "letter: one quadruplet": dict(quadruplets=1),
     "letter: SGD 1e-2": dict(optimizer="sgd", lr=1e-2),
     "letter: beta, lambda": dict(beta=1.0, lam=0.5),
+    "letter: SGD 1e-4": dict(optimizer="sgd", lr=1e-4),
+    "lean": dict(random_negative_weight=0.0, ema_decay=0.0),
+    "lean, beta .3": dict(random_negative_weight=0.0, ema_decay=0.0, beta=0.3),
 }
 RATES = {"1e-4": 1e-4, "2e-4": 2e-4, "5e-4": 5e-4}
 
@@ -102,6 +108,7 @@ def trials(stage: str) -> dict[str, tuple[str, dict]]:
             ("base", PDDM, {}),
             ("hardest", PDDM, TRIED["hardest"]),
             ("Triplet", "Triplet", {}),
+            ("lean", PDDM, TRIED["lean"]),
         )
     }
 
@@ -115,7 +122,7 @@ def one(stage: str, name: str, trial: str, method: str, change: dict, seed: int,
     settings = {**network, **SETTINGS[stage], **BASE, **change}
     e = experiments.make(data=name, method=method, seed=seed, **settings)
     source, net = inputs(e, images, args.out.parent / "features", "cpu", False)
-    fitted = training.fit(e, images, source, net, bar=False)
+    fitted = loop.fit(e, images, source, net, bar=False)
     h = fitted.history.set_index("step")
     row = dict(stage=stage, data=name, trial=trial, method=method, settings=str(change), seed=seed)
     row["start"] = h["val_recall_1"].iloc[0]
@@ -127,11 +134,55 @@ def one(stage: str, name: str, trial: str, method: str, change: dict, seed: int,
     return row | {"collapse": fitted.collapse, "seconds": round(time.time() - began, 1)}
 
 
+def tables(out: Path) -> str:
+    """What was found, in Markdown: PDDM's trials against the base, the rivals, and end to end."""
+    found = {p.stem: pd.read_csv(p) for p in sorted(out.glob("*.csv"))}
+    parts = []
+    for stage, frame in found.items():
+        own = frame[frame["method"] == PDDM]
+        if stage != "end2end":
+            parts.append(f"{stage}: held-out Recall@1 minus that of the base, PDDM+Quadruplet:\n")
+            parts.append(_markdown(_against_base(own)))
+            frame = frame[frame["method"] != PDDM]
+        by = ["trial", "data"]
+        best = frame.groupby(by, sort=False)[["start", "distance", "score"]].mean().round(1)
+        best["least mean distance"] = frame.groupby(by)["least_mean_distance"].min().round(2)
+        best["collapsed"] = frame.groupby(by)["collapse"].count()
+        best["seeds"] = frame.groupby(by)["seed"].count()
+        if len(best):
+            what = "all rows" if stage == "end2end" else "rivals"
+            parts.append(f"{stage}: {what}, best held-out Recall@1, mean over seeds:\n")
+            parts.append(_markdown(best.reset_index().fillna("")))
+    return "\n".join(parts)
+
+
+def _against_base(own: pd.DataFrame) -> pd.DataFrame:
+    """A row a trial: by set and ranking the differences of the seeds, in points."""
+    own = own.set_index(["data", "seed"])
+    base = own[own["trial"] == "base"]
+    rows = []
+    for trial, t in own.groupby("trial", sort=False):
+        row = {"trial": trial}
+        for name in dict.fromkeys(own.index.get_level_values("data")):
+            for ranking in ("distance", "score"):
+                gap = (t[ranking] - base[ranking].reindex(t.index)).dropna()
+                gap = gap[gap.index.get_level_values("data") == name]
+                row[f"{name}, {ranking}"] = ", ".join(f"{v:+.1f}" for v in gap)
+        row["collapsed"] = int(t["collapse"].notna().sum())
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _markdown(frame: pd.DataFrame) -> str:
+    rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
+    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("stage", choices=SETS)
+    parser.add_argument("stage", choices=[*SETS, "tables"])
     parser.add_argument("--out", default=Path("results/search"), type=Path)
     parser.add_argument("--data-root", default="")
     parser.add_argument("--weights", default="", help="of mobilenet_v2")
@@ -141,6 +192,9 @@ def main() -> None:
     )
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     args = parser.parse_args()
+    if args.stage == "tables":
+        (args.out / "tables.md").write_text(tables(args.out), encoding="utf-8")
+        return
     torch.set_num_threads(1)
     path = args.out / f"{args.stage}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)

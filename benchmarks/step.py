@@ -17,10 +17,10 @@ import pandas as pd
 import torch
 from common import Target, interleaved
 
-from pddm_lite.experiments import make
 from pddm_lite.losses import distance, double_header, scale
 from pddm_lite.methods import objective
 from pddm_lite.pddm import PDDM, r
+from pddm_lite.training.experiments import make
 
 SIZES = (64, 128, 256, 512, 1024)
 QUADRUPLETS = (1, 16, 0)  # 0: one for every positive pair

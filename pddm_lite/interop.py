@@ -2,7 +2,7 @@
 
     distance = SimilarityDistance(PDDM(128))                  # larger is more similar
     loss = losses.TripletMarginLoss(0.1, distance=distance)   # its parameters are the unit's
-    miner = QuadrupletMiner(distance)                         # the hard quadruplets of Eq. 3
+    miner = QuadrupletMiner(distance)                         # the recipe's quadruplets
     tester = testers.GlobalEmbeddingSpaceTester(accuracy_calculator=ScoreAccuracy(distance))
 
 `PDDMLoss` (layer.py) goes into its trainers as it is. `PairDistance`, for open-metric-learning's
@@ -17,10 +17,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .errors import UserError
 from .layer import PairDistance, PDDMLoss, class_numbers, in_type_of
 from .mining import hard_quadruplets
 from .pddm import Similarity, r
+from .store.errors import UserError
 
 try:
     from pytorch_metric_learning.distances import BaseDistance
@@ -105,15 +105,17 @@ def _grid(n: int, m: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 class QuadrupletMiner(BaseMiner):
-    """PDDM's hard quadruplets (argmin and argmax of Eq. 3) in pytorch-metric-learning's tuples.
+    """PDDM's quadruplets (mining.hard_quadruplets) in pytorch-metric-learning's tuples.
 
-    A quadruplet (i, j, k, l) is the positive pair (i, j), from both its ends, with the hardest
-    negative of each: positives (i, j), (j, i); negatives (i, k), (j, l). Both ends, so that a loss
+    A quadruplet (i, j, k, l) is the positive pair (i, j), from both its ends, with a negative of
+    each: positives (i, j), (j, i); negatives (i, k), (j, l). Both ends, so that a loss
     that makes triplets or rows of the pairs (its anchors are the first of each) sees both headers.
 
     Args:
         distance: a SimilarityDistance; its unit mines, without dropout.
-        number: quadruplets a batch: 1 as in the paper, q, or 0 for every positive pair.
+        number: quadruplets a batch: 0, the default recipe's, for every positive pair; 1 as in the
+            paper; or q.
+        negatives: "semihard", the default recipe's, or "hardest" as in the paper.
         triplets: return (anchor, positive, negative) = (i, j, k), (j, i, l) in place of the pairs.
             TripletMarginLoss(alpha, distance=distance, reducer=SumReducer()) on them is E_m,
             unscaled, summed over the quadruplets; of pairs it makes every combination.
@@ -124,13 +126,19 @@ class QuadrupletMiner(BaseMiner):
     quadruplet is two of each and so is never lost.
     """
 
-    def __init__(self, distance: SimilarityDistance, number: int = 1, triplets: bool = False):
+    def __init__(
+        self,
+        distance: SimilarityDistance,
+        number: int = 0,
+        triplets: bool = False,
+        negatives: str = "semihard",
+    ):
         if not isinstance(distance, SimilarityDistance):
             raise UserError(
                 f"QuadrupletMiner needs distance=SimilarityDistance(unit), not {distance!r:.60}."
             )
         super().__init__(distance=distance)
-        self.number, self.triplets = number, triplets
+        self.number, self.triplets, self.negatives = number, triplets, negatives
 
     def forward(self, embeddings, labels, ref_emb=None, ref_labels=None):
         """The tuples of a batch: embeddings [m, d], labels [m] in a tensor, an array or a list."""
@@ -144,7 +152,7 @@ class QuadrupletMiner(BaseMiner):
         unit.eval()
         try:
             f = self.distance.maybe_normalize(embeddings)
-            i, j, k, l, _, _ = hard_quadruplets(f, labels, unit, self.number)
+            i, j, k, l, _, _ = hard_quadruplets(f, labels, unit, self.number, self.negatives)
         except ValueError:  # no positive or no negative pair
             return (labels.new_empty(0, dtype=torch.long),) * (3 if self.triplets else 4)
         finally:

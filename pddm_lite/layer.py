@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import UserError, unknown
-from .experiments import make
 from .methods import METHODS, build_similarity, objective
 from .pddm import Similarity, r
+from .store.errors import UserError, unknown
+from .training.experiments import make
 
 # the settings of experiments.Experiment that the loss reads
 SETTINGS = (

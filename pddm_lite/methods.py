@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from . import losses
-from .errors import unknown
 from .mining import hard_quadruplets, random_negatives
 from .pddm import SIMILARITIES, Similarity
+from .store.errors import unknown
 
 
 class Objective(NamedTuple):

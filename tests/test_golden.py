@@ -1,6 +1,6 @@
 """Golden numbers: some thirty runs of six steps, which say when a version must be raised.
 
-A run is named by versions (training.FIT, methods.LOSSES) and not by how the code reads. So these
+A run is named by versions (loop.FIT, methods.LOSSES) and not by how the code reads. So these
 numbers guard it: where one differs, either the change is a mistake, or runs made before are not
 what the code computes now: raise the loss's version, or FIT where more than one loss differs, and
 write them anew by
@@ -16,11 +16,11 @@ import pytest
 import torch
 from torch import nn
 
-from pddm_lite import checkpoints, training
 from pddm_lite.data.base import ImageSet
-from pddm_lite.experiments import make
-from pddm_lite.inputs import Frozen
 from pddm_lite.methods import LOSSES, METHODS
+from pddm_lite.training import checkpoints, loop
+from pddm_lite.training.experiments import make
+from pddm_lite.training.inputs import Frozen
 
 FILE = Path(__file__).with_name("golden.json")
 PDDM = "PDDM+Quadruplet"
@@ -94,7 +94,7 @@ def numbers(name: str, settings: dict, folder: Path, monkeypatch) -> dict[str, f
     checkpoint = folder / "run.pt" if name == "resumed" else None
     if checkpoint:
         monkeypatch.setattr(checkpoints, "seconds_between", lambda: -1.0)
-        step = training.take_step
+        step = loop.take_step
 
         def stop(t, number):
             if number == 5:
@@ -102,11 +102,11 @@ def numbers(name: str, settings: dict, folder: Path, monkeypatch) -> dict[str, f
             step(t, number)
 
         with monkeypatch.context() as m:
-            m.setattr(training, "take_step", stop)
+            m.setattr(loop, "take_step", stop)
             with pytest.raises(Stopped):
-                training.fit(e, data, source, net, False, checkpoint)
+                loop.fit(e, data, source, net, False, checkpoint)
         assert checkpoint.exists()
-    fitted = training.fit(e, data, source, net, False, checkpoint)
+    fitted = loop.fit(e, data, source, net, False, checkpoint)
     found = {}
     for row in fitted.history.to_dict("records"):
         found |= {f"{row['step']} {k}": v for k, v in row.items() if k != "step"}
@@ -131,7 +131,7 @@ def test_a_micro_run_gives_its_golden_numbers(name, tmp_path, monkeypatch, in_fl
     settings = cases()[name]
     now = numbers(name, settings, tmp_path, monkeypatch)
     loss = METHODS[settings["method"]].loss
-    versions = {"FIT": training.FIT, loss: LOSSES[loss].version}
+    versions = {"FIT": loop.FIT, loss: LOSSES[loss].version}
     assert golden["versions"].items() >= versions.items(), "a version was raised: write them anew"
     want = golden["numbers"][name]
     assert now.keys() == want.keys()
@@ -148,7 +148,7 @@ def test_the_golden_numbers_are_of_all_cases():
 
 
 def versions() -> dict[str, int]:
-    return {"FIT": training.FIT} | {name: loss.version for name, loss in LOSSES.items()}
+    return {"FIT": loop.FIT} | {name: loss.version for name, loss in LOSSES.items()}
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from pddm_lite.errors import UserError
 from pddm_lite.layer import PairDistance, PDDMLoss
 from pddm_lite.losses import distance as squared
 from pddm_lite.losses import double_header
 from pddm_lite.mining import hard_quadruplets
 from pddm_lite.pddm import LMDM, PDDM, Euclidean, Mahalanobis, r
+from pddm_lite.store.errors import UserError
+from pddm_lite.training.experiments import make
 
 D = 16
 LABELS = torch.arange(6).repeat_interleave(4)
@@ -154,7 +155,7 @@ def test_its_pair_losses_lose_a_single_pair_but_no_quadruplet(interop, pml, unit
     loss = pml.losses.ContrastiveLoss(pos_margin=9, neg_margin=-9, distance=distance)
     one = [torch.tensor([n]) for n in (0, 1, 0, 4)]
     assert loss(x, LABELS, one) == 0
-    quadruplet = interop.QuadrupletMiner(distance)(x, LABELS)
+    quadruplet = interop.QuadrupletMiner(distance, 1, negatives="hardest")(x, LABELS)
     assert [len(t) for t in quadruplet] == [2, 2, 2, 2]
     i, j, k, l, _, _ = hard_quadruplets(r(x), LABELS, unit)
     S_ij, S_ik, S_jl = (unit(r(x[a]), r(x[b])) for a, b in ((i, j), (i, k), (j, l)))
@@ -184,21 +185,28 @@ def test_triplet_mining_by_score(interop, pml, unit, x):
     assert len(a) > 0 and (S[a, n] >= S[a, p]).all()
 
 
+@pytest.mark.parametrize("negatives", ["hardest", "semihard"])
 @pytest.mark.parametrize("number", [1, 3, 0])
-def test_the_miner_gives_the_hard_quadruplets_from_both_ends(interop, unit, x, number):
+def test_the_miner_gives_the_quadruplets_from_both_ends(interop, unit, x, number, negatives):
     distance = interop.SimilarityDistance(unit)
-    i, j, k, l, _, _ = hard_quadruplets(r(x), LABELS, unit, number)
-    a1, p, a2, n = interop.QuadrupletMiner(distance, number)(x, LABELS)
+    i, j, k, l, _, _ = hard_quadruplets(r(x), LABELS, unit, number, negatives)
+    a1, p, a2, n = interop.QuadrupletMiner(distance, number, negatives=negatives)(x, LABELS)
     assert torch.equal(torch.stack([a1, p]), torch.stack([torch.cat([i, j]), torch.cat([j, i])]))
     assert torch.equal(torch.stack([a2, n]), torch.stack([torch.cat([i, j]), torch.cat([k, l])]))
-    triplets = interop.QuadrupletMiner(distance, number, triplets=True)(x, LABELS)
+    miner = interop.QuadrupletMiner(distance, number, True, negatives)
+    triplets = miner(x, LABELS)
     assert all(torch.equal(t, u) for t, u in zip(triplets, (a1, p, n), strict=True))
+
+
+def test_the_miners_defaults_are_the_recipes(interop, unit):
+    miner, recipe = interop.QuadrupletMiner(interop.SimilarityDistance(unit)), make(data="")
+    assert (miner.number, miner.negatives) == (recipe.quadruplets, recipe.negatives)
 
 
 @pytest.mark.parametrize("number", [1, 0])
 def test_with_its_triplets_pmls_loss_is_eq_3_and_eq_4(interop, pml, unit, x, number):
     distance = interop.SimilarityDistance(unit)
-    mined = interop.QuadrupletMiner(distance, number, triplets=True)(x, LABELS)
+    mined = interop.QuadrupletMiner(distance, number, True, "hardest")(x, LABELS)
     f = r(x)
     i, j, k, l, _, _ = hard_quadruplets(f, LABELS, unit, number)
     sums = dict(reducer=pml.reducers.SumReducer())
@@ -214,7 +222,7 @@ def test_with_its_triplets_pmls_loss_is_eq_3_and_eq_4(interop, pml, unit, x, num
 def test_pmls_triplets_of_one_mined_quadruplet_are_its_two_headers(interop, pml, unit, x):
     distance = interop.SimilarityDistance(unit)
     loss = pml.losses.TripletMarginLoss(0.5, distance=distance)
-    both = [interop.QuadrupletMiner(distance, 1, t)(x, LABELS) for t in (False, True)]
+    both = [interop.QuadrupletMiner(distance, 1, t, "hardest")(x, LABELS) for t in (False, True)]
     torch.testing.assert_close(*(loss(x, LABELS, mined) for mined in both))
 
 

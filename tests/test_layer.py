@@ -11,15 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pddm_lite import backbones, layer
-from pddm_lite.embedding import Embedding
-from pddm_lite.errors import UserError
-from pddm_lite.experiments import make
+from pddm_lite import layer
 from pddm_lite.layer import PairDistance, PairScore, PDDMLoss
 from pddm_lite.losses import distance, double_header
 from pddm_lite.methods import objective
 from pddm_lite.mining import hard_quadruplets
+from pddm_lite.networks import backbones
+from pddm_lite.networks.embedding import Embedding
 from pddm_lite.pddm import PDDM, r
+from pddm_lite.store.errors import UserError
+from pddm_lite.training.experiments import make
 
 D = 16
 

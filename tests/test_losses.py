@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from pddm_lite import losses
-from pddm_lite.experiments import make
 from pddm_lite.methods import build_similarity, objective
+from pddm_lite.training.experiments import make
 
 
 def batch(sizes=(3, 2, 4, 1), d=5, seed=0):

@@ -6,13 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pddm_lite import paper
 from pddm_lite.data.sampler import random_tuples
-from pddm_lite.errors import UserError
-from pddm_lite.experiments import make
 from pddm_lite.methods import METHODS, build_similarity, method, objective, plateau
 from pddm_lite.mining import hard_quadruplets
+from pddm_lite.paper import printed
 from pddm_lite.pddm import SIMILARITIES
+from pddm_lite.store.errors import UserError
+from pddm_lite.training.experiments import make
 
 DIM = 8
 LEARNED = [n for n, m in METHODS.items() if m.similarity != "euclidean"]
@@ -114,7 +114,7 @@ def test_the_rows_are_those_of_the_papers_table():
     # rivals that Table 1 does not print
     ours = {"Mahalanobis score", "Euclidean+Quadruplet", "Softmax"}
     ours |= {n for n in METHODS if "random" in n}  # as the paper's own were, which we train anew
-    assert all(set(METHODS) - set(half) == ours for half in paper.TABLE_1.values())
+    assert all(set(METHODS) - set(half) == ours for half in printed.TABLE_1.values())
     for name, m in METHODS.items():
         assert (m.rank == "score") == name.endswith(" score")
         assert m.similarity in SIMILARITIES and m.headers == (1 if name == "PDDM+Triplet" else 2)

@@ -186,3 +186,49 @@ def test_random_negatives_reach_every_other_class_and_never_the_own():
         # uniform: 400 draws over at most 5 images, four standard deviations
         mean = 400 / len(counts)
         assert (counts - mean).abs().max() < 4 * mean**0.5 + 1
+
+
+class Scores:
+    """A similarity read from a table, so that ties are exact."""
+
+    def __init__(self, S):
+        self.S = S
+
+    def pairs(self, f, i, j):
+        return self.S[i, j]
+
+
+def semihard_negative(S, labels, i, S_ij):
+    """The rule in plain words: of the negatives below S_ij the most similar, the first of equals;
+    where none is below, the least similar of all."""
+    negatives = [n for n in range(len(labels)) if labels[n] != labels[i]]
+    below = [n for n in negatives if S[i][n] < S_ij]
+    best = None
+    for n in below or negatives:
+        nearer = best is None or (S[i][n] > S[i][best] if below else S[i][n] < S[i][best])
+        best = n if nearer else best
+    return best
+
+
+@pytest.mark.parametrize("kind", ["euclidean", "mahalanobis", "lmdm", "pddm", "ties"])
+@pytest.mark.parametrize("number", [1, 3, 0])
+def test_semihard_negatives_are_those_of_exhaustive_search(kind, number):
+    none_below = some_below = 0
+    for seed, sizes in enumerate(BATCHES * 4):
+        f, labels = batch(sizes, seed)
+        S = torch.randint(0, 4, (len(labels),) * 2, generator=torch.Generator().manual_seed(seed))
+        S = S.double() if kind == "ties" else similarity(kind, seed).all_pairs(f)
+        S = S.triu() + S.triu(1).T
+        s = Scores(S)  # one number a pair, whatever else is scored with it
+        q = hard_quadruplets(f, labels, s, number, "semihard")
+        hardest = hard_quadruplets(f, labels, s, number)
+        assert torch.equal(q.i, hardest.i) and torch.equal(q.j, hardest.j)  # the same pairs
+        assert q.low == hardest.low and q.high == hardest.high
+        for i, j, k, l in zip(*(x.tolist() for x in q[:4]), strict=True):
+            row, S_ij = S.tolist(), S[i, j].item()
+            for end, negative in ((i, k), (j, l)):
+                want = semihard_negative(row, labels.tolist(), end, S_ij)
+                assert negative == want
+                some_below += row[end][negative] < S_ij
+                none_below += row[end][negative] >= S_ij
+    assert some_below and none_below  # both halves of the rule were met

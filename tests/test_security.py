@@ -14,9 +14,10 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pddm_lite import figures
+from pddm_lite.paper import drawing
 from pddm_lite.pipeline import cli, executors, report, stages
-from pddm_lite.study import Study
+from pddm_lite.pipeline import options as pipeline_options
+from pddm_lite.training.study import Study
 
 ROOT = Path(__file__).parents[1]
 
@@ -171,7 +172,7 @@ def test_a_dollar_in_a_name_is_no_formula(tmp_path):
     axes = figure.subplots()
     axes.set(title=r"class $\frac{$ of \ $a_b$", xscale="log", xlabel=r"W$_\mathregular{c}$")
     axes.set_yticks([0.5], ["$"])
-    figures.save(figure, pd.DataFrame({"a": [1]}), study, "10_names")
+    drawing.save(figure, pd.DataFrame({"a": [1]}), study, "10_names")
     assert (study.folder / "figures" / "10_names.png").exists()  # it was an error of matplotlib
     names = [axes.title, axes.get_yticklabels()[0], axes.xaxis.label]
     assert [t.get_parse_math() for t in names] == [False, False, True]
@@ -196,7 +197,7 @@ def test_a_parameter_stays_the_text_it_is(text):
 
 @pytest.mark.parametrize("text", ["a; rm -rf b", "$(touch x)", "a b", "'", "-p"])
 def test_the_command_that_repeats_quotes_what_was_given(text, tmp_path):
-    args = cli.parser().parse_args([f"--data-root={text}", "--set", "alpha=0.2"])
+    args = pipeline_options.parser().parse_args([f"--data-root={text}", "--set", "alpha=0.2"])
     command = stages.repeat(Study.of(results=str(tmp_path)), args, "60_retrieval")
     words = shlex.split(command)
     assert text in words and words[:2] == ["python", "run_all.py"]

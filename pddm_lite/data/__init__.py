@@ -1,5 +1,7 @@
 """Data sets by name. `load("cub200_2010", root)` gives an ImageSet; `known()` lists the names.
 
+A file a kind of data set, synthetic worlds, the sampler, class-disjoint splits. May import `store`
+alone; networks, measures and what is above them may import it.
 `python -m pddm_lite.data --help`: list, verify, download and look at them.
 """
 
@@ -11,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import UserError, unknown
+from ..store.errors import UserError, unknown
 from .base import ImageSet, Split, fingerprint, shown, split
 from .drawn import draw_training_classes
 from .folder import open_folder
@@ -110,7 +112,8 @@ def _world(kind: str, heterogeneity: float, species: int, images: int):
 
 @lru_cache(maxsize=64)  # without the pictures
 def _painted(name: Synthetic, species: int, images: int) -> ImageSet:
-    from .synthetic import SIZE, geometry, species_names
+    from .painter import SIZE
+    from .synthetic import geometry, species_names
 
     drawn = name.kind, name.heterogeneity, species, images
     known = FINGERPRINTS.get(drawn)

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from ..errors import UserError, escape_letters
+from ..store.errors import UserError, escape_letters
 from . import GIVEN, GIVEN_WORLDS, HETEROGENEITY, SYNTHETIC
 from .base import shown
 from .download import Failed, download

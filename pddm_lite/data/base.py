@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from ..errors import UserError
+from ..store.errors import UserError
 
 SAMPLE = 200  # images that tell a set's typical size
 

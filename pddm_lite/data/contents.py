@@ -12,10 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import UserError
-from ..files import beside
-from ..memory import cores
-from ..progress import progress
+from ..store.errors import UserError
+from ..store.files import beside
+from ..store.memory import cores
+from ..store.progress import progress
 from .base import fingerprint, shown
 
 REMEMBERED = 0.5  # seconds that reading a tree must take for its checksums to be kept

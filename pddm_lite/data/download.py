@@ -19,8 +19,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import UserError, unknown
-from ..progress import progress
+from ..store.errors import UserError, unknown
+from ..store.progress import progress
 from .official import REAL, Archive, locate
 from .verify import md5
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from ..errors import UserError
+from ..store.errors import UserError
 from .base import ImageSet
 
 SEED = 0  # of the draw: the same classes on every machine and for every run's seed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
+from ..store.errors import UserError
 from .base import ImageSet, check_classes, shown
 from .tree import Tree, image_set, scan
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
+from ..store.errors import UserError
 from .base import shown
 from .reader import Reader
 from .tree import scan

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from ..errors import UserError
+from ..store.errors import UserError
 from .base import ImageSet, fingerprint
 from .names import MIX, world_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import UserError, unknown
+from ..store.errors import UserError, unknown
 
 SYNTHETIC = {"synthetic_birds": "birds", "synthetic_cars": "cars"}  # painted
 GIVEN = {"given_birds": "birds"}  # worlds of which only the geometry is drawn: no pictures

@@ -7,11 +7,12 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from ..errors import unknown
+from ..store.errors import unknown
 from . import WORLDS
 from .base import ImageSet, fingerprint
 from .names import painted
-from .synthetic import PAINTER, SIZE, species_names, world
+from .painter import SIZE
+from .synthetic import PAINTER, species_names, world
 
 # profile -> species; they are numbered on from the profile's last one
 SPECIES = {"smoke": 60, "quick": 1_000, "paper": 10_000}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
+from ..store.errors import UserError
 from . import layouts
 from .base import ImageSet, check_classes, shown
 from .folder import open_folder

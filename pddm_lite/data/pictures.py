@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from ..errors import UserError
+from ..store.errors import UserError
 from .base import shown
 
 VERSION = 1  # of the pixels that a file's bytes become: raise it when they change

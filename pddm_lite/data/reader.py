@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from ..errors import UserError
+from ..store.errors import UserError
 from . import pictures
 from .base import shown
 

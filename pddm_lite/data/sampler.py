@@ -7,7 +7,7 @@ from itertools import cycle
 
 import numpy as np
 
-from ..errors import UserError
+from ..store.errors import UserError
 
 
 def class_balanced(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
+from ..store.errors import UserError
 from . import pictures
 from .base import ImageSet, fingerprint, shown
 from .contents import File, checksums

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
-from ..progress import progress
+from ..store.errors import UserError
+from ..store.progress import progress
 from . import SYNTHETIC, data_root, load
 from .base import ImageSet, spread
 from .official import REAL

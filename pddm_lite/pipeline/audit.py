@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from .. import data as data_sets
-from ..errors import UserError
-from ..experiments import Experiment
-from ..runs import fit_or_load, run_id
-from ..store import Store
-from . import cli, executors
+from ..store.errors import UserError
+from ..store.store import Store
+from ..training.experiments import Experiment
+from ..training.runs import fit_or_load, run_id
+from . import executors, options
 
 CLOSE = 1e-6  # relative; on another machine sums may be rounded otherwise
 
 
-def parser() -> cli.Parser:
-    p = cli.Parser(
+def parser() -> options.Parser:
+    p = options.Parser(
         prog="run_all.py audit",
         description="Fit some runs of the store again, drawn at random, and compare their history "
         "and weights with what is stored. The store is left as it is.",

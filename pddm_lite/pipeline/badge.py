@@ -6,7 +6,7 @@ import html
 
 import pandas as pd
 
-from ..claims import LEVEL, NOT_ENOUGH, NOT_REPRODUCED, REPRODUCED
+from ..paper.judge import LEVEL, NOT_ENOUGH, NOT_REPRODUCED, REPRODUCED
 
 WORDS = {REPRODUCED: "reproduced", LEVEL: "level", NOT_REPRODUCED: "not", NOT_ENOUGH: "open"}
 HEIGHT, LETTER, PAD = 20, 6.6, 8  # pixels

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..files import write_text
+from ..store.files import write_text
 
 
 def digest(path: Path) -> str:

@@ -15,20 +15,21 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import backbones, ownership
 from ..data import split
 from ..data.sampler import class_balanced
-from ..errors import UserError, unknown
-from ..memory import cores
-from ..study import Study
-from . import cli
+from ..networks import backbones
+from ..store.errors import UserError, unknown
+from ..store.memory import cores
+from ..training import ownership
+from ..training.study import Study
+from . import options
 
 ROOT = Path(__file__).parents[2]
 LEAST = 2**30  # bytes: notebooks, figures, and what else is small
 
 
-def parser() -> cli.Parser:
-    p = cli.parser()
+def parser() -> options.Parser:
+    p = options.parser()
     p.prog, p.usage = "run_all.py check", "%(prog)s [any option of a run]"
     p.description = (
         "Python, packages, GPU, kernel, disk, write access, and whatever of the run's data, "
@@ -193,9 +194,9 @@ def settings(args: argparse.Namespace, found: dict) -> str:
     """All options fit together, by what builds the runs; the notebooks' parameters too."""
     from . import notebooks
 
-    study = cli.study_of(args)
-    names = cli._names(args.only) or notebooks.notebooks()
-    for name in cli._names(args.only):
+    study = options.study_of(args)
+    names = options.names_in(args.only) or notebooks.notebooks()
+    for name in options.names_in(args.only):
         if name not in notebooks.notebooks():
             raise unknown("notebook", name, notebooks.notebooks())
     if parameters := notebooks.check_parameters(names, dict(args.parameter)):
@@ -257,7 +258,7 @@ def batches(study: Study, sets: dict) -> str:
 
 def hierarchy(study: Study, sets: dict) -> str:
     """Zero-shot recognition's hierarchies hold the classes; a set may have none."""
-    from ..unseen import NoZeroShot, protocol
+    from ..paper.table2_zero_shot.unseen import NoZeroShot, protocol
 
     said = []
     for name in study.data:

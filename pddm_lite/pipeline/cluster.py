@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import UserError
+from ..store.errors import UserError
 
 PACKAGE = Path(__file__).parents[1]
 SECONDS = 10  # to wait for the scheduler's answer

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..errors import UserError
-from . import cli, provenance
+from ..store.errors import UserError
+from . import options, provenance
 
 # columns that say of what a row tells; rows of the same are matched in the order they come
 KEYS = set(
@@ -22,8 +22,8 @@ TIMES = re.compile(r"seconds|\bms\b|\btime\b")
 NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
-def parser() -> cli.Parser:
-    p = cli.Parser(
+def parser() -> options.Parser:
+    p = options.Parser(
         prog="run_all.py compare",
         description="What differs between the numbers of two studies (results/quick and "
         "results/reference/quick), or of two results folders, and by how much.",

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch
 
-from ..errors import escape_letters
-from . import cli, processes
+from ..store.errors import escape_letters
+from . import options, processes
 
 
 def start_worker() -> None:
     """One thread, no bars, as everything that runs beside others."""
-    for name, value in cli.ENVIRONMENT.items():
+    for name, value in options.ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     escape_letters()
     os.environ["PDDM_BATCH"] = "1"  # bars of several processes would mix

@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from .. import given, ownership, training
-from ..experiments import Experiment
-from ..runs import SOURCES, problem, run_id
-from ..store import Store, source_hash
+from ..paper.given_space import given
+from ..store.store import Store, source_hash
+from ..training import loop, ownership
+from ..training.experiments import Experiment
+from ..training.runs import SOURCES, problem, run_id
 from . import notebooks
 from .runs import label
 
@@ -80,8 +81,8 @@ def _reasons(store: Store) -> Callable:
             return "settings changed: " + ", ".join(f"{k} {config[k]} -> {own[k]}" for k in changed)
         if manifest["data_fingerprint"] != data.fingerprint:
             return "the data changed"
-        if manifest.get("fit") != training.FIT:
-            return f"training's version {manifest.get('fit')} -> {training.FIT}"
+        if manifest.get("fit") != loop.FIT:
+            return f"training's version {manifest.get('fit')} -> {loop.FIT}"
         return "the weights file changed"
 
     return why

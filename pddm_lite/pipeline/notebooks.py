@@ -16,13 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..data import fingerprint
-from ..errors import UserError, unknown
-from ..files import CannotWrite, beside, write_text
-from ..given import every
-from ..progress import tell
-from ..runs import run_id
-from ..store import Store, environment, source_hash
-from ..study import Study
+from ..paper.given_space.given import every
+from ..store.errors import UserError, unknown
+from ..store.files import CannotWrite, beside, write_text
+from ..store.progress import tell
+from ..store.store import Store, environment, source_hash
+from ..training.runs import run_id
+from ..training.study import Study
 from . import provenance
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -32,9 +32,9 @@ PACKAGE = Path(__file__).parents[1]
 # a notebook is stale when one of these changes: all that is no pipeline and shows in some notebook
 SOURCES = tuple(
     f"pddm_lite.{'.'.join(path.relative_to(PACKAGE).with_suffix('').parts)}"
-    for folder in (PACKAGE, PACKAGE / "evaluation")
-    for path in sorted(folder.glob("*.py"))
-    if path.stem not in ("__init__", "reference", "readme", "pack", "pretrain")
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.stem not in ("__init__", "own_metric", "pretrain", "reference")
+    and path.relative_to(PACKAGE).parts[0] not in ("data", "pipeline")
 )
 
 

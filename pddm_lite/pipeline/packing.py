@@ -6,14 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from .. import pack
-from ..store import Store
-from ..study import Study
-from . import cli
+from ..store.store import Store
+from ..training.study import Study
+from . import options, pack
 
 
 def pack_runs(study: Study, args: argparse.Namespace) -> None:
-    files, packed, total = pack.pack(study, Path(args.pack), cli.pack_size(args))
+    files, packed, total = pack.pack(study, Path(args.pack), options.pack_size(args))
     sizes = (f"{f} ({f.stat().st_size / 2**20:.1f} MiB)" for f in files)
     print(f"pack        {packed} of {total} runs in {', '.join(sizes)}")
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .. import ownership
-from ..errors import UserError
-from ..files import alone, holder, sweep, temporary_prefix
-from ..study import Study
+from ..store.errors import UserError
+from ..store.files import alone, holder, sweep, temporary_prefix
+from ..training import ownership
+from ..training.study import Study
 
 
 @contextmanager

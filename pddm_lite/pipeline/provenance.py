@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import UserError, unknown
-from ..store import environment
+from ..store.errors import UserError, unknown
+from ..store.store import environment
 
 KEY = "pddm_lite"  # in the notebook's metadata
 KINDS = ("figures", "tables", "notebooks")

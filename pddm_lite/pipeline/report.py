@@ -12,11 +12,14 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from .. import __version__, tables, tables_transfer
-from ..claims import Verdict
-from ..errors import UserError
-from ..store import environment, write_text
-from ..study import Study
+from .. import __version__
+from ..paper import table2
+from ..paper.judge import Verdict
+from ..paper.verdict import tables
+from ..store.errors import UserError
+from ..store.files import write_text
+from ..store.store import environment
+from ..training.study import Study
 from . import badge
 from .style import CSS
 
@@ -85,7 +88,7 @@ def write(study: Study, failures: list[str], copy: Path | None = None) -> tuple[
             title = next((t for n, t in titles.items() if n.replace(":", "-") == name), name)
             anchor = html.escape(path.stem)
             parts.append(f'<h3 id="table-{anchor}">{heading}: {html.escape(title)}</h3>')
-            if kind in ("transfer", "zero_shot") and (caveat := tables_transfer.pretrained(study)):
+            if kind in ("transfer", "zero_shot") and (caveat := table2.pretrained(study)):
                 parts.append(f'<p class="small">{html.escape(caveat)}</p>')
             parts.append(_table(_read(path, keep_default_na=False), "num"))
     parts.append('<h2 id="figures">Figures</h2>')

@@ -6,15 +6,16 @@ import shlex
 import tempfile
 from pathlib import Path
 
-from .. import ownership
-from ..errors import UserError
+from ..store.errors import UserError
+from ..training import ownership
 from . import cli, compare, provenance
+from . import options as pipeline_options
 
 REFERENCE = provenance.ROOT / "results" / "reference"
 
 
-def parser() -> cli.Parser:
-    p = cli.Parser(
+def parser() -> pipeline_options.Parser:
+    p = pipeline_options.Parser(
         prog="run_all.py reproduce",
         usage="%(prog)s PATH [any option of run_all.py, in place of the one that was used]",
         description="Make one figure, table or executed notebook again, by its notebook and the "
@@ -34,8 +35,8 @@ def main(argv: list[str]) -> int:
     if known.folder.is_relative_to(REFERENCE):
         results = provenance.ROOT / "results"
     words = [*known.command, "--results", str(results), *options, "--stage", "notebooks"]
-    asked = cli.parser().parse_args(words)
-    study = cli.study_of(asked)
+    asked = pipeline_options.parser().parse_args(words)
+    study = pipeline_options.study_of(asked)
     if study.folder == known.folder and known.folder.is_relative_to(REFERENCE):
         raise UserError(f"--results {asked.results} is the reference; name another folder.")
     _tell(known, words)

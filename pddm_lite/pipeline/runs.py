@@ -11,21 +11,21 @@ from pathlib import Path
 
 import torch
 
-from .. import distributed
 from ..data import GIVEN, split
 from ..data.sampler import class_balanced
-from ..errors import UserError
-from ..experiments import Experiment
-from ..files import holder
-from ..given import every
-from ..inputs import inputs
-from ..memory import cores
-from ..progress import tell
-from ..runs import fit_or_load, problem, run_id
-from ..store import Store
-from ..study import Study
-from ..training import TrainingError
-from . import cached, cli, executors
+from ..paper.given_space.given import every
+from ..store import distributed
+from ..store.errors import UserError
+from ..store.files import holder
+from ..store.memory import cores
+from ..store.progress import tell
+from ..store.store import Store
+from ..training.experiments import Experiment
+from ..training.faults import TrainingError
+from ..training.inputs import inputs
+from ..training.runs import fit_or_load, problem, run_id
+from ..training.study import Study
+from . import cached, executors, options
 from .live import Live
 from .packing import pack_runs
 from .places import results_folder
@@ -140,7 +140,7 @@ def label(study: Study, e: Experiment, title: str) -> str:
 
 def run_together(study: Study, args: argparse.Namespace) -> int:
     """Under torchrun: one run after the other, all processes at each; process 0 writes."""
-    if cli._names(args.stage) not in (["runs"], ["data", "runs"]):
+    if options.names_in(args.stage) not in (["runs"], ["data", "runs"]):
         raise UserError("torchrun is for training: --stage data,runs; draw by one process after.")
     executors.start_worker()
     todo = every(study)

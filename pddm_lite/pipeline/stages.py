@@ -8,10 +8,10 @@ import shlex
 import time
 from contextlib import ExitStack
 
-from .. import ownership
-from ..errors import UserError, unknown
-from ..study import Study
-from . import cli, executors, notebooks, report, runs
+from ..store.errors import UserError, unknown
+from ..training import ownership
+from ..training.study import Study
+from . import executors, notebooks, options, report, runs
 from .cluster import cluster
 from .live import Live
 from .packing import pack_runs
@@ -22,14 +22,14 @@ from .work import Work
 
 def run(study: Study, args: argparse.Namespace, began: float) -> int:
     """All stages asked for; 0 if everything succeeded, else 1."""
-    chosen = cli._names(args.only)
+    chosen = options.names_in(args.only)
     for name in chosen:
         if name not in notebooks.notebooks():
             raise unknown("notebook", name, notebooks.notebooks())
-    stages = cli._names(args.stage) or list(cli.STAGES)
+    stages = options.names_in(args.stage) or list(options.STAGES)
     for name in stages:
-        if name not in cli.STAGES:
-            raise unknown("stage", name, cli.STAGES)
+        if name not in options.STAGES:
+            raise unknown("stage", name, options.STAGES)
     names = chosen or notebooks.notebooks()
     parameters = notebooks.check_parameters(names, dict(args.parameter))
     if parameters:  # what the notebooks would raise, before the first of them runs
@@ -112,7 +112,7 @@ def repeat(study: Study, args: argparse.Namespace, name: str) -> str:
     )
     for flag in flags.split():
         value = getattr(args, flag)
-        if value and value != cli.parser().get_default(flag):
+        if value and value != options.parser().get_default(flag):
             words += [f"--{flag.replace('_', '-')}", value]
     for text in args.settings:
         words += ["--set", text]

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..store import write_text
-from ..study import Study
+from ..store.files import write_text
+from ..training.study import Study
 from .live import Live, clock, gib
 
 

@@ -7,9 +7,9 @@ import traceback
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
 from pathlib import Path
 
-from ..errors import UserError, misplaced
-from ..files import CannotWrite
-from ..training import TrainingError
+from ..store.errors import UserError, misplaced
+from ..store.files import CannotWrite
+from ..training.faults import TrainingError
 from . import executors, notebooks
 from .cluster import WorkerDiffers
 from .live import Live

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from pddm_lite import data
-from pddm_lite.backbones import load
-from pddm_lite.data import contents, features
+from pddm_lite.data import contents
 from pddm_lite.data.tree import scan
+from pddm_lite.networks import features
+from pddm_lite.networks.backbones import load
 
 
 def picture(seed, fmt):

@@ -10,7 +10,7 @@ from PIL import Image
 from pddm_lite import data as data_sets
 from pddm_lite.data.base import ImageSet
 from pddm_lite.data.drawn import draw_training_classes
-from pddm_lite.errors import UserError
+from pddm_lite.store.errors import UserError
 
 
 def image_set(classes=50, images=3):

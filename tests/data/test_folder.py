@@ -11,7 +11,7 @@ from PIL import Image
 from pddm_lite import data
 from pddm_lite.data.base import split
 from pddm_lite.data.folder import open_folder
-from pddm_lite.errors import UserError
+from pddm_lite.store.errors import UserError
 
 
 def picture(fmt="PNG", mode="RGB", size=(12, 9), seed=0):

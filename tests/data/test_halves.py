@@ -11,7 +11,7 @@ from PIL import Image
 from pddm_lite import data
 from pddm_lite.data import open_folder
 from pddm_lite.data.verify import verify
-from pddm_lite.errors import UserError
+from pddm_lite.store.errors import UserError
 
 CLASSES = ("ant", "bee", "cat", "dog")
 

@@ -8,14 +8,15 @@ import torch
 from PIL import Image
 
 from pddm_lite import data as data_sets
-from pddm_lite import training
+from pddm_lite import methods
 from pddm_lite.data.base import ImageSet
 from pddm_lite.data.mix import join
 from pddm_lite.data.sampler import class_balanced, in_turn
-from pddm_lite.errors import UserError
-from pddm_lite.evaluation.retrieval import recall_at_k
-from pddm_lite.experiments import make
-from pddm_lite.inputs import Frozen
+from pddm_lite.measures.retrieval import recall_at_k
+from pddm_lite.store.errors import UserError
+from pddm_lite.training import loop
+from pddm_lite.training.experiments import make
+from pddm_lite.training.inputs import Frozen
 
 
 def image_set(name, classes, images, train, seed):
@@ -121,20 +122,20 @@ def test_training_on_a_mix_takes_a_set_at_a_time_and_measures_within_sets(monkey
         eval_every=2, classes_per_batch=2, samples_per_class=3, batch_size=6,
     )  # fmt: skip
     source, seen = Frozen(x, 9), []
-    real = training.objective
+    real = methods.objective
 
     def objective(f, labels, *more):
         seen.append(labels.tolist())
         return real(f, labels, *more)
 
-    monkeypatch.setattr(training, "objective", objective)
-    fitted = training.fit(e, mix, source, None, bar=False)
+    monkeypatch.setattr(loop, "objective", objective)
+    fitted = loop.fit(e, mix, source, None, bar=False)
     parts = data_sets.split(mix, 0.4, 0)
     classes = np.unique(mix.labels[parts.fit])  # targets number them
     of_set = {c: mix.class_names[c].split("/")[0] for c in classes}
     batches = [{of_set[classes[t]] for t in labels} for labels in seen]
     assert all(len(b) == 1 for b in batches) and {"a"} in batches and {"b"} in batches
-    f = training.embed(fitted.at("distance").model, source, parts.val)
+    f = loop.embed(fitted.at("distance").model, source, parts.val)
     labels = torch.from_numpy(mix.labels[parts.val])
     own = [torch.from_numpy(mix.part[parts.val] == p) for p in (0, 1)]
     hits = [recall_at_k(labels[o], features=f[o], ks=(1,))[1] * int(o.sum()) for o in own]

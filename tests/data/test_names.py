@@ -6,7 +6,7 @@ import pytest
 from pddm_lite import data as data_sets
 from pddm_lite.data.names import Synthetic, listed, mixed, painted, world_of
 from pddm_lite.data.synthetic import geometry
-from pddm_lite.errors import UserError
+from pddm_lite.store.errors import UserError
 
 
 @pytest.mark.parametrize(

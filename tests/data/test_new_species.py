@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from pddm_lite import data as data_sets
-from pddm_lite import pretrain
 from pddm_lite.data import WORLDS
 from pddm_lite.data.new_species import IMAGES, SPECIES, new_species
 from pddm_lite.data.synthetic import FAMILIES, world
-from pddm_lite.errors import UserError
-from pddm_lite.evaluation.transfer import check_disjoint
+from pddm_lite.paper.table2_transfer.classifiers import check_disjoint
+from pddm_lite.store.errors import UserError
+from pddm_lite.training import pretrain
 
 
 @pytest.mark.parametrize("name", ["synthetic_birds", "synthetic_cars@0.3"])

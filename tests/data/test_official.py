@@ -17,9 +17,9 @@ from pddm_lite.data.official import REAL
 from pddm_lite.data.pictures import to_rgb
 from pddm_lite.data.reader import Reader
 from pddm_lite.data.verify import verify
-from pddm_lite.errors import UserError
-from pddm_lite.experiments import make
-from pddm_lite.runs import fit_or_load
+from pddm_lite.store.errors import UserError
+from pddm_lite.training.experiments import make
+from pddm_lite.training.runs import fit_or_load
 
 
 def picture(seed=0, fmt="JPEG", size=(12, 9)):

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from pddm_lite.data import open_folder, open_image
 from pddm_lite.data.pictures import _kinds, suffixes
-from pddm_lite.errors import UserError
+from pddm_lite.store.errors import UserError
 
 T = Image.Transpose
 # EXIF orientation -> how a picture that should look upright was stored

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pddm_lite.data.sampler import class_balanced
-from pddm_lite.errors import UserError
+from pddm_lite.store.errors import UserError
 
 
 def labels_of(sizes, seed=0, names=None):

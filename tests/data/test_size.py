@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pddm_lite import data, inputs
+from pddm_lite import data
 from pddm_lite.data.base import SAMPLE, spread
 from pddm_lite.data.names import world_of
 from pddm_lite.data.verify import verify
-from pddm_lite.errors import UserError
-from pddm_lite.experiments import make
+from pddm_lite.store.errors import UserError
+from pddm_lite.training import inputs
+from pddm_lite.training.experiments import make
 
 
 def picture(size):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pddm_lite import data
-from pddm_lite.data import synthetic
+from pddm_lite.data import painter, synthetic
 from pddm_lite.data.synthetic import KINDS, world
 
 # sha256 of images and latents of world(kind, 4, 3). A change here is a change of the data set:
@@ -81,14 +81,14 @@ def test_painting_in_other_chunks_gives_the_same_pictures(monkeypatch):
 
 def test_the_window_in_which_heads_are_painted_cuts_nothing_off(monkeypatch):
     w = world("birds", species=60, images=5, heterogeneity=1.0)
-    monkeypatch.setattr(synthetic, "_FACE", np.s_[:, :, :])
+    monkeypatch.setattr(painter, "_FACE", np.s_[:, :, :])
     assert np.array_equal(world("birds", species=60, images=5, heterogeneity=1.0).images, w.images)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_everything_is_painted_in_float32(kind, monkeypatch):
     # A stray float64 constant would give other bytes under another numpy's promotion rules.
-    seen, paint = set(), synthetic._paint
+    seen, paint = set(), painter._paint
 
     def spy(planes, coverage, colour):
         seen.update(np.asarray(x).dtype for x in (*planes, coverage) if np.ndim(x))
@@ -96,7 +96,7 @@ def test_everything_is_painted_in_float32(kind, monkeypatch):
         assert all(np.ndim(c) or type(c) in (int, float) for c in colour)
         paint(planes, coverage, colour)
 
-    monkeypatch.setattr(synthetic, "_paint", spy)
+    monkeypatch.setattr(painter, "_paint", spy)
     world(kind, species=1, images=2)
     assert seen == {np.dtype(np.float32)}
 

@@ -15,7 +15,7 @@ from pddm_lite import data
 from pddm_lite.data import open_folder
 from pddm_lite.data.__main__ import main
 from pddm_lite.data.verify import verify
-from pddm_lite.errors import UserError
+from pddm_lite.store.errors import UserError
 
 
 def picture(seed=0, size=(12, 9), fmt="PNG"):

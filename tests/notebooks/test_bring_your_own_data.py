@@ -12,12 +12,15 @@ import pytest
 import torch
 from PIL import Image
 
-from pddm_lite import backbones, own_data, own_metric, saving
 from pddm_lite.data.synthetic import world
-from pddm_lite.evaluation.retrieval import recall_at_k
+from pddm_lite.measures.retrieval import recall_at_k
+from pddm_lite.networks import backbones
+from pddm_lite.own_data import metric as own_metric
+from pddm_lite.own_data import trial
 from pddm_lite.pddm import PDDM
 from pddm_lite.pipeline import notebooks
-from pddm_lite.store import Store
+from pddm_lite.store import saving
+from pddm_lite.store.store import Store
 
 REPO = Path(__file__).parents[2]
 NAME = "95_bring_your_own_data"
@@ -94,7 +97,7 @@ def stored(folder: Path, name: str) -> dict[int, tuple[str, dict]]:
 def test_it_trains_the_folder_it_was_given(executed):
     said, folder = executed
     assert "demo" not in said["own"] and "folder:cars, smallnet" in said["own"]
-    for name in (own_data.PLAIN, own_data.PDDM):
+    for name in (trial.PLAIN, trial.PDDM):
         runs = stored(folder, name)
         assert sorted(runs) == [3, 4]
         for seed, (i, arrays) in runs.items():
@@ -106,8 +109,8 @@ def test_it_trains_the_folder_it_was_given(executed):
 def test_its_table_is_what_the_stored_features_give(executed):
     _, folder = executed
     table = pd.read_csv(folder / "tables" / "own_data.csv", index_col="method")
-    assert list(table.index) == [own_data.START, *own_data.COMPARED]
-    for name in (own_data.PLAIN, own_data.PDDM):
+    assert list(table.index) == [trial.START, *trial.COMPARED]
+    for name in (trial.PLAIN, trial.PDDM):
         recall = [
             recall_at_k(torch.from_numpy(a["labels"]), features=torch.from_numpy(a["f"]).float())
             for _, a in stored(folder, name).values()
@@ -124,7 +127,7 @@ def test_its_words_agree_with_its_table(executed):
     assert f"{CLASSES // 2 * IMAGES} images of {CLASSES // 2} classes" in words
     for name, row in table.iterrows():
         assert f"{name} {row['R@1'].split(' ± ')[0]} %" in words
-    for name in own_data.COMPARED:
+    for name in trial.COMPARED:
         gain = table["R@1 over the start"][name]
         assert f"{name} over the start: {gain} points" in words
 

@@ -11,8 +11,8 @@ import papermill
 import pytest
 
 from pddm_lite.pipeline import notebooks
-from pddm_lite.runs import SOURCES
-from pddm_lite.study import Study
+from pddm_lite.training.runs import SOURCES
+from pddm_lite.training.study import Study
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from pddm_lite.pipeline import cli
-from pddm_lite.store import Store
+from pddm_lite.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 IDS = """
-from pddm_lite.runs import run_id
-from pddm_lite.study import Study
+from pddm_lite.training.runs import run_id
+from pddm_lite.training.study import Study
 study = Study.of(profile="smoke", variants=["all"], results="results")
 print(*(run_id(e, study.load(e.data)) for e in study.experiments()))
 """
@@ -41,7 +41,14 @@ def test_a_comment_a_rename_or_a_move_leaves_every_id_as_it_is(tmp_path):
     before = ids()
     assert len(set(before)) > 50
     package = tmp_path / "pddm_lite"
-    for name in ("training.py", "losses.py", "mining.py", "methods.py", "pddm.py", "runs.py"):
+    for name in (
+        "training/loop.py",
+        "losses.py",
+        "mining.py",
+        "methods.py",
+        "pddm.py",
+        "training/runs.py",
+    ):
         text = (package / name).read_text(encoding="utf-8")
         text = re.sub(r"\bstart_from_pca\b|\btake_step\b", r"another_name", text)
         (package / name).write_text("# a comment\n" + text, encoding="utf-8")

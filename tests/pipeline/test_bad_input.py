@@ -16,9 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
-from pddm_lite.errors import UserError
 from pddm_lite.pipeline import cli, executors
-from pddm_lite.study import Study
+from pddm_lite.store.errors import UserError
+from pddm_lite.training.study import Study
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"

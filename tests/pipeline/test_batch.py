@@ -12,12 +12,13 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from pddm_lite import progress
-from pddm_lite.files import alone
 from pddm_lite.pipeline import cached, cli, executors, live, notebooks, processes, summary
-from pddm_lite.runs import fit_or_load, run_id
-from pddm_lite.store import Store
-from pddm_lite.study import Study
+from pddm_lite.pipeline import options as pipeline_options
+from pddm_lite.store import progress
+from pddm_lite.store.files import alone
+from pddm_lite.store.store import Store
+from pddm_lite.training.runs import fit_or_load, run_id
+from pddm_lite.training.study import Study
 
 ROOT = Path(__file__).parents[2]
 STUDY = ["--profile", "smoke", "--data", "synthetic_birds", "--methods", "Triplet", "--seeds", "0",
@@ -84,8 +85,8 @@ def test_two_batches_draw_in_one_folder_one_after_the_other(tmp_path, capsys, he
 def test_what_was_torn_is_named_and_made_again_and_force_means_what_is_named(
     tmp_path, capsys, monkeypatch, here
 ):
-    source = "from pathlib import Path\nfrom pddm_lite.files import write_text\n"
-    source += "from pddm_lite.store import Store\n"
+    source = "from pathlib import Path\nfrom pddm_lite.store.files import write_text\n"
+    source += "from pddm_lite.store.store import Store\n"
     results, own = tmp_path / "r", study(tmp_path / "r").folder
     source += f"write_text(Path({str(own)!r}) / 'tables' / 'a.csv', 'x\\n1\\n')\n"
     source += f"store = Store(Path({str(results)!r}) / 'cost')\n"
@@ -258,7 +259,7 @@ def test_memory_is_that_of_the_whole_tree():
 
 def test_the_summary_has_time_and_memory_of_stages_and_notebooks(tmp_path):
     own = study(tmp_path)
-    args = cli.parser().parse_args(options(tmp_path, "--jobs", "2"))
+    args = pipeline_options.parser().parse_args(options(tmp_path, "--jobs", "2"))
     total = summary.Summary(own, args)
     for stage, tasks in (("runs", ["a", "b"]), ("notebooks", ["60_retrieval"])):
         shown = live.Live(stage, tasks, tmp_path, io.StringIO())

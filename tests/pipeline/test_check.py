@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from pddm_lite import data as data_sets
-from pddm_lite.errors import UserError
 from pddm_lite.pipeline import check, cli
+from pddm_lite.store.errors import UserError
 
 WHAT = "Python packages GPU kernel results settings data batches hierarchy weights folder disk"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pddm_lite.errors import UserError
 from pddm_lite.pipeline import cli, notebooks
-from pddm_lite.runs import fit_or_load
-from pddm_lite.study import Study
+from pddm_lite.store.errors import UserError
+from pddm_lite.training.runs import fit_or_load
+from pddm_lite.training.study import Study
 
 ROOT = Path(__file__).parents[2]
 

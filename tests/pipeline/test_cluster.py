@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pddm_lite.errors import UserError
 from pddm_lite.pipeline import cli, cluster
+from pddm_lite.store.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 STUDY = ["--profile", "smoke", "--data", "synthetic_birds", "--methods",

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from pddm_lite.pipeline import processes
-from pddm_lite.store import environment
+from pddm_lite.store.store import environment
 
 ROOT = Path(__file__).parents[2]
 STUDY = ["--profile", "smoke", "--data", "synthetic_birds", "--methods", "Triplet,PDDM+Quadruplet",

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pddm_lite import memory
-from pddm_lite.errors import UserError
-from pddm_lite.files import write_text
-from pddm_lite.pipeline import cli, notebooks
-from pddm_lite.study import Study
+from pddm_lite.pipeline import notebooks, options
+from pddm_lite.store import memory
+from pddm_lite.store.errors import UserError
+from pddm_lite.store.files import write_text
+from pddm_lite.training.study import Study
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,8 +22,8 @@ def test_a_tilde_is_home_in_a_notebook_too(tmp_path, monkeypatch):
     study = Study.of("smoke", ["folder"], "~/images", "resnet18", "~/w.pth", results="~/results")
     assert study.folder.parent == tmp_path / "results"
     assert (study.data_root, study.weights) == (str(tmp_path / "images"), str(tmp_path / "w.pth"))
-    args = cli.parser().parse_args(["--results", "~/results"])
-    assert cli.study_of(args).results == str(tmp_path / "results")
+    args = options.parser().parse_args(["--results", "~/results"])
+    assert options.study_of(args).results == str(tmp_path / "results")
 
 
 def test_a_folder_in_the_place_of_a_notebooks_record_is_one_line(tmp_path):
@@ -43,7 +43,9 @@ def test_a_folder_in_the_place_of_a_notebooks_record_is_one_line(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="not on this system")
 def test_jobs_are_the_cores_that_the_process_may_use():
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-    code += "from pddm_lite.pipeline import cli, check\nfrom pddm_lite.store import environment\n"
+    code += (
+        "from pddm_lite.pipeline import cli, check\nfrom pddm_lite.store.store import environment\n"
+    )
     code += "print(cli.parser().parse_args([]).jobs, environment()['cores'], check.gpu())"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8"

@@ -10,10 +10,10 @@ import nbformat
 import pandas as pd
 import pytest
 
-from pddm_lite import claims
+from pddm_lite.paper import judge
 from pddm_lite.pipeline import badge, report
-from pddm_lite.store import environment
-from pddm_lite.study import Study
+from pddm_lite.store.store import environment
+from pddm_lite.training.study import Study
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference" / "quick"
@@ -131,7 +131,7 @@ def test_the_badge_counts_the_verdicts(page):
     assert f"<title>verdicts: {words}</title>" in text and "href" not in text
     none = badge.svg(pd.DataFrame({"verdict": []}))
     assert "0 reproduced, 0 level, 0 not, 0 open" in none and "#0a7a4b" not in none
-    all_well = badge.svg(pd.DataFrame({"verdict": [claims.REPRODUCED]}))
+    all_well = badge.svg(pd.DataFrame({"verdict": [judge.REPRODUCED]}))
     assert "1 reproduced, 0 level, 0 not, 0 open" in all_well and "#0a7a4b" in all_well
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from pddm_lite.pipeline import cli, notebooks, provenance, reproduce
+from pddm_lite.pipeline import options as pipeline_options
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"
 SOURCE = """\
 import pandas as pd
 from pddm_lite import figures, tables
-from pddm_lite.study import Study
+from pddm_lite.training.study import Study
 from matplotlib.figure import Figure
 study = Study.of(profile, data, data_root, backbone, weights, mode, methods, seeds, recipe,
                  settings, variants, results, name, device)
@@ -100,7 +101,7 @@ def test_reference_is_found_and_made_elsewhere(path, notebook, tmp_path, monkeyp
     words = [str(REFERENCE / "quick" / path), "--results", str(tmp_path)]
     assert reproduce.main(words) == 1
     (words,) = asked
-    args = cli.parser().parse_args(words)
+    args = pipeline_options.parser().parse_args(words)
     assert args.only == notebook and args.stage == "notebooks"
     assert Path(args.results) == tmp_path
     assert "made of" in capsys.readouterr().out
@@ -148,5 +149,5 @@ def test_a_study_that_was_copied_away_is_made_where_it_lies(tmp_path, monkeypatc
     asked = []
     monkeypatch.setattr(cli, "main", lambda words: asked.append(words) or 1)
     reproduce.main([str(tmp_path / "quick" / "tables" / "verdicts.csv"), "--device", "cpu"])
-    args = cli.parser().parse_args(asked[0])
+    args = pipeline_options.parser().parse_args(asked[0])
     assert Path(args.results) == tmp_path and args.device == "cpu"

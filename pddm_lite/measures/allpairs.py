@@ -1,0 +1,343 @@
+"""What is asked of S of all pairs at scale: S itself, top-k, ranks, Recall@K, a shortlist.
+
+Everything here but `shortlist` is exact. S is computed in strips of rows, its upper triangle only
+(S is symmetric): a strip serves the items of its rows and those of its columns, so top-k and ranks
+never form N x N. On a GPU the strips come from the fused kernel (kernels.py), else from tiles.py.
+
+Every function takes these by name:
+    threads: strips worked on at a time on a CPU, by one thread each; None: torch.get_num_threads().
+        Never more than there are cores; torch's own threads rest meanwhile, so that the threads
+        do not multiply.
+    precision: of the matrix products: "float32" (default); "tf32" on a GPU; "bf16" by the fused
+        kernel alone. What they cost in accuracy says `precision_difference`.
+    kernel: False keeps to torch on a GPU too, as does the environment's PDDM_LITE_KERNEL=0.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..pddm import PDDM, Euclidean, Similarity
+from ..store.errors import UserError
+from ..store.memory import cores
+from . import kernels
+from .retrieval import KS, Neighbours, nearest, ranks_by_distance, recall_of_ranks
+from .tiles import Pairwise, Products, Tiles
+
+STRIP = 2**24  # scores held at a time, all threads together: 64 MB
+
+
+def _scorers(similarity, f: Tensor, threads: int, precision: str, kernel: bool) -> list:
+    """As many scorers of one similarity as threads: Tiles own buffers, the others share."""
+    if isinstance(similarity, PDDM) and kernel and kernels.usable(similarity, f):
+        return [kernels.Fused(similarity, f, precision)]
+    if precision == "bf16":
+        raise UserError(
+            "precision 'bf16' is the fused kernel's: PDDM or LMDM in float32 on a GPU with Triton."
+        )
+    if isinstance(similarity, PDDM):
+        first = Tiles(similarity, f)
+        return [first] + [Tiles(similarity, f, like=first) for _ in range(threads - 1)]
+    kind = Products if isinstance(similarity, Euclidean) else Pairwise
+    return [kind(similarity, f)] * threads
+
+
+@contextmanager
+def _settings(similarity: Similarity, f: Tensor, threads: int | None, precision: str):
+    """Evaluation mode, the precision's name in torch's words, one torch thread a worker."""
+    kernels.check_precision(precision)
+    if precision != "float32" and not f.is_cuda:
+        raise UserError(f"precision {precision!r} is a GPU's; on a CPU use 'float32'.")
+    if threads is not None and threads < 1:
+        raise UserError(f"threads: must be at least 1, not {threads}.")
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision(), similarity.training
+    workers = 1 if f.is_cuda else min(threads or before[0], cores())
+    in_torch = "highest" if precision == "float32" else "high"  # high: TF32 on a GPU
+    try:
+        if not f.is_cuda:
+            torch.set_num_threads(1)
+        torch.set_float32_matmul_precision(in_torch)
+        similarity.eval()
+        yield workers
+    finally:
+        torch.set_num_threads(before[0])
+        torch.set_float32_matmul_precision(before[1])
+        similarity.train(before[2])
+
+
+@contextmanager
+def _one_job(similarity: Euclidean, f: Tensor, threads=None, precision="float32", kernel=True):
+    """g, whose distances the metric takes; inside, torch's own threads are the workers."""
+    if precision == "bf16":
+        _scorers(similarity, f, 1, precision, kernel)  # says why not
+    with _settings(similarity, f, threads, precision) as workers, torch.no_grad():
+        if not f.is_cuda:
+            torch.set_num_threads(workers)
+        yield Products(similarity, f).g
+
+
+def _each(work: Callable, jobs: Sequence, scorers: list) -> Iterator:
+    """(job, work(scorer, job)) in order; no more results wait than there are scorers."""
+    if len(scorers) == 1:
+        for job in jobs:
+            yield job, work(scorers[0], job)
+        return
+    free = SimpleQueue()
+    for scorer in scorers:
+        free.put(scorer)
+
+    @torch.no_grad()  # a mode of its thread
+    def one(job):
+        scorer = free.get()
+        try:
+            return work(scorer, job)
+        finally:
+            free.put(scorer)
+
+    with ThreadPoolExecutor(len(scorers)) as pool:
+        waiting = deque()
+        for job in jobs:
+            waiting.append((job, pool.submit(one, job)))
+            if len(waiting) > len(scorers):
+                done, future = waiting.popleft()
+                yield done, future.result()
+        for done, future in waiting:
+            yield done, future.result()
+
+
+@torch.no_grad()
+def strips(
+    similarity: Similarity,
+    f: Tensor,
+    *,
+    threads: int | None = None,
+    precision: str = "float32",
+    kernel: bool = True,
+    rows: int = 0,
+    ends: Tensor | None = None,
+) -> Iterator[tuple[int, Tensor]]:
+    """(a, S[a : a + rows, a : end]) for a = 0, rows, 2 rows, ...: the upper triangle of S.
+
+    Args:
+        rows: of a strip, rounded up to whole tiles; 0: as many as keep all strips in 64 MB, at
+            most 1/16 of all.
+        ends: [N], rising: a strip whose last row is q needs no column from ends[q] on.
+
+    Raises:
+        UserError: a score that is not finite (it would rank first).
+    """
+    n = len(f)
+    with _settings(similarity, f, threads, precision) as workers:
+        scorers = _scorers(similarity, f, workers, precision, kernel)
+        tile = scorers[0].tile
+        held = 1 if len(scorers) == 1 else len(scorers) + 1
+        fit = min(STRIP // (max(n, 1) * held), n // 16) // tile * tile
+        rows = rows + -rows % tile or max(fit, tile)
+
+        def work(scorer, a):
+            end = n
+            if ends is not None:  # whole tiles, so that a pair's sums are the same in any strip
+                end = a - (a - int(ends[min(a + rows, n) - 1])) // tile * tile
+            return scorer.strip(a, min(a + rows, n), min(end, n))
+
+        for a, strip in _each(work, range(0, n, rows), scorers):
+            if not torch.isfinite(strip.sum()):  # the sum takes no memory
+                raise UserError("scores of all pairs: some are not finite.")
+            yield a, strip
+
+
+def all_pairs(similarity: Similarity, f: Tensor, **how) -> Tensor:
+    """S [N, N] of all pairs of rows of f [N, d], as similarity.all_pairs, in threads."""
+    S = None
+    if f.is_cuda:  # in one strip, which is S
+        how = {"rows": len(f)} | how
+    for a, strip in strips(similarity, f, **how):
+        if len(strip) == len(f):
+            return strip
+        if S is None:
+            S = strip.new_empty(len(f), len(f))
+        S[a : a + len(strip), a:] = strip
+        S[a:, a : a + len(strip)] = strip.T
+    return f.new_empty(0, 0) if S is None else S
+
+
+def _merge(best: Neighbours, items: slice, S: Tensor, first: int) -> None:
+    """The k largest of best's rows `items` and of S, whose columns are items `first` onward."""
+    k = best.values.shape[1]
+    values, indices = S.topk(min(k, S.shape[1]), dim=1)
+    values = torch.cat([best.values[items], values], dim=1)
+    indices = torch.cat([best.indices[items], indices + first], dim=1)
+    best.values[items], order = values.topk(k, dim=1)
+    best.indices[items] = indices.gather(1, order)
+
+
+def top_k(similarity: Similarity, f: Tensor, k: int, **how) -> Neighbours:
+    """The k most similar other items of each item: values and indices [N, k], best first.
+
+    An item is left out of its own list by index. Equally similar items come in no set order.
+
+    Raises:
+        UserError: k not from 1 to N - 1.
+    """
+    n = len(f)
+    if isinstance(similarity, Euclidean):  # a matrix product
+        with _one_job(similarity, f, **how) as g:
+            return nearest(g, k)
+    if not 1 <= k <= n - 1:
+        raise UserError(f"top_k: each of {n} items has {n - 1} others; use k from 1 to {n - 1}.")
+    best = None
+    for a, strip in strips(similarity, f, **how):
+        if best is None:
+            values = strip.new_full((n, k), -torch.inf)
+            best = Neighbours(values, torch.full((n, k), -1, device=strip.device))
+        t = len(strip)
+        strip[:, :t].fill_diagonal_(-torch.inf)
+        _merge(best, slice(a, a + t), strip, a)
+        if a + t < n:
+            _merge(best, slice(a + t, n), strip[:, t:].T, a)
+    return best
+
+
+def ranks_of_best_positive(similarity: Similarity, f: Tensor, labels: Tensor, **how) -> Tensor:
+    """Rank [N] (1 = first) of each item's most similar item of its class; 0 where it has none.
+
+    As retrieval.ranks_of_best_positive on S, without S: two passes over the items
+    sorted by class. The best positive lies in a band beside the diagonal; then the negatives at
+    least as similar are counted, ties too. (With a PDDM unit exact duplicates tie where d is a
+    multiple of 8: at other d the CPU's matrix product rounds by position, as it does in S.)
+    """
+    if isinstance(similarity, Euclidean):
+        with _one_job(similarity, f, **how) as g:
+            return ranks_by_distance(g, labels)
+    n = len(f)
+    order = labels.argsort(stable=True)
+    f, y, ends = f[order], labels[order], None
+    if isinstance(similarity, PDDM):
+        # filled up to whole tiles: at their size a pair's sums are the same wherever it lies, so
+        # that exact duplicates tie; other similarities do not promise that in a shorter strip
+        fill = -n % (256 if f.is_cuda else 32)
+        f = F.pad(f, (0, 0, 0, fill))
+        ends = F.pad(torch.searchsorted(y, y, right=True), (0, fill), value=n).cpu()
+    best, count = None, torch.zeros(n, dtype=torch.long, device=labels.device)
+    for a, strip in strips(similarity, f, ends=ends, **how):
+        if best is None:
+            best = strip.new_full((n,), -torch.inf)
+        strip = strip[: n - a, : n - a]
+        t, end = len(strip), a + strip.shape[1]
+        strip[:, :t].fill_diagonal_(-torch.inf)
+        strip.masked_fill_(y[a : a + t, None] != y[None, a:end], -torch.inf)
+        best[a : a + t] = torch.maximum(best[a : a + t], strip.amax(1))
+        best[a:end] = torch.maximum(best[a:end], strip.amax(0))
+    for a, strip in strips(similarity, f, **how):
+        strip = strip[: n - a, : n - a]
+        t = len(strip)
+        negative = y[a : a + t, None] != y[None, a:]
+        count[a : a + t] += ((strip >= best[a : a + t, None]) & negative).sum(1)
+        count[a + t :] += ((strip >= best[None, a:]) & negative)[:, t:].sum(0)
+    ranks = torch.empty_like(count)
+    ranks[order] = torch.where(best == -torch.inf, 0, 1 + count)
+    return ranks
+
+
+def recall_at_k(
+    similarity: Similarity, f: Tensor, labels: Tensor, ks: Sequence[int] = KS, **how
+) -> dict[int, float]:
+    """Recall@K in percent by any similarity, as retrieval.recall_at_k, without S."""
+    return recall_of_ranks(ranks_of_best_positive(similarity, f, labels, **how), ks)
+
+
+def precision_difference(
+    similarity: Similarity, f: Tensor, precision: str, sample: int = 1024, **how
+) -> dict[str, float]:
+    """How far scores in that precision are from float32's, on evenly spaced items of f.
+
+    Returns:
+        largest and rms of the differences of S, and the standard deviation of S beside them.
+    """
+    some = f[torch.linspace(0, len(f) - 1, min(sample, len(f)), device=f.device).long()]
+    exact = all_pairs(similarity, some, **how)
+    gap = all_pairs(similarity, some, precision=precision, **how) - exact
+    return {
+        "largest": gap.abs().max().item(),
+        "rms": gap.square().mean().sqrt().item(),
+        "std_of_S": exact.std().item(),
+    }
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """Approximate neighbours, and what the approximation lost on a sample of queries."""
+
+    neighbours: Neighbours  # approximate: the k best by S of the `size` nearest by distance
+    size: int
+    queries: int  # in the sample that was also ranked exactly
+    found: float  # share of the sample's exact top k that the shortlist returned
+    recall_1: float | None  # Recall@1 of the sample in percent, by shortlist and exactly
+    recall_1_exact: float | None  # both None without labels
+
+
+@torch.no_grad()
+def shortlist(
+    similarity: Similarity,
+    f: Tensor,
+    k: int,
+    size: int,
+    labels: Tensor | None = None,
+    sample: int = 200,
+    *,
+    threads: int | None = None,
+    precision: str = "float32",
+) -> Shortlist:
+    """APPROXIMATE top k by S: each item's `size` nearest by distance, re-ranked by S.
+
+    N x size scores in place of N^2 / 2; what that loses is measured on `sample` evenly spaced
+    queries, which are ranked against all items too.
+
+    Raises:
+        UserError: sizes that do not satisfy 1 <= k <= size <= N - 1, or sample < 1.
+    """
+    n = len(f)
+    if not 1 <= k <= size <= n - 1 or sample < 1:
+        raise UserError(
+            f"shortlist: needs 1 <= k <= size <= {n - 1} (others of {n} items) and sample >= 1; "
+            f"not k = {k}, size = {size}, sample = {sample}."
+        )
+    near = nearest(f, size).indices
+    queries = torch.linspace(0, n - 1, min(sample, n), device=f.device).long().unique()
+    with _settings(similarity, f, threads, precision) as workers:
+        scorers = _scorers(similarity, f, workers, precision, kernel=False)
+        most = scorers[0].tile ** 2
+
+        def scores(i: Tensor, j: Tensor) -> Tensor:
+            """S of items i [Q] with their lists j [Q, M]: [Q, M]."""
+            i, j, shape = i[:, None].expand_as(j).reshape(-1), j.reshape(-1), j.shape
+            jobs = range(0, len(i), most)
+            done = _each(lambda s, a: s.pairs(i[a : a + most], j[a : a + most]), jobs, scorers)
+            return torch.cat([part for _, part in done]).view(shape)
+
+        listed = scores(torch.arange(n, device=f.device), near)
+        exact = []
+        for q in queries.split(16):
+            s = scores(q, torch.arange(n, device=f.device).expand(len(q), n))
+            s[torch.arange(len(q)), q] = -torch.inf
+            exact.append(s.topk(k).indices)
+    values, order = listed.topk(k, dim=1)
+    best = Neighbours(values, near.gather(1, order))
+    true, got = torch.cat(exact), best.indices[queries]
+    found = (true[:, :, None] == got[:, None, :]).any(2).double().mean().item()
+    recalls = [None, None]
+    if labels is not None:
+        _, place, members = labels.unique(return_inverse=True, return_counts=True)
+        asked = members[place][queries] > 1  # the others have nothing to find
+        hits = [(labels[x[:, 0]] == labels[queries])[asked] for x in (got, true)]
+        recalls = [100 * h.double().mean().item() for h in hits]
+    return Shortlist(best, size, len(queries), found, *recalls)

@@ -1,0 +1,212 @@
+"""How every figure is drawn: colours, style, axes, distributions, contact sheets, saving."""
+
+from __future__ import annotations
+
+import io
+import json
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+from PIL import Image, ImageOps
+
+from ..data import ImageSet
+from ..store.files import write_atomic, write_text
+from ..training import ownership
+from ..training.runs import Run
+from ..training.study import Study
+from . import judge, letters
+from .claims import Runs
+
+# One colour, one meaning, in every figure; told apart with any of the common colour blindnesses.
+COLOURS = {
+    "Softmax": "#4b0092",
+    "Contrastive": "#b3b3b3",
+    "Triplet": "#7fcdf5",
+    "LiftedStruct": "#4b5f78",
+    # as the paper had them, not mined: paler than the same rival run with care
+    "Contrastive (random pairs)": "#e6e6e6",
+    "Triplet (random)": "#c9e9fb",
+    "LiftedStruct (random pairs)": "#8fa6c9",
+    "Euclidean+Quadruplet": "#0072c6",
+    "Mahalanobis score": "#d65fa0",
+    "LMDM score": "#999933",
+    "PDDM score": "#f0a500",
+    "PDDM+Triplet": "#8c3b12",
+    "PDDM+Quadruplet": "#e2500f",
+}
+POSITIVE, NEGATIVE = "#3aa99a", "#882255"  # pairs of one class, pairs of two classes
+VERDICTS = {
+    judge.REPRODUCED: "#117733",
+    judge.LEVEL: "#20308a",
+    judge.NOT_REPRODUCED: "#b0186b",
+    judge.NOT_ENOUGH: "#777777",
+}
+WIDTH = 11.0  # inches; printed at half that width, the smallest letters are still 6 points high
+FIG_4 = ("Euclidean+Quadruplet", "PDDM+Quadruplet")
+
+
+def style():
+    """Context (or decorator) in which every figure is made and saved."""
+    return mpl.rc_context(
+        {
+            **mpl.rcParamsDefault,
+            "font.family": letters.fonts(),
+            "font.size": 13,
+            "axes.titlesize": 13,
+            "axes.titlelocation": "left",
+            "axes.titleweight": "bold",
+            "xtick.labelsize": 12,
+            "ytick.labelsize": 12,
+            "legend.fontsize": 12,
+            "legend.frameon": False,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.axisbelow": True,
+            "grid.color": "#dddddd",
+            "lines.linewidth": 2.2,
+            "svg.hashsalt": "pddm-lite",
+            "backend": mpl.rcParams["backend"],
+        }
+    )
+
+
+def new_figure(height: float) -> Figure:
+    """A figure outside pyplot, so that a notebook neither shows it twice nor keeps it."""
+    fig = Figure(figsize=(WIDTH, max(height, 2.0)), layout="constrained")
+    fig.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    return fig
+
+
+def axes_grid(rows: int, columns: int, height: float, **kw) -> tuple[Figure, np.ndarray]:
+    fig = new_figure(height)
+    return fig, fig.subplots(rows, columns, squeeze=False, **kw)
+
+
+def draw_legend(fig: Figure, handles: Sequence, columns: int = 4) -> None:
+    fig.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def beside(title: str) -> str:
+    """A data set's title in lines short enough for an axis."""
+    return textwrap.fill(title, 26)
+
+
+def nothing_to_draw(why: str) -> Figure:
+    """A figure that says in words why it is empty."""
+    fig, axes = axes_grid(1, 1, 2.0)
+    axes[0, 0].set(xlabel="nothing to draw", ylabel=" ", xticks=[], yticks=[])
+    axes[0, 0].text(0.5, 0.5, why, ha="center", va="center", wrap=True)
+    return fig
+
+
+def draw_distribution(ax, h: pd.DataFrame, room: float = 1.5) -> None:
+    """A histogram (scores.histogram); `room` is the axis' height over the highest bin's,
+    for words above."""
+    edges = np.r_[h["left"], h["right"].iloc[-1]]
+    p, n = 100 * h["positive"], 100 * h["negative"]
+    ax.stairs(n, edges, fill=True, color=NEGATIVE, alpha=0.3)
+    ax.stairs(p, edges, fill=True, color=POSITIVE, alpha=0.35)
+    ax.stairs(np.minimum(p, n), edges, fill=True, color="#333333", alpha=0.75)
+    ax.stairs(n, edges, color=NEGATIVE, linewidth=1.8)
+    ax.stairs(p, edges, color=POSITIVE, linewidth=1.8)
+    ax.set_ylim(0, room * max(p.max(), n.max()))
+    ax.xaxis.set_major_locator(MaxNLocator(3))
+    ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+
+
+def draw_pair_legend(fig: Figure, shared: str) -> None:
+    kinds = (POSITIVE, "pairs of one class"), (NEGATIVE, "pairs of two classes")
+    draw_legend(fig, [Patch(color=c, label=k) for c, k in (*kinds, ("#555555", shared))])
+
+
+def axis_limits(t: pd.DataFrame, log: bool, most: float = 3.0) -> tuple[float, float]:
+    """Ends of an axis that holds effects and thresholds whole, and intervals as far as is sane.
+
+    `most` is how far an interval may widen it to each side, in ranges of effects and thresholds.
+    """
+    with np.errstate(divide="ignore"):
+        f = np.log2 if log else np.asarray
+        points, ends = f(t[["effect", "threshold"]]), f(t[["low", "high"]])
+    low, high = np.nanmin(points), np.nanmax(points)
+    room = (high - low) or 1.0
+    left = max(np.fmin(low, np.fmin.reduce(ends, axis=None)), low - most * room) - 0.06 * room
+    right = min(np.fmax(high, np.fmax.reduce(ends, axis=None)), high + most * room) + 0.06 * room
+    return (2.0**left, 2.0**right) if log else (left, right)
+
+
+@style()
+def samples(data: ImageSet, classes: int = 6, images: int = 9) -> tuple[Figure, pd.DataFrame]:
+    """A contact sheet: a row a class, half of them of the training classes, a column an image."""
+    side, names, rows, tiles = 96, [], [], []
+    rng, n = np.random.default_rng(0), data.train_classes
+    halves = np.arange(n), np.arange(n, len(data.class_names))
+    drawn = [rng.permutation(half)[: classes // 2] for half in halves]
+    for c in np.sort(np.concatenate(drawn)):
+        part = "train" if c < data.train_classes else "test"
+        names.append(f"{data.class_names[c]}\n({part})")
+        chosen = np.flatnonzero(data.labels == c)[:images]
+        rows += [(data.class_names[c], part, n + 1, int(i)) for n, i in enumerate(chosen)]
+        row = [np.asarray(ImageOps.fit(data.read(int(i)), (side, side))) for i in chosen]
+        row += [np.full((side, side, 3), 255, np.uint8)] * (images - len(row))
+        tiles.append(np.concatenate(row, axis=1))
+    fig, axes = axes_grid(1, 1, 0.8 + len(tiles) * (WIDTH - 2.2) / images)
+    fig.set_layout_engine("compressed")  # knows that pictures keep their shape
+    ax = axes[0, 0]
+    ax.imshow(np.concatenate(tiles), interpolation="nearest")
+    for k in range(1, max(images, len(tiles))):  # white gaps between the pictures
+        ax.axvline(side * k - 0.5, color="white", linewidth=3)
+        if k < len(tiles):
+            ax.axhline(side * k - 0.5, color="white", linewidth=6)
+    ax.set_xticks(side * np.arange(images) + side / 2, range(1, images + 1))
+    ax.set_yticks(side * np.arange(len(names)) + side / 2, names)
+    ax.set(xlabel=f"{data.title}: image of the class", ylabel="class")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return fig, pd.DataFrame(rows, columns=["class", "part", "column", "index"])
+
+
+def save(
+    fig: Figure, frame: pd.DataFrame, study: Study, name: str, runs: Runs | None = None
+) -> Path:
+    """Write figures/NAME.png, .svg, .csv (what it shows) and .json (its runs); the PNG's path.
+
+    The same figure gives the same bytes. Places (folders) are left out of the .json.
+    """
+    ownership.check(study)
+    folder = study.folder / "figures"
+    with style(), letters.told():
+        for text in fig.findobj(Text):  # "$" in the name of a class or folder is no formula
+            if "$" in text.get_text() and "\\math" not in text.get_text():
+                text.set_parse_math(False)
+        fig.draw_without_rendering()  # lay out once: PNG and SVG agree, and so does a second save
+        fig.set_layout_engine("none")
+        svg = {"format": "svg", "metadata": {"Date": None}}
+        write_atomic(folder / f"{name}.svg", lambda f: fig.savefig(f, **svg))
+        pixels = io.BytesIO()
+        fig.savefig(pixels, format="png", dpi=160, metadata={"Software": None})
+    # 256 colours are enough for these figures, at a third of the size
+    small = Image.open(pixels).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT)
+    write_atomic(
+        folder / f"{name}.png", lambda f: small.save(f, "PNG", optimize=True, dpi=(160, 160))
+    )
+    write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n"))
+    arguments = {k: v for k, v in study.arguments().items() if k not in ("results", "data_root")}
+    arguments["weights"] = Path(study.weights).name
+    ids = sorted({run.id for run in (runs or {}).values()})
+    about = {"figure": name, "study": arguments, "runs": ids}
+    write_text(folder / f"{name}.json", json.dumps(about, indent=1) + "\n")
+    return folder / f"{name}.png"
+
+
+def histogram_of(run: Run, ranking: str, split: str = "test") -> pd.DataFrame:
+    """Histogram of one run: rows of one split ("test", "train") and ranking."""
+    h = run.histograms
+    return h[(h["split"] == split) & (h["ranking"] == ranking)].reset_index(drop=True)

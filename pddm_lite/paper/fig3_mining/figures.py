@@ -1,0 +1,296 @@
+"""The figures of hard mining: a quadruplet of one batch, the toy of Fig. 3, the oracle's verdict.
+
+Each returns the figure and the table that it shows, as those of drawing.py do.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+from PIL import ImageOps
+
+from ...data import ImageSet
+from ...methods import METHODS
+from ..drawing import (
+    COLOURS,
+    NEGATIVE,
+    POSITIVE,
+    axes_grid,
+    beside,
+    draw_legend,
+    new_figure,
+    nothing_to_draw,
+    style,
+)
+from . import toy
+from .mined import PAIRS
+from .oracle import RULERS
+
+CHAIN = "kijl"  # a quadruplet as a chain: each image beside the ones it is paired with
+LINKS = {"ik": 0.5, "ij": 1.5, "jl": 2.5}  # where the words on a pair stand in the chain
+NAMES = {"ij": "S(i,j)", "ik": "S(i,k)", "jl": "S(j,l)"}
+DASHES = {"ij": "-", "ik": "--", "jl": ":"}
+
+
+@style()
+def quadruplets(
+    mined: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], data: ImageSet, side: int = 128
+) -> tuple[Figure, pd.DataFrame]:
+    """The hardest quadruplet of one batch under several similarities: a row a method.
+
+    mined: method -> (the quadruplet, all pairs of the batch), of mined.quadruplet. Left,
+    the images k, i, j, l in a chain; right, where its three pairs lie among all of the batch.
+    """
+    if not mined:
+        return nothing_to_draw("none of the methods of this figure was run"), pd.DataFrame()
+    fig = new_figure(0.7 + 2.7 * len(mined))
+    axes = fig.subplots(len(mined), 2, squeeze=False, width_ratios=(9, 4))
+    for (chain, spread), (m, (own, every)) in zip(axes, mined.items(), strict=True):
+        _chain(chain, own.set_index("pair"), data, side)
+        chain.set_title(f"{m}: the hardest by {_score(m)}")
+        _spread(spread, own.set_index("pair"), every, m)
+    kinds = (POSITIVE, "pairs of one class"), (NEGATIVE, "pairs of two classes")
+    lines = [Patch(color=c, alpha=0.5, label=k) for c, k in kinds]
+    for pair in PAIRS:
+        colour = POSITIVE if pair == "ij" else NEGATIVE
+        lines.append(Line2D([], [], color=colour, linestyle=DASHES[pair], label=NAMES[pair]))
+    draw_legend(fig, lines, 5)
+    return fig, pd.concat([own.assign(method=m) for m, (own, _) in mined.items()])
+
+
+def _score(m: str) -> str:
+    kind = METHODS[m].similarity
+    return "S = −D" if kind == "euclidean" else f"the score S of {kind.upper()}"
+
+
+def _chain(ax, own: pd.DataFrame, data: ImageSet, side: int) -> None:
+    """Four pictures in a row; between them what the similarity and the distance say of the pair."""
+    image = {"i": own["a"]["ij"], "j": own["b"]["ij"], "k": own["b"]["ik"], "l": own["b"]["jl"]}
+    gap = 0.45 * side
+    for n, letter in enumerate(CHAIN):
+        left = n * (side + gap)
+        tile = ImageOps.fit(data.read(int(image[letter])), (side, side))
+        ax.imshow(np.asarray(tile), extent=(left, left + side, side, 0), interpolation="nearest")
+        name = data.class_names[data.labels[image[letter]]].replace("_", " ")
+        colour = POSITIVE if letter in "ij" else NEGATIVE
+        words = textwrap.fill(f"{letter}: {name}", 17, max_lines=2, placeholder="…")
+        middle = left + side / 2
+        ax.text(middle, 1.05 * side, words, ha="center", va="top", fontsize=11, color=colour)
+    for pair, at in LINKS.items():
+        colour = POSITIVE if pair == "ij" else NEGATIVE
+        middle = (at + 0.5) * (side + gap) - gap / 2
+        S, D = (round(own[x][pair], 2) + 0.0 for x in "SD")  # + 0.0: no minus zero
+        text = f"S\n{S:.2f}\n\nD\n{D:.2f}".replace("-", "−")
+        ax.text(middle, side / 2, text, ha="center", va="center", fontsize=11.5, color=colour)
+    ax.set(xlim=(0, 4 * side + 3 * gap), ylim=(1.4 * side, 0), xticks=[], yticks=[])
+    ax.set(xlabel="negative of i  |  positive pair (i, j)  |  negative of j", ylabel=" ")
+    ax.spines[:].set_visible(False)
+
+
+def _spread(ax, own: pd.DataFrame, every: pd.DataFrame, m: str) -> None:
+    """Densities of the batch's positive and negative scores, and the three pairs as lines."""
+    S, same = every["S"].to_numpy(), every["same"].to_numpy()
+    edges = np.linspace(S.min(), S.max() + 1e-9, 31)
+    for mask, colour in ((~same, NEGATIVE), (same, POSITIVE)):
+        share = 100 * np.histogram(S[mask], edges)[0] / mask.sum()
+        ax.stairs(share, edges, fill=True, color=colour, alpha=0.35)
+        ax.stairs(share, edges, color=colour, linewidth=1.6)
+    for pair in PAIRS:
+        colour = POSITIVE if pair == "ij" else NEGATIVE
+        ax.axvline(own["S"][pair], color=colour, linestyle=DASHES[pair])
+    ax.set(xlabel=_score(m).removeprefix("the "), ylabel="share of pairs (%)")
+    ax.xaxis.set_major_locator(MaxNLocator(4))
+    ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+
+
+CLASSES = {1: "#0072c6", 2: "#e2500f", 3: "#f0a500", 4: "#333333"}
+MARKS = {1: "o", 2: "s", 3: "D", 4: "^"}
+
+
+@style()
+def toy_arrows(frame: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Fig. 3 computed: the toy, and minus the gradient of each loss on each point, a panel a loss.
+
+    frame: toy.arrows. The longest arrow has the same length in each panel: compare directions and
+    shares, not lengths between panels.
+    """
+    names = list(dict.fromkeys(frame["loss"]))
+    fig, axes = axes_grid(2, 3, 6.8, sharex=True, sharey=True)
+    places = frame[frame["loss"] == names[0]]
+    for ax, name in zip(axes.flat, ["", *names], strict=True):
+        for c, own in places.groupby("class"):
+            faint = 1.0 if not name else 0.55
+            ax.plot(own["x"], own["y"], MARKS[c], color=CLASSES[c], ms=7, alpha=faint, mew=0)
+        ax.set(title=name.replace(", E", ",\nE").replace(", P", ",\nP") or "The toy: four classes")
+        ax.set(xlim=(-0.95, 0.85), ylim=(-0.32, 0.85), aspect="equal", xlabel="x", ylabel="y")
+        ax.label_outer()
+        if name:
+            _push(ax, frame[frame["loss"] == name])
+    _labels(axes[0, 0], places)
+    marks = [
+        Line2D([], [], marker=MARKS[c], color=CLASSES[c], lw=0, label=f"class {c}") for c in MARKS
+    ]
+    marks += [
+        Line2D([], [], color=POSITIVE, linestyle="-", label="mined positive pair (i, j)"),
+        Line2D([], [], color=NEGATIVE, linestyle="--", label="mined negatives (i, k), (j, l)"),
+        Line2D([], [], mfc="none", mec="black", marker="o", ms=13, lw=0, label="mined: i, j, k, l"),
+    ]
+    draw_legend(fig, marks, 4)
+    return fig, frame
+
+
+def _labels(ax, places: pd.DataFrame) -> None:
+    at = {1: (-0.88, 0.74), 2: (0.02, 0.66), 3: (0.46, 0.58), 4: (0.4, -0.27)}
+    for c, (x, y) in at.items():
+        word = {1: "1, loose", 2: "2, tight", 3: "3, tight", 4: "4"}[c]
+        ax.text(x, y, word, color=CLASSES[c], weight="bold", fontsize=12)
+    stray = places.iloc[toy.STRAY]
+    ax.annotate(
+        "stray point of 4",
+        (stray["x"], stray["y"]),
+        (-0.55, 0.22),
+        fontsize=11,
+        va="center",
+        arrowprops=dict(arrowstyle="-", color="#777777"),
+    )
+
+
+def _push(ax, own: pd.DataFrame, longest: float = 0.3) -> None:
+    """Arrows, the longest of them `longest`; and the mined quadruplet, where there is one."""
+    own = own.reset_index(drop=True)
+    at = {letter: own.loc[own["role"].str.contains(letter)] for letter in "ijkl"}
+    step = own[["dx", "dy"]].to_numpy()
+    length = np.hypot(*step.T)
+    step = step * (longest / max(length.max(), 1e-12))
+    if len(at["i"]):
+        halo = [withStroke(linewidth=2, foreground="white")]
+        for a, b in PAIRS:
+            p, q = at[a].iloc[0], at[b].iloc[0]
+            look = (POSITIVE, "-") if a + b == "ij" else (NEGATIVE, "--")
+            ax.plot([p["x"], q["x"]], [p["y"], q["y"]], look[1], color=look[0], lw=1.8, zorder=1)
+        for point in at.values():
+            ax.plot(point["x"], point["y"], "o", mfc="none", mec="black", ms=13, mew=1.3, zorder=3)
+        places = own[["x", "y"]].to_numpy()
+        lines = [(places[n], places[n] + step[n]) for n in range(len(own))]
+        lines += [tuple(at[x][["x", "y"]].iloc[0].to_numpy(float) for x in pair) for pair in PAIRS]
+        for letter, spot in _beside(at, places, lines, (*ax.get_xlim(), *ax.get_ylim())).items():
+            ax.annotate(
+                letter,
+                at[letter][["x", "y"]].iloc[0].to_numpy(float),
+                spot,
+                ha="center",
+                va="center",
+                style="italic",
+                path_effects=halo,
+                zorder=5,
+                arrowprops=dict(arrowstyle="-", color="black", lw=0.8, shrinkA=1, shrinkB=6.5),
+            )
+    for (x, y), (dx, dy), size in zip(
+        own[["x", "y"]].to_numpy(), step, length / max(length.max(), 1e-12), strict=True
+    ):
+        if size > 0.02:  # a shorter one would be a dot
+            ax.annotate(
+                "",
+                (x + dx, y + dy),
+                (x, y),
+                arrowprops=dict(
+                    arrowstyle="-|>", color="black", lw=1.5, shrinkA=0, shrinkB=0, mutation_scale=9
+                ),
+                zorder=4,
+            )
+
+
+def _beside(
+    at: Mapping[str, pd.DataFrame], places: np.ndarray, lines: list, frame: Sequence[float]
+) -> dict[str, np.ndarray]:
+    """Where a letter can stand by its ring: the nearest spot clear of points, lines and letters."""
+    spots: dict[str, np.ndarray] = {}
+    left, right, low, high = frame
+    for letter, point in at.items():
+        best = -np.inf
+        for reach in (0.13, 0.18, 0.23, 0.28):
+            for turn in np.arange(0, 2 * np.pi, np.pi / 12):
+                spot = point[["x", "y"]].iloc[0].to_numpy(float)
+                spot = spot + reach * np.array([np.cos(turn), np.sin(turn)])
+                if not (
+                    left + 0.05 < spot[0] < right - 0.05 and low + 0.05 < spot[1] < high - 0.05
+                ):
+                    continue
+                room = min(
+                    np.hypot(*(places - spot).T).min() - 0.1,
+                    min(_off(spot, a, b) for a, b in lines) - 0.06,
+                    min((np.hypot(*(s - spot)) for s in spots.values()), default=1) - 0.1,
+                )
+                if min(room, 0) > best + 1e-9:
+                    best, spots_letter = min(room, 0), spot
+        spots[letter] = spots_letter
+    return spots
+
+
+def _off(spot: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
+    """Distance of a spot from the line between a and b."""
+    way = b - a
+    t = np.clip((spot - a) @ way / max(way @ way, 1e-12), 0, 1)
+    return float(np.hypot(*(a + t * way - spot)))
+
+
+@style()
+def oracle(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]:
+    """How often a miner picks a genuinely hard pair: a row a data set, a column a ruler and kind.
+
+    frame: oracle.survey. A dot a seed, a bar their mean; below it, hollow, the same on
+    the features of one method for all.
+    """
+    if frame.empty:
+        return nothing_to_draw(
+            "no embedded data: nobody knows which pairs are genuinely hard"
+        ), frame
+    data = list(dict.fromkeys(frame["data"]))
+    names = [m for m in METHODS if m in set(frame["miner"])]
+    sets = list(dict.fromkeys(frame["features"]))
+    columns = [(ruler, kind) for ruler in RULERS for kind in ("positive", "negative")]
+    height = 0.9 + (0.75 + 0.62 * len(names)) * len(data)
+    fig, axes = axes_grid(len(data), 4, height, sharey=True)
+    for row, d in zip(axes, data, strict=True):
+        for ax, (ruler, kind) in zip(row, columns, strict=True):
+            own = frame[(frame["data"] == d) & (frame["ruler"] == ruler) & (frame["kind"] == kind)]
+            for n, m in enumerate(names):
+                for k, of in enumerate(sets):
+                    values = 100 * own[(own["miner"] == m) & (own["features"] == of)]["picked"]
+                    y = n + 0.34 * (k - (len(sets) - 1) / 2)
+                    face = COLOURS[m] if of == "own" else "white"
+                    ax.plot(
+                        values, [y] * len(values), "o", color=COLOURS[m], mfc=face, ms=6, alpha=0.7
+                    )
+                    ax.plot(values.mean(), y, "|", color=COLOURS[m], ms=15, mew=3)
+            for column, look in (("chance", ":"), ("best", "-")):
+                ax.axvline(100 * own[column].mean(), color="black", linestyle=look, lw=1.6)
+            ax.set(xlim=(0, 104), ylim=(len(names) - 0.5, -0.5))
+            ax.set_yticks(range(len(names)), names)
+            ax.grid(axis="x")
+            if d == data[0]:
+                ax.set_title(f"{kind} pairs,\n{ruler} ruler")
+            if d == data[-1]:
+                ax.set_xlabel("genuinely hard\n(% of picks)")
+            else:
+                ax.set_xlabel(" ")
+        row[0].set_ylabel(beside(titles[d]))
+    mark = dict(color="#333333", marker="o", lw=0)
+    lines = [Line2D([], [], **mark, label="a seed, each on its own features")]
+    if len(sets) > 1:
+        lines.append(Line2D([], [], mfc="white", label=f"all on the features of {sets[1]}", **mark))
+    lines += [
+        Line2D([], [], color="#333333", marker="|", ms=14, mew=3, lw=0, label="mean"),
+        Line2D([], [], color="black", linestyle=":", lw=1.6, label="chance"),
+        Line2D([], [], color="black", lw=1.6, label="best possible"),
+    ]
+    draw_legend(fig, lines, 3)
+    return fig, frame

@@ -1,0 +1,23 @@
+"""Claims C1 and C6 where the space is given."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ..claims import judged
+from ..judge import Verdict, spread_of
+from ..questions import MEASURES, Claim
+
+GIVEN = "given space"  # in the place of a data set
+
+
+def given_space(found: pd.DataFrame) -> list[Verdict]:
+    """C1 and C6 where the space is given, on `given.differences`: overlaps, paired by world."""
+    rows = []
+    by = ["claim", "question", "heterogeneity"]
+    own = found[found["measure"] == "overlap"]
+    for (name, question, h), t in own.groupby(by, sort=False, dropna=False):
+        part = f"given space: {question}" + (f" at heterogeneity {h:g}" if h == h else "")
+        asked, values = Claim(name, "overlap", part=part), spread_of(t["value"])
+        rows.append(judged(asked, MEASURES["overlap"].name, question, GIVEN, values, []))
+    return rows

@@ -1,0 +1,134 @@
+"""Figures of the given space: two distributions, the knob turned, the rungs climbed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ...methods import METHODS
+from ...training.runs import Run
+from ..drawing import (
+    COLOURS,
+    axes_grid,
+    draw_distribution,
+    draw_legend,
+    draw_pair_legend,
+    histogram_of,
+    nothing_to_draw,
+    style,
+)
+from ..wording import spread
+from .given import ALONE, CLIMBED, ENDS, ROWS, RUNGS, Key
+
+NOT_RUN = "the given space was not measured in this study"
+AXES = {"distance": "−Euclidean distance", "score": "score S (no unit)"}
+SHAPES = {0.0: dict(ls="--", mfc="white"), 1.0: dict(ls="-")}
+
+
+@style()
+def distributions(made: Mapping[Key, Run], table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Scores of pairs of unseen species, where only the similarity learned: a row a metric, a
+    column an end of the knob. Curves are the first world's, overlaps mean and deviation over
+    worlds; `table` is given.measured."""
+    first = {}  # (heterogeneity, row) -> a run whose histograms hold it
+    for (h, _, rung, row), run in made.items():
+        if rung == ALONE and h in ENDS:
+            first.setdefault((h, "Euclidean"), run)
+            first.setdefault((h, row), run)
+    places = [h for h in ENDS if (h, "PDDM") in first]
+    if not places:
+        return nothing_to_draw(NOT_RUN), pd.DataFrame()
+    fig, axes = axes_grid(len(CLIMBED), len(places), 6.4, sharey="row")
+    frames = []
+    for row, name in zip(axes, CLIMBED, strict=True):
+        ranking = METHODS[ROWS[name]].rank
+        for ax, h in zip(row, places, strict=True):
+            drawn = histogram_of(first[h, name], ranking)
+            own = table.query("rung == @ALONE and row == @name and heterogeneity == @h")["overlap"]
+            draw_distribution(ax, drawn, 1.35)
+            text = f"overlap {spread(own, 3)}"
+            ax.text(0.03, 0.95, text, transform=ax.transAxes, va="top")
+            ax.set_xlabel(AXES[ranking])
+            if name == CLIMBED[0]:
+                loose = "all species equally loose" if h == 0 else "loose here, tight there"
+                ax.set_title(f"heterogeneity {h:g}: {loose}")
+            ax.spines["top"].set(visible=True, color=COLOURS[ROWS[name]], linewidth=5)
+            frames.append(drawn.assign(heterogeneity=h, row=name, overlap=own.mean()))
+        row[0].set_ylabel(f"{name}: pairs of\nunseen species (% a bin)")
+        most = max(100 * f[["positive", "negative"]].to_numpy().max() for f in frames[-len(row) :])
+        row[0].set_ylim(0, 1.35 * most)
+    draw_pair_legend(fig, "shared by both")
+    return fig, pd.concat(frames, ignore_index=True)
+
+
+@style()
+def overlap(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """Overlap on unseen species against the knob, where only the similarity learned: dots are
+    worlds, lines their means."""
+    t = table[table["rung"] == ALONE]
+    if t.empty:
+        return nothing_to_draw(NOT_RUN), t
+    fig, axes = axes_grid(1, 1, 4.8)
+    ax = axes[0, 0]
+    names = [r for r in ROWS if r in set(t["row"])]
+    for n, name in enumerate(names):
+        own, colour = t[t["row"] == name], COLOURS[ROWS[name]]
+        aside = (n - (len(names) - 1) / 2) * 0.012  # side by side
+        mean = own.groupby("heterogeneity")["overlap"].mean()
+        place = own["heterogeneity"] + aside
+        ax.plot(place, own["overlap"], "o", color=colour, alpha=0.5, ms=6, mew=0)
+        ax.plot(mean.index + aside, mean, color=colour)
+    places = np.unique(t["heterogeneity"])
+    ax.set_xticks(places, [f"{h:g}" for h in places])
+    ax.set(xlabel="heterogeneity of the world", ylabel="overlap of the two distributions")
+    ax.set_ylim(0)
+    ax.grid(axis="y")
+    lines = [Line2D([], [], color=COLOURS[ROWS[r]], marker="o", ms=6, label=r) for r in names]
+    draw_legend(fig, lines)
+    return fig, t[["heterogeneity", "world", "row", "overlap", "auc", "run"]]
+
+
+@style()
+def rungs(table: pd.DataFrame, spreads: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """What learning the space does: left, overlap of the Euclidean metric and PDDM, rung by rung;
+    right, how uneven the unseen species are (given.ratios). Dots are worlds, lines their means."""
+    t = table[table["row"].isin(CLIMBED) & table["heterogeneity"].isin(ENDS)]
+    s = spreads[spreads["heterogeneity"].isin(ENDS)]
+    if t.empty:
+        return nothing_to_draw(NOT_RUN), t
+    # on the first rung both metrics have one space
+    s = pd.concat([s[s["row"] != "the world"]] + [
+        s[s["row"] == "the world"].assign(row=name) for name in CLIMBED
+    ])  # fmt: skip
+    fig, axes = axes_grid(1, 2, 5.0)
+    for ax, frame, value in ((axes[0, 0], t, "overlap"), (axes[0, 1], s, "ratio")):
+        for n, name in enumerate(CLIMBED):
+            for h in ENDS:
+                own = frame[(frame["row"] == name) & (frame["heterogeneity"] == h)]
+                at = own["rung"].map(list(RUNGS).index) + (n - 0.5) * 0.08
+                look = dict(SHAPES[h], color=COLOURS[ROWS[name]])
+                ax.plot(at, own[value], **{**look, "ls": ""}, marker="o", ms=6, alpha=0.5)
+                mean = own.assign(at=at).groupby("at")[value].mean()
+                ax.plot(mean.index, mean, color=look["color"], ls=look["ls"])
+        labels = [rung.replace(" with", "\nwith").replace("with a ", "with a\n") for rung in RUNGS]
+        ax.set_xticks(range(len(RUNGS)), labels)
+        ax.grid(axis="y")
+    axes[0, 0].set(ylabel="overlap of the two distributions", ylim=(0, None))
+    axes[0, 1].set(ylabel="spread of the loosest quarter of\nclasses over that of the tightest")
+    axes[0, 1].set_yscale("log")
+    places = [1, 1.5, 2, 3, 4, 6]
+    axes[0, 1].set_yticks(places, [f"{y:g}" for y in places])
+    axes[0, 1].set_yticks([], minor=True)
+    axes[0, 1].set_ylim(0.95, max(5.0, 1.1 * s["ratio"].max()))
+    lines = [Line2D([], [], color=COLOURS[ROWS[r]], marker="o", ms=6, label=r) for r in CLIMBED]
+    lines += [
+        Line2D([], [], color="#333333", marker="o", ms=6, label=f"heterogeneity {h:g}", **SHAPES[h])
+        for h in ENDS[::-1]
+    ]
+    draw_legend(fig, lines)
+    both = [t[["heterogeneity", "world", "rung", "row", "overlap", "run"]], s]
+    return fig, pd.concat(both, ignore_index=True)

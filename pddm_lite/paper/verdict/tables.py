@@ -1,0 +1,177 @@
+"""Verdicts as tables, marks and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pandas as pd
+
+from .. import judge, questions
+from .. import printed as paper
+from ..fig4_convergence import cost
+from ..judge import count
+from ..wording import with_interval
+
+
+def verdict_table(verdicts: pd.DataFrame, title: Callable[[str], str | None] = str) -> pd.DataFrame:
+    """Claims as a reader wants them: claim, data set, effect with interval, threshold, verdict."""
+    t = verdicts
+    effects, claimed = [], []
+    for x in t.itertuples():
+        two = x.claimed == "±"
+        numbers = (x.effect, x.low, x.high)
+        effects.append(with_interval(*numbers, _digits(x.unit, (*numbers, x.threshold), two)))
+        claimed.append(f"{'within ±' if two else x.claimed} {x.threshold:g}")
+    return pd.DataFrame(
+        {
+            "claim": t["claim"] + ": " + t["text"],
+            "data": [title(name) or name for name in t["data"]],  # C5 is on no data set
+            "verdict": _with_level(t),
+            "effect [95 % interval]": effects,
+            "claimed": claimed,
+            "measured": t["measure"],
+            "seeds": t["seeds"],
+            "note": t["note"],
+        },
+        index=t.index,
+    )
+
+
+def _with_level(t: pd.DataFrame) -> pd.Series:
+    """Verdicts, with "level" beside where a claimed lead is not reproduced and nothing leads."""
+    if "level" not in t:  # a table of a reference study, from before there was one
+        return t["verdict"]
+    beside = (t["level"].astype(str) == "True") & (t["verdict"] == judge.NOT_REPRODUCED)
+    return t["verdict"].mask(beside, NO_LEAD)
+
+
+def verdict_lines(verdicts: pd.DataFrame, title: Callable[[str], str | None] = str) -> list[str]:
+    """A short line a verdict, for the terminal: with its part, where a claim has several."""
+    shown = verdict_table(verdicts, title)
+    parts = verdicts["part"].fillna("") if "part" in verdicts else [""] * len(verdicts)
+    return [
+        f"  {claim:<4} {row['data'][:24]:<24} {row['verdict']:<21} "
+        f"{row['effect [95 % interval]']:<22} {part}".rstrip()
+        for claim, part, (_, row) in zip(verdicts["claim"], parts, shown.iterrows(), strict=True)
+    ]
+
+
+def chance(verdicts: pd.DataFrame) -> str:
+    """How many comparisons stand in the table, and how many of them chance alone gets wrong."""
+    n = int((verdicts["seeds"] >= questions.FEWEST).sum())
+    return (
+        f"{count(len(verdicts), 'comparison')}, {n} of them on {questions.FEWEST} seeds or more. "
+        f"A 95 % interval misses the true value one time in twenty: of {n}, "
+        f"about {round(n / 20)} do so by chance."
+    )
+
+
+NO_LEAD = f"{judge.NOT_REPRODUCED}, {judge.LEVEL}"
+MARKS = {
+    judge.REPRODUCED: "✓",
+    judge.LEVEL: "≈",
+    judge.NOT_REPRODUCED: "✗",
+    NO_LEAD: "✗≈",
+    judge.NOT_ENOUGH: "?",
+}
+LEGEND = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
+CLAIM = "claim (claimed effect)"
+
+
+def verdict_marks(shown: pd.DataFrame) -> pd.DataFrame:
+    """`verdict_table` at a glance: a row a claim, a column a data set, cells of MARKS or ""."""
+    cells: dict[str, dict[str, str]] = {}
+    for row in shown.to_dict("records"):
+        claim = f"{row['claim']} ({row['claimed']})"
+        cells.setdefault(claim, {})[row["data"]] = MARKS.get(row["verdict"], row["verdict"])
+    table = pd.DataFrame.from_dict(cells, orient="index", columns=dict.fromkeys(shown["data"]))
+    table = table.fillna("").loc[sorted(cells, key=claim_number)]
+    return table.set_axis(words_once(table.index)).reset_index(names=CLAIM)
+
+
+def claim_number(claim: str) -> int:
+    """10 of "C10: ..."; 0 of what someone wrote there instead."""
+    number = claim[1:].partition(":")[0]
+    return int(number) if number.isdecimal() else 0
+
+
+def words_once(claims: Sequence[str]) -> list[str]:
+    """Claims in a row, "C1: words, part": the words of one of several parts are said once."""
+    words = [c.rpartition(", ")[0] for c in claims]
+    again = [i > 0 and w != "" and w == words[i - 1] for i, w in enumerate(words)]
+    return [
+        f"{c.partition(':')[0]}, {c.rpartition(', ')[2]}" if a else c
+        for c, a in zip(claims, again, strict=True)
+    ]
+
+
+def _digits(unit: str, numbers: tuple[float, ...], two_sided: bool) -> int:
+    """Decimals of an effect: its unit's, or up to two more where a bound rounds to the threshold.
+
+    numbers: effect, low, high, threshold.
+    """
+    digits = least = questions.UNITS[unit].digits if unit in questions.UNITS else 3
+    *_, low, high, threshold = numbers
+    pairs = [(b, x) for b in (low, high) for x in (threshold, -threshold)[: 1 + two_sided]]
+    while digits < least + 2 and any(
+        b != x and round(b, digits) == round(x, digits) for b, x in pairs
+    ):
+        digits += 1
+    return digits
+
+
+def sentences(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """Verdicts in words, one line each, from the numbers alone."""
+    lines = []
+    for n, row in verdict_table(table, titles.get).iterrows():
+        note = f"; {row['note']}" if row["note"] else ""
+        lines.append(
+            f"{table['claim'][n]} on {row['data']}: {row['verdict'].upper()}. {row['measured']}: "
+            f"{row['effect [95 % interval]']}, claimed {row['claimed']} "
+            f"({count(row['seeds'], 'seed')}{note})."
+        )
+    return "\n".join(lines)
+
+
+# what a study lacks that has no row of a claim
+LACKS = {
+    "C5": "the cost of a batch was not measured",
+    **dict.fromkeys(("C11", "C12", "C13"), "--variants ablations asks them"),
+    "C14": "nothing to measure it on",
+    "C15": "nothing to measure it on: it needs a hierarchy over the classes",
+}
+
+
+def verdict_lists(verdicts: pd.DataFrame, titles: Mapping[str, str]) -> str:
+    """Verdicts counted a data set, and which claims were reproduced and which were not.
+
+    The last line names what the study has no row for: claims, and claims on single data sets.
+    """
+    lines = []
+    for d, t in verdicts.groupby("data", sort=False):
+        counts = ", ".join(f"{n} {verdict}" for verdict, n in t["verdict"].value_counts().items())
+        lines.append(f"{titles.get(d, d)}: of {count(len(t), 'comparison')}, {counts}.")
+        for verdict in (judge.REPRODUCED, judge.LEVEL, judge.NOT_REPRODUCED):
+            own = t["level"] if verdict == judge.LEVEL else t["verdict"] == verdict
+            lines.append(f"  {verdict}: {_named(t[own]) or 'none'}.")
+    data = [d for d in dict.fromkeys(verdicts["data"]) if d in titles]
+    missing: dict[str, list[str]] = {}
+    for claim in paper.CLAIMS:
+        own = set(verdicts["data"][verdicts["claim"] == claim])
+        without = [titles[d] for d in data if own and not own & {cost.DATA} and d not in own]
+        if not own or without:
+            where = f" on {' and '.join(without)}" if without else ""
+            missing.setdefault(LACKS.get(claim, ""), []).append(claim + where)
+    said = [", ".join(names) + f" ({why})" * bool(why) for why, names in missing.items()]
+    if said:
+        lines.append(f"Not asked in this study: {'; '.join(said)}.")
+    return "\n".join(lines)
+
+
+def _named(verdicts: pd.DataFrame) -> str:
+    """ "C3 (share of classes), C7": claims, with the parts of those that have any."""
+    parts: dict[str, list[str]] = {}
+    for x in verdicts.itertuples():
+        part = x.text.removeprefix(paper.CLAIMS[x.claim]).removeprefix(", ")
+        parts.setdefault(x.claim, []).append(part)
+    return ", ".join(claim + f" ({'; '.join(own)})" * any(own) for claim, own in parts.items())

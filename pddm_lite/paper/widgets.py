@@ -1,0 +1,73 @@
+"""Sliders and menus of a notebook that is open in JupyterLab; nothing where nobody can move them.
+
+Whatever a widget shows, a figure beside it shows at several places at once, so that HTML, GitHub
+and a machine without ipywidgets lose nothing.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from .drawing import style
+
+
+def live() -> bool:
+    """Whether ipywidgets is there and a person's front end sent this cell.
+
+    JupyterLab and Notebook name the cell in their request; papermill, nbconvert and scripts do not,
+    and a widget would leave its state and a dead picture in the executed copy.
+    """
+    try:
+        import ipywidgets  # noqa: F401
+        from IPython import get_ipython
+
+        return "cellId" in get_ipython().get_parent()["metadata"]
+    except (ImportError, AttributeError, KeyError):
+        return False
+
+
+def explore(draw: Callable[..., tuple[Figure, pd.DataFrame]], width: int = 700, **controls):
+    """Controls above the figure that `draw` makes of their values; None where not `live`.
+
+    Args:
+        draw: called with a value for every control, by name; returns (figure, table).
+        width: of the picture, in pixels.
+        controls: name -> (low, high, step) for a slider; a list of numbers for a slider over just
+            these; a list of words or of (words, value) for a menu. The name is what is written
+            beside it; it starts in the middle, a menu at its first entry.
+    """
+    if not live():
+        return None
+    import ipywidgets
+    from IPython.display import Image, display
+
+    def shown(**values) -> None:
+        display(Image(png(draw(**values)[0]), width=width))
+
+    return ipywidgets.interactive(shown, **{k: _control(k, v) for k, v in controls.items()})
+
+
+def _control(name: str, values: Sequence):
+    import ipywidgets as w
+
+    look = dict(description=name.replace("_", " "), continuous_update=False)
+    if isinstance(values, tuple):
+        low, high, step = values
+        middle = low + round((high - low) / 2 / step) * step
+        return w.FloatSlider(value=middle, min=low, max=high, step=step, **look)
+    if values and all(isinstance(v, float) for v in values):
+        options = [(f"{v:g}", v) for v in values]
+        return w.SelectionSlider(options=options, value=values[len(values) // 2], **look)
+    return w.Dropdown(options=values, description=look["description"])
+
+
+def png(fig: Figure) -> bytes:
+    """The figure as a picture."""
+    out = io.BytesIO()
+    with style():
+        fig.savefig(out, format="png", dpi=110)
+    return out.getvalue()

@@ -1,0 +1,266 @@
+"""The tables of README.md, DIFFERENCES.md and results/reference/README.md, made from the committed
+results: nothing of them is typed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from ..paper.fig4_convergence import cost
+from ..paper.judge import count
+from ..paper.verdict import tables
+from ..store.errors import UserError
+from .report import TABLES
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "results" / "reference"
+SEEN = (
+    "MobileNetV2 of ImageNet may have seen photographs of these classes, and has of all of "
+    "Tiny-ImageNet's, so its columns are not about classes new to the network"
+)
+FIRST = "notebooks/00_start_here.ipynb"  # what a study of part of the notebooks lacks
+
+
+def studies() -> list[tuple[Path, dict]]:
+    """Reference studies: folder and provenance, by name, those of all notebooks first."""
+    found = REFERENCE.glob("*/provenance.json")
+    found = sorted(found, key=lambda p: (not (p.parent / FIRST).exists(), p))
+    return [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in found]
+
+
+def results() -> str:
+    """The README's part: verdicts, Recall@1 and Table 2 of the studies of three seeds or more."""
+    more = (
+        "Effects and intervals, every table, also of ablations and of single fine-tuned runs, with "
+        "the command that made"
+    )
+    beside = "the paper's columns are other data and another network:\n"
+    titles = [t for _, made in studies() if len(made["seeds"]) > 2 for t in made["titles"].values()]
+    numbers = {title: f"({n})" for n, title in enumerate(dict.fromkeys(titles), 1)}
+    parts = [
+        "Data sets, by their numbers in the tables below; real ones with MobileNetV2 of ImageNet, "
+        "its features frozen, where nothing else is said:\n",
+        *(f"- {number} {title}" for title, number in numbers.items()),
+        "",
+        f"Test Recall@1 in percent, mean ± standard deviation over seeds; {beside}",
+        markdown(_recall_1()),
+    ]
+    for kind, what in (
+        ("transfer", "Table 2, left: top-1 in percent of the nearest class mean on new classes"),
+        ("zero_shot", "Table 2, right: flat top-5 in percent on classes without an image"),
+    ):
+        parts += [f"{what}; {SEEN}; {beside}", markdown(_table_2(kind))]
+    parts += _decided(fewest=3, short=True)
+    parts.append(f"{more} it: [results/reference](results/reference/README.md).\n")
+    return "\n".join(_numbered(line, numbers) for line in "\n".join(parts).splitlines()) + "\n"
+
+
+def _numbered(line: str, numbers: Mapping[str, str]) -> str:
+    """A table's head with titles replaced by their numbers; any other line as it is."""
+    if not line.startswith(("| claim", "| method", "| features", "| row")):
+        return line
+    cells = line.split(" | ")
+    for title in sorted(numbers, key=len, reverse=True):  # one may begin as another does
+        cells = [c.replace(title, numbers[title]) if c.startswith(title) else c for c in cells]
+    return " | ".join(cells)
+
+
+def _table_2(kind: str) -> pd.DataFrame:
+    """A row a sort of features (and a rival), a column a data set, in Table 2's two halves.
+
+    kind: "transfer" or "zero_shot". Rows that hang on one seed, ceilings that retraining gives and
+    floors that no method makes are left to the whole table of the study.
+    """
+    name, value = ("features", "top-1") if kind == "transfer" else ("row", "top-5")
+    columns, printed = {}, {}
+    for folder, made in studies():
+        for path in sorted(folder.glob(f"tables/{kind}_*.csv")) if len(made["seeds"]) > 2 else ():
+            own = _text(path)
+            new = own["classes"].iloc[0] if kind == "transfer" else None
+            own = own[~own[name].str.contains(": |paper's")].set_index(name)
+            title = made["titles"][_data_of(path, kind, made["titles"])]
+            columns[title + (f", {new} new classes" if new else "")] = own[value]
+            for column in own.columns[own.columns.str.startswith("paper ")]:
+                printed[column.replace("paper", "the paper,")] = own[column][own[column] != ""]
+    return _beside(columns | printed, name)
+
+
+def _data_of(path: Path, kind: str, names: Mapping[str, str]) -> str:
+    """The data set whose table of a kind a file is."""
+    return next(n for n in names if path.stem == f"{kind}_{n.replace(':', '-')}")
+
+
+def everything() -> str:
+    """results/reference/README.md's part: all verdicts, then each reference study's tables."""
+    parts = _decided(fewest=1)
+    for folder, made in studies():
+        parts.append(
+            f"#### {made['title']}: {folder.name}\n\n{made['protocol']}.\n\n`{made['command']}`\n"
+        )
+        for kind in ("recall", "clusters", "transfer", "zero_shot", "ablations"):
+            if found := _tables(folder, kind):
+                parts += [f"{TABLES[kind]}:\n", *found]
+    return "\n".join(parts)
+
+
+def _decided(fewest: int, short: bool = False) -> list[str]:
+    """The table of verdicts on `fewest` seeds or more, and a table of those on no data set."""
+    by_data = _verdicts(fewest, short)
+    parts = [
+        f"Verdicts ({tables.LEGEND}; empty where not asked):\n"
+        if short
+        else "Verdicts, with effect and 95 % interval over paired seeds:\n"
+    ]
+    if cost.DATA not in by_data:
+        return [*parts, markdown(by_data)]
+    apart = by_data.pop(cost.DATA)  # such a claim has no place in a table of a column each
+    claim = by_data.columns[0]
+    alone = pd.DataFrame({claim: by_data[claim], f"on {cost.DATA}": apart})[apart != ""]
+    return [*parts, markdown(by_data[apart == ""]), f"And on {cost.DATA}:\n", markdown(alone)]
+
+
+def _recall_1() -> pd.DataFrame:
+    """A row a method, a column a data set (three seeds or more); the paper's own columns last."""
+    columns, printed = {}, {}
+    for folder, made in studies():
+        for name, title in made["titles"].items():
+            path = folder / "tables" / f"recall_{name.replace(':', '-')}.csv"
+            if len(made["seeds"]) < 3 or not path.exists():
+                continue
+            own = _text(path).set_index("method")
+            start = own.loc[own.index == "PDDM+Quadruplet", "untrained R@1"]
+            columns[title] = pd.concat(
+                [start.set_axis(["untrained head"] * len(start)), own["R@1"]]
+            )
+            for column in own.columns[own.columns.str.startswith("paper R@1 (")]:
+                half = column.removeprefix("paper R@1 (").removesuffix(")")
+                printed[f"the paper, {half}"] = own[column]
+    return _beside(columns | printed, "method")
+
+
+def _beside(columns: Mapping[str, pd.Series], name: str) -> pd.DataFrame:
+    """Columns side by side; rows in the order in which the columns name them, not in the ABC's."""
+    rows = dict.fromkeys(row for column in columns.values() for row in column.index)
+    return pd.DataFrame(columns).reindex(rows).fillna("").reset_index(names=name)
+
+
+def _verdicts(fewest: int, short: bool) -> pd.DataFrame:
+    """A row a claim, a column a data set: verdict and effect, of the study with most seeds.
+
+    short: a mark alone.
+    """
+    cells: dict[str, dict[str, str]] = {}
+    seeds: dict[tuple[str, str], int] = {}
+    for folder, made in studies():
+        if len(made["seeds"]) < fewest:
+            continue
+        path = folder / "tables" / "verdicts.csv"
+        if not path.exists():
+            continue
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""]).fillna({"note": ""})
+        shown = tables.verdict_table(frame, made["titles"].get)
+        for row in shown.to_dict("records"):
+            claim = f"{row['claim']} ({row['claimed']})"
+            if row["seeds"] > seeds.get((claim, row["data"]), 0):
+                seeds[claim, row["data"]] = row["seeds"]
+                effect = row["effect [95 % interval]"]
+                text = f"**{row['verdict']}**, {effect}, {count(row['seeds'], 'seed')}"
+                if short and effect == "none":
+                    continue
+                if short:
+                    text = tables.MARKS[row["verdict"]]
+                cells.setdefault(claim, {})[row["data"]] = text
+    table = pd.DataFrame.from_dict(cells, orient="index").fillna("")
+    table = table.loc[sorted(table.index, key=tables.claim_number)]
+    titles = dict.fromkeys(t for _, made in studies() for t in made["titles"].values())
+    table = table[[*(t for t in titles if t in table), *(c for c in table if c not in titles)]]
+    if short:
+        table.index = tables.words_once(table.index)
+    return table.reset_index(names=tables.CLAIM)
+
+
+def recipe() -> str:
+    """The part of DIFFERENCES.md: what each change of the recipe is worth, from the same files."""
+    parts = []
+    for folder, made in studies():
+        found = _tables(folder, "recipe") + _tables(folder, "quadruplets")
+        parts += [f"#### {made['title']}\n\n{made['protocol']}.\n", *found] if found else []
+    return "\n".join(parts)
+
+
+def _tables(folder: Path, kind: str) -> list[str]:
+    """The tables of a kind, each under the data set's name where there are several."""
+    paths = sorted(folder.glob(f"tables/{kind}_*.csv"))
+    return [
+        (f"{path.stem.partition('_')[2].replace('_', ' ')}:\n\n" if len(paths) > 1 else "")
+        + markdown(_text(path))
+        for path in paths
+    ]
+
+
+def _text(path: Path) -> pd.DataFrame:
+    """A table of text as it was written: no cell is made a number or a gap."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A frame of text as a Markdown table."""
+    rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
+    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
+
+
+def times() -> str:
+    """The README's part on time: of a training step, and of the whole of each reference study."""
+    path = REFERENCE / "benchmarks" / "step.csv"
+    parts = []
+    if path.exists():
+        made = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        parts.append(f"`{made['command']}`, {made['cpu']}, one thread, torch {made['torch']}:\n")
+        parts.append(markdown(pd.read_csv(path, dtype=str)))
+    if (targets := path.with_name("targets.csv")).exists():
+        parts += ["What was aimed at, one thread:\n", markdown(_text(targets))]
+    rows = []
+    for _, made in studies():
+        for s in made["summary"].values():
+            what = f"{s['runs_made']} runs made" if s["runs_made"] else "again, from the store"
+            row = {"study": made["title"], "what": what}
+            row |= {f"{stage} (s)": f"{t:.0f}" for stage, t in s["seconds"].items()}
+            row["total (s)"] = f"{s['total_seconds']}"
+            row["processes"] = s["jobs"]
+            # the rest is the pipeline's: starting, storing, waiting for a stage's last task
+            work, held = sum(s.get("work_seconds", {}).values()), s["jobs"]
+            if s["runs_made"] and work and held != "cluster":
+                row["busy"] = f"{work / held / s['total_seconds']:.0%}"
+            row["cpu"] = made["runs_made_with"]["cpu"]
+            rows.append(row)
+    return "\n".join([*parts, markdown(pd.DataFrame(rows).fillna(""))])
+
+
+# file -> name of the markers -> what stands between them
+GENERATED = {
+    "README.md": {"results": results, "times": times},
+    "results/reference/README.md": {"results": everything},
+    "DIFFERENCES.md": {"recipe": recipe},
+}
+
+
+def generated(name: str) -> tuple[str, str]:
+    """(text as it is, text with the part between the markers made anew) of README or DIFFERENCES.
+
+    Raises:
+        UserError: the file lacks its markers.
+    """
+    text = new = (ROOT / name).read_text(encoding="utf-8")
+    for marker, make in GENERATED[name].items():
+        begin = f"<!-- {marker}: begin (python -m pddm_lite.pipeline.reference readme) -->"
+        end = f"<!-- {marker}: end -->"
+        head, _, rest = new.partition(begin)
+        _, found, tail = rest.partition(end)
+        if not found:
+            raise UserError(f"{name} lacks the markers '{begin}' and '{end}'.")
+        new = f"{head}{begin}\n\n{make()}\n{end}{tail}"
+    return text, new

@@ -1,0 +1,183 @@
+"""The figures, tables and words of hard mining, on tiny made-up results."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pddm_lite.data import ImageSet
+from pddm_lite.data.synthetic import geometry
+from pddm_lite.paper.fig3_mining import figures, toy
+from pddm_lite.paper.fig3_mining import tables as tables_mining
+from pddm_lite.paper.fig3_mining.oracle import RULERS
+from pddm_lite.paper.fig4_convergence import tables as tables_convergence
+
+TITLES = {"synthetic_birds": "synthetic birds", "synthetic_cars": "synthetic cars"}
+METHODS = ("Euclidean+Quadruplet", "PDDM+Quadruplet")
+
+
+def pictures():
+    return ImageSet(
+        name="tiny",
+        title="tiny",
+        labels=np.repeat(np.arange(4), 4),
+        class_names=("a", "b_with_a_very_long_name_that_does_not_fit_below", "c", "d"),
+        read=lambda i: Image.new("RGB", (20 + i, 16), (9 * i, 0, 99)),
+        fingerprint="",
+        train_classes=4,
+    )
+
+
+def picked(methods=METHODS):
+    rng, out = np.random.default_rng(0), {}
+    a, b = np.triu_indices(16, 1)
+    for m in methods:
+        every = pd.DataFrame({"a": a, "b": b, "same": a // 4 == b // 4})
+        every["S"], every["D"] = rng.normal(size=len(a)), rng.random(len(a))
+        own = pd.DataFrame({"pair": ["ij", "ik", "jl"], "a": [0, 0, 1], "b": [1, 5, 9]})
+        own["S"], own["D"], own["by_S"], own["by_D"] = -0.001, 0.5, 0.1, 0.2
+        own["class_a"], own["class_b"] = ["a", "a", "a"], ["a", "b", "c"]
+        out[m] = own, every
+    return out
+
+
+def rates(methods=METHODS, seeds=(0, 1, 2), features=("own", "PDDM+Quadruplet")):
+    rng = np.random.default_rng(0)
+    rows = [
+        (d, s, f, m, r, k, rng.uniform(0.3, 0.6), 0.1, 0.8)
+        for d in TITLES
+        for s in seeds
+        for f in features
+        for m in methods
+        for r in RULERS
+        for k in ("positive", "negative")
+    ]
+    columns = "data seed features miner ruler kind picked chance best".split()
+    return pd.DataFrame(rows, columns=columns)
+
+
+def arrows():
+    p, classes = toy.points()
+    return toy.arrows(p, classes, toy.trained_unit(p, classes, steps=2))
+
+
+def labelled(fig):
+    fig.draw_without_rendering()
+    assert fig.get_suptitle() == ""
+    columns = {}
+    for ax in fig.axes:  # the lowest of a column names x, the first of a row names y
+        columns[ax.get_subplotspec().colspan.start] = ax.get_xlabel()
+        if ax.get_subplotspec().colspan.start == 0:
+            assert ax.get_ylabel()
+    assert all(columns.values())
+
+
+@pytest.mark.parametrize("methods", [METHODS, METHODS[:1]])
+def test_quadruplets(methods):
+    fig, frame = figures.quadruplets(picked(methods), pictures())
+    labelled(fig)
+    assert len(fig.axes) == 2 * len(methods) and len(frame) == 3 * len(methods)
+    words = [t.get_text() for ax in fig.axes for t in ax.texts]
+    assert any(w.endswith("…") for w in words)  # a long name is cut
+    assert not any("-" in w or "−0.00" in w for w in words)
+
+
+def test_nothing_to_draw_is_said_in_words():
+    for fig, _ in (
+        figures.quadruplets({}, pictures()),
+        figures.oracle(pd.DataFrame(), {}),
+    ):
+        fig.draw_without_rendering()
+        assert fig.axes[0].texts[0].get_text()
+    assert tables_mining.why_table({}, None).empty
+    assert tables_mining.quadruplet_sentences({}) and tables_mining.oracle_sentences(
+        pd.DataFrame(), {}
+    )
+
+
+def test_toy():
+    fig, frame = figures.toy_arrows(arrows())
+    labelled(fig)
+    assert len(fig.axes) == 6
+    assert [ax.get_title(loc="left").replace("\n", " ") for ax in fig.axes][1:] == list(toy.LOSSES)
+
+
+@pytest.mark.parametrize(
+    "frame", [rates(), rates(METHODS[:1], (0,), ("own",)), rates(features=("own",))]
+)
+def test_oracle(frame):
+    fig, shown = figures.oracle(frame, TITLES)
+    labelled(fig)
+    assert len(fig.axes) == 8 and shown is frame
+    table = tables_mining.rates_table(frame, TITLES)
+    assert len(table) == len(TITLES) * 4 * frame["features"].nunique()
+    assert len(tables_mining.oracle_sentences(frame, TITLES).splitlines()) == len(TITLES) * 5
+
+
+def test_words_are_of_the_numbers():
+    frame = rates(features=("own",), seeds=(0, 1))
+    short, _, text, *_ = tables_mining.oracle_sentences(frame, TITLES).splitlines()
+    assert short.startswith("synthetic birds: are the picks genuinely hard?")
+    assert "No miner reaches the best possible" in short
+    t = frame[(frame["data"] == "synthetic_birds") & (frame["ruler"] == "local")]
+    t = t[t["kind"] == "positive"].groupby("miner")["picked"].mean()
+    assert f"{t.max():.1%} of positive picks" in short
+    assert f"{100 * (t[METHODS[1]] - t[METHODS[0]]):+.1f}" in short
+    assert f"{t.min():.1%}" in text and f"{t.max():.1%}" in text
+    assert f"{100 * (t[METHODS[1]] - t[METHODS[0]]):+.1f}" in text
+    assert "PDDM minus" not in tables_mining.oracle_sentences(rates(METHODS[:1]), TITLES)
+
+
+def test_the_reasons_of_a_quadruplet():
+    table = tables_mining.why_table(picked(), geometry("birds", 4, 4))
+    assert len(table) == 6 and table["morphs"].isin(["differ", "same", ""]).all()
+    assert "local" not in tables_mining.why_table(picked(), None)
+    text = tables_mining.quadruplet_sentences(picked())
+    assert "two other classes" in text and "the same positives" in text
+
+
+@pytest.mark.parametrize(
+    "shift, said", [(0.1, "yes each"), (-0.1, "no, less often each"), (0, "not shown each")]
+)
+def test_an_answer_is_yes_or_no_where_the_interval_excludes_0(shift, said):
+    frame = rates(features=("own",))
+    frame["picked"] = 0.4 + 0.01 * frame["seed"] * (frame["miner"] == METHODS[1])
+    frame.loc[frame["miner"] == METHODS[1], "picked"] += shift - 0.01
+    short = tables_mining.oracle_sentences(frame, TITLES).splitlines()[:2]
+    assert all(line.count(said) == 2 for line in short)
+    frame["picked"] = frame["best"]
+    text = tables_mining.oracle_sentences(frame, TITLES)
+    assert "The best possible is reached for positive and negative pairs." in text
+
+
+def test_letters_stand_by_their_own_points():
+    frame = arrows()
+    fig, _ = figures.toy_arrows(frame)
+    for ax, name in zip(fig.axes[4:], list(toy.LOSSES)[3:], strict=True):
+        own = frame[frame["loss"] == name]
+        letters = {t.get_text(): t for t in ax.texts if t.get_text()}
+        assert set(letters) == set("ijkl")
+        for letter, t in letters.items():
+            point = own[own["role"].str.contains(letter)][["x", "y"]].to_numpy()[0]
+            assert t.xy == pytest.approx(point)  # where its leader line ends
+            assert np.hypot(*(np.array(t.get_position()) - point)) < 0.3
+
+
+def test_a_rising_loss_is_explained_and_a_falling_one_is_not():
+    rows = pd.MultiIndex.from_product([["synthetic_birds"], METHODS], names=["data", "method"])
+    for pddm, rises in (((0.2, 0.6), True), ((0.6, 0.2), False), ((1.2, 1.3), False)):
+        numbers = pd.DataFrame([(1.1, 0.7), pddm], rows, ["first_E_e", "last_E_e"])
+        text = tables_convergence.gap_sentences(numbers, TITLES)
+        assert ("rises" in text) == rises and f"{pddm[0] - 1.1:+.2f} at first" in text
+    assert tables_convergence.gap_sentences(numbers[:1], TITLES) == ""
+
+
+def test_what_the_toy_says():
+    effort = toy.effort(arrows())
+    text = tables_mining.toy_sentences(effort, [4, 4, 1])
+    assert "2 of 3" in text and "of the push goes to class 1" in text
+    turn = effort.set_index("loss")["turn"]
+    assert f"nearest to straight home is {turn.idxmin()} ({turn.min():.0f}° off)" in text
+    assert f"farthest from it {turn.idxmax()} ({turn.max():.0f}°)" in text
+    effort.loc[0, "turn"] = 100.0
+    assert "Sent away from its class by: Contrastive" in tables_mining.toy_sentences(effort, [4])
