@@ -1,7 +1,5 @@
 """S of all pairs at scale against S itself: strips, threads, top-k, ranks, the shortlist."""
 
-import os
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -107,11 +105,7 @@ def test_no_gradient_and_the_callers_settings_are_kept():
 
 @pytest.mark.parametrize("kind", ["pddm", "city block"])
 def test_threads_change_no_bit_and_are_never_more_than_cores(kind, monkeypatch):
-<<<<<<< HEAD
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(3), raising=False)
-=======
     monkeypatch.setattr(allpairs, "cores", lambda: 3)
->>>>>>> less
     s, f = build(kind, 20), items(301, 20)
     labels = torch.arange(301) % 40
     pools = []
