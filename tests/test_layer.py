@@ -50,7 +50,7 @@ def test_the_loss_is_the_kits_objective_with_its_gradients(batch, recipe):
 def test_the_loss_by_hand(batch):
     x, labels = batch
     settings = dict(
-        alpha=0.4, beta=0.7, lam=3.0, random_negative_weight=0.0, quadruplets=1, scale_scores=False
+        alpha=0.4, beta=0.7, lam=3.0, negatives="hardest", quadruplets=1, scale_scores=False
     )
     criterion = PDDMLoss(D, **settings)
     f, unit = r(x), criterion.unit

@@ -14,6 +14,7 @@ from ..paper.given_space.claims import GIVEN
 from ..paper.judge import count
 from ..paper.printed import CLAIMS
 from ..paper.verdict import tables
+from ..paper.wording import markdown
 from ..store.errors import UserError
 from . import found
 from .report import TABLES
@@ -255,12 +256,6 @@ def _tables(folder: Path, kind: str) -> list[str]:
 def _text(path: Path) -> pd.DataFrame:
     """A table of text as it was written: no cell is made a number or a gap."""
     return pd.read_csv(path, dtype=str, keep_default_na=False)
-
-
-def markdown(frame: pd.DataFrame) -> str:
-    """A frame of text as a Markdown table."""
-    rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
-    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
 def times() -> str:
