@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 
-from ..store.errors import UserError, escape_letters
+from ..store.arguments import Parser
+from ..store.errors import UserError, escape_letters, shut
 from . import GIVEN, GIVEN_WORLDS, HETEROGENEITY, SYNTHETIC
 from .base import shown
 from .download import Failed, download
@@ -20,11 +21,6 @@ EPILOG = """examples:
   python -m pddm_lite.data verify cub200_2011 --data-root DIR
   python -m pddm_lite.data stats folder --data-root MY_IMAGES
 exit code: 0 all well; 1 problems in the data or the download, a line each; 2 wrong use"""
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise UserError(f"{message}; see python -m pddm_lite.data --help.")
 
 
 def parser() -> Parser:
@@ -96,7 +92,8 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # as of any program that SIGPIPE ends
     except (UserError, OSError) as err:
-        print(f"error: {shown(err)}", file=sys.stderr)
+        said = (isinstance(err, OSError) and shut(err)) or err
+        print(f"error: {shown(said)}", file=sys.stderr)
         return 1 if isinstance(err, Failed | OSError) else 2
     except KeyboardInterrupt:
         print("interrupted; the same command goes on", file=sys.stderr)

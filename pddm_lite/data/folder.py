@@ -75,6 +75,7 @@ def open_folder(
     class_of = [unicodedata.normalize("NFC", "/".join(c)) for c in classes]
     class_names = tuple(sorted(set(class_of)))
     notes = _check_parts(name, class_of, [f[level] for f in folders] if parts else [])
+    notes += _alike(class_names)
     if expect and (len(class_names), len(names)) != expect:
         raise UserError(
             f"{name}: {shown(path)} holds {len(class_names)} classes and {len(names)} images, but "
@@ -136,6 +137,22 @@ def _check_parts(name: str, class_of: list[str], part_of: list[str]) -> tuple[st
     return (
         f"{', '.join(parts)} are put together: {len(parts_of):,} classes, {both:,} of them in more "
         "than one; which classes train is decided anew",
+    )
+
+
+def _alike(class_names: tuple[str, ...]) -> tuple[str, ...]:
+    """What to say of classes whose names differ by no more than letters' case or blanks."""
+    by_key: dict[str, list[str]] = {}
+    for c in class_names:
+        key = unicodedata.normalize("NFKC", c).casefold()
+        by_key.setdefault(re.sub(r"[\s_-]+", " ", key).strip(), []).append(c)
+    if not (groups := [own for own in by_key.values() if len(own) > 1]):
+        return ()
+    names = " and ".join(f"'{c}'" for c in groups[0])
+    more = f" (and {len(groups) - 1} more such names)" if groups[1:] else ""
+    return (
+        f"{names} are counted as {len(groups[0])} classes{more}: if they are one, put their images "
+        "into one folder, else one may train and the other test",
     )
 
 

@@ -68,9 +68,10 @@ def unreadable(name: str | Path, err: Exception) -> UserError:
     """The one line about a picture called `name` that could not be read."""
     reason = err.strerror if isinstance(err, OSError) and err.strerror else str(err)
     reason = shown((reason or type(err).__name__).split("\n")[0])
-    return UserError(
-        f"{shown(name)}: cannot be read as an image ({reason}); replace or remove that file."
-    )
+    cure = "replace or remove that file"
+    if isinstance(err, PermissionError):
+        cure = "give yourself the right to read that file"
+    return UserError(f"{shown(name)}: cannot be read as an image ({reason}); {cure}.")
 
 
 def lazy(source: str | Path | bytes | BinaryIO) -> Image.Image:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from ..store.errors import UserError
+from ..store.errors import UserError, shut
 from . import pictures
 from .base import shown
 
@@ -36,6 +36,8 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     """The zip at `path`; UserError where there is none that can be read."""
     try:
         return zipfile.ZipFile(path)
+    except PermissionError as err:
+        raise shut(err) from None
     except (zipfile.BadZipFile, OSError) as err:
         reason = shown(str(err).split("\n")[0])
         raise UserError(

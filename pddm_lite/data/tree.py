@@ -128,36 +128,36 @@ def _walk(tree: Tree) -> Iterator[Listing]:
             with os.scandir(os.path.join(root, raw)) as found:
                 entries = sorted(found, key=lambda e: e.name)
         except OSError as err:
-            raise UserError(
-                f"{shown(tree.path)}: folder {folder or '.'} cannot be read ({err.strerror}); "
-                "give yourself the right to, or move it away."
-            ) from None
+            raise _closed(tree, folder, err) from None
         names = [e.name for e in entries]
         if _is_results(folder, names, names):
             tree.aside[f"folder of a run's results, {folder}"] += 1
             continue
         files = []
-        for e in entries:
-            if _is_litter(e.name):
-                continue
-            below = os.path.join(raw, e.name)
-            name = _text(e.name)
-            whole = f"{folder}/{name}" if folder else name
-            link = e.is_symlink()
-            if _true(e.is_dir):
-                if link:
-                    links.append((whole, below))
+        try:
+            for e in entries:
+                if _is_litter(e.name):
                     continue
-                seen.add(_key(os.stat(e.path)))
-                todo.append((whole, below))
-            elif not _true(e.is_file):  # nowhere, or no file at all
-                tree.aside["links to nothing" if link else "things that are no files"] += 1
-            elif link:
-                files_by_link.append((folder, name, below))
-            else:
-                s = e.stat()
-                real.add(_key(s))
-                files.append((name, _file(below, s)))
+                below = os.path.join(raw, e.name)
+                name = _text(e.name)
+                whole = f"{folder}/{name}" if folder else name
+                link = e.is_symlink()
+                if _true(e.is_dir):
+                    if link:
+                        links.append((whole, below))
+                        continue
+                    seen.add(_key(os.stat(e.path)))
+                    todo.append((whole, below))
+                elif not _true(e.is_file):  # nowhere, or no file at all
+                    tree.aside["links to nothing" if link else "things that are no files"] += 1
+                elif link:
+                    files_by_link.append((folder, name, below))
+                else:
+                    s = e.stat()
+                    real.add(_key(s))
+                    files.append((name, _file(below, s)))
+        except PermissionError as err:  # its names may be read, and nothing of what they name
+            raise _closed(tree, folder, err, e.name) from None
         yield folder, files
     for folder, name, below in files_by_link:
         s = os.stat(os.path.join(root, below))
@@ -167,10 +167,25 @@ def _walk(tree: Tree) -> Iterator[Listing]:
             yield folder, [(name, _file(below, s))]
 
 
+def _closed(tree: Tree, folder: str, err: OSError, inside: str = "") -> UserError:
+    """The error for a folder that may not be read, or what it holds under the name `inside`."""
+    what = f"{_text(inside)} in folder {folder or '.'}" if inside else f"folder {folder or '.'}"
+    return UserError(
+        f"{shown(tree.path)}: {what} cannot be read ({err.strerror}); give yourself the right to, "
+        "or move it away."
+    )
+
+
 def _true(test: Callable[[], bool]) -> bool:
-    """test(), False for a link that leads in a circle or where one may not look."""
+    """test(), False for a link that leads in a circle.
+
+    Raises:
+        PermissionError: one may not look there; what it is cannot be told.
+    """
     try:
         return test()
+    except PermissionError:
+        raise
     except OSError:
         return False
 

@@ -17,6 +17,7 @@ from .base import ImageSet, spread
 from .official import REAL
 
 SMALL, LARGE = 8, 10_000  # pixels a side below and above which an image deserves a look
+DARK = 16  # of 255: what 12 bits in a file of 16 come to
 FAR_BELOW = 0.5  # of the typical shorter side: such an image is enlarged to more than twice it
 
 
@@ -100,16 +101,18 @@ def _check_counts(report: Report, name: str, data: ImageSet) -> None:
 
 def _check_images(report: Report, data: ImageSet, bar: bool) -> None:
     modes: Counter[str] = Counter()
-    small, large, sides = [], [], []
+    small, large, sides, dark = [], [], [], []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, on odd but readable metadata and large sizes
         for i in progress(range(len(data)), f"verify {data.name}", bar, unit="image"):
             try:
-                mode, size = _look(data, i)
+                mode, size, top = _look(data, i)
             except UserError as err:
                 report.problems.append(str(err))
                 continue
             modes[mode] += 1
+            if top <= DARK:
+                dark.append(i)
             if min(size) >= SMALL:
                 sides.append((min(size), i))
             for odd, found in ((min(size) < SMALL, small), (max(size) > LARGE, large)):
@@ -122,12 +125,27 @@ def _check_images(report: Report, data: ImageSet, bar: bool) -> None:
     for found, than in ((small, f"smaller than {SMALL}"), (large, f"larger than {LARGE:,}")):
         if found:
             report.warnings.append(f"{len(found):,} images {than} pixels a side, as {found[0]}")
+    if dark:
+        report.warnings.append(
+            f"{len(dark):,} images are all but black, with no value above {DARK} of 255, as "
+            f"{_name(data, dark[0])}; of 16 bits, such a file may hold 12: scale it to all 16"
+        )
     if sides and (far := [s for s in sides if s[0] < FAR_BELOW * data.side]):
         side, i = min(far)
         report.warnings.append(
             f"{len(far):,} images have less than half of the typical shorter side, {data.side} "
-            f"pixels, as {_name(data, i)} ({side})"
+            f"pixels, as {_name(data, i)} ({side}){_whole_classes(data, [i for _, i in far])}"
         )
+
+
+def _whole_classes(data: ImageSet, idx: list[int]) -> str:
+    """Of which classes all images are among `idx`: a network knows those by their blur."""
+    counts = np.bincount(data.labels[idx], minlength=len(data.class_names))
+    whole = np.flatnonzero((counts > 0) & (counts == np.bincount(data.labels)))
+    if not len(whole):
+        return ""
+    more = f" and of {len(whole) - 1:,} classes more" if len(whole) > 1 else ""
+    return f"; all images of class '{data.class_names[whole[0]]}'{more}, which blur gives away"
 
 
 def _name(data: ImageSet, i: int) -> str:
@@ -135,12 +153,14 @@ def _name(data: ImageSet, i: int) -> str:
     return data.read.names[i] if hasattr(data.read, "names") else f"image {i}"
 
 
-def _look(data: ImageSet, i: int) -> tuple[str, tuple[int, int]]:
-    """Mode and size (width, height) of image i, once it has been decoded."""
+def _look(data: ImageSet, i: int) -> tuple[str, tuple[int, int], int]:
+    """Mode, size (width, height) and largest value, 0 to 255, of image i, which is decoded."""
     if hasattr(data.read, "look"):
-        return data.read.look(i)[1:]
-    image = data.read(i)  # the embedded world, whose images lie in no file
-    return image.mode, image.size
+        image, mode, size = data.read.look(i)
+    else:
+        image = data.read(i)  # the embedded world, whose images lie in no file
+        mode, size = image.mode, image.size
+    return mode, size, max(top for _, top in image.getextrema())
 
 
 def stats(name: str, root: str | Path = "", profile: str = "quick", sample: int = 200) -> list[str]:
@@ -151,8 +171,8 @@ def stats(name: str, root: str | Path = "", profile: str = "quick", sample: int 
     """
     data = load(name, root, profile)
     looked = [_look(data, int(i)) for i in spread(len(data), sample)]
-    sizes = np.array([size for _, size in looked])
-    modes = Counter(mode for mode, _ in looked).most_common()
+    sizes = np.array([size for _, size, _ in looked])
+    modes = Counter(mode for mode, _, _ in looked).most_common()
     first = data.train_classes
     return [
         f"{data.title} ({data.name}), fingerprint {data.fingerprint}",

@@ -18,7 +18,7 @@ import numpy as np
 from ..data import split
 from ..data.sampler import class_balanced
 from ..networks import backbones
-from ..store.errors import UserError, unknown
+from ..store.errors import SHUT, UserError, shut, unknown
 from ..store.memory import cores
 from ..training import ownership
 from ..training.study import Study
@@ -72,9 +72,10 @@ def main(argv: list[str]) -> int:
             print(f"[OK]   {what}: {look()}", flush=True)
         except _Unknown:
             print(f"[--]   {what}: not looked at, for what failed above", flush=True)
-        except (UserError, ImportError) as err:
+        except (UserError, ImportError, *SHUT) as err:
             failed += 1
-            print(f"[FAIL] {what}: {str(err).splitlines()[0]}", flush=True)
+            said = (isinstance(err, OSError) and shut(err)) or err
+            print(f"[FAIL] {what}: {str(said).splitlines()[0]}", flush=True)
     return 1 if failed else 0
 
 

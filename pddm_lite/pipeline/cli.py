@@ -15,7 +15,7 @@ from .. import data as data_sets
 from ..methods import METHODS
 from ..networks.backbones import NETWORKS
 from ..store import distributed
-from ..store.errors import UserError, escape_letters, misplaced
+from ..store.errors import SHUT, UserError, escape_letters, shut
 from ..training.experiments import CHANGES, GROUPS, PROFILES, RECIPES
 from . import pack, processes
 from .options import ENVIRONMENT, names_in, pack_size, parser, study_of
@@ -52,8 +52,8 @@ def listing() -> str:
     return "\n".join(rows)
 
 
-def _refused(err: UserError | IsADirectoryError | UnicodeEncodeError) -> int:
-    said = misplaced(err) if isinstance(err, OSError) else err
+def _refused(err: UserError | OSError | UnicodeEncodeError) -> int:
+    said = (isinstance(err, OSError) and shut(err)) or err
     if isinstance(err, UnicodeEncodeError):  # a path that the locale has no letters for
         said = f"{err.object!r} cannot be a path in this locale ({err.encoding}); set PYTHONUTF8=1."
     print(f"error: {said}", file=sys.stderr)
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         for name in names:
             if names.count(name) > 1:
                 raise UserError(f"parameter {name} is given more than once (-p); give it once.")
-    except (UserError, IsADirectoryError, UnicodeEncodeError) as err:
+    except (UserError, *SHUT, UnicodeEncodeError) as err:
         return _refused(err)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
             args.settings.append(f"ranks={distributed.world()}")
             return runs.run_together(study_of(args), args)
         return stages.run(study_of(args), args, time.time())
-    except (UserError, IsADirectoryError, UnicodeEncodeError) as err:
+    except (UserError, *SHUT, UnicodeEncodeError) as err:
         return _refused(err)
     except KeyboardInterrupt:
         print(processes.INTERRUPTED, file=sys.stderr)

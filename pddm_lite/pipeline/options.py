@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from .. import data as data_sets
 from ..networks.backbones import NETWORKS
+from ..store.arguments import Parser
 from ..store.errors import UserError
 from ..store.memory import cores
 from ..training.experiments import PROFILES, RECIPES
@@ -38,25 +38,6 @@ and four commands of their own (each with --help):
 Several batches may share one results folder, also from several machines: each run is made once.
 exit code: 0 all done; 1 something failed, the rest was done; 2 wrong use, or the results cannot be
 written; 130 interrupted; 143 terminated"""
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, whose complaints are one line as all others are; no option may be empty."""
-
-    def parse_known_args(self, args=None, namespace=None):
-        words = sys.argv[1:] if args is None else list(args)
-        for n, word in enumerate(words):
-            option, equals, value = word.partition("=")
-            if equals and option.startswith("--") and not value.strip():
-                self.error(f"{option} is empty: give it a value, or leave it out")
-            # "" is a value that a notebook's parameter may take
-            if not word.strip() and "-p" not in words[max(n - 2, 0) : n]:
-                what = words[n - 1] if n and words[n - 1].startswith("-") else "an option"
-                self.error(f"{what} is empty: give it a value, or leave it out")
-        return super().parse_known_args(words, namespace)
-
-    def error(self, message: str):
-        raise UserError(f"{message}; see python {self.prog} --help.")
 
 
 def parser() -> Parser:

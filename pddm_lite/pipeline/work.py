@@ -7,7 +7,7 @@ import traceback
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, as_completed
 from pathlib import Path
 
-from ..store.errors import UserError, misplaced
+from ..store.errors import SHUT, UserError, shut
 from ..store.files import CannotWrite
 from ..training.faults import TrainingError
 from . import executors, notebooks
@@ -48,8 +48,8 @@ class Work:
                 except notebooks.NotebookFailed as err:
                     failures.append(str(err))
                     live.print(f"{at}: FAILED\n{err}", sys.stderr)
-                except (UserError, TrainingError, IsADirectoryError) as err:
-                    err = misplaced(err) if isinstance(err, OSError) else err
+                except (UserError, TrainingError, *SHUT) as err:
+                    err = (isinstance(err, OSError) and shut(err)) or err
                     failures.append(f"{name}: {err}")
                     live.print(f"{at}: FAILED: {err}", sys.stderr)
                 except CancelledError:

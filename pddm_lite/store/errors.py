@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import errno
 import sys
 from collections.abc import Iterable
 
@@ -22,12 +21,22 @@ def escape_letters() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def misplaced(err: OSError) -> UserError | None:
-    """The error for the user where a folder lies in the place of a file; None for any other."""
-    if err.errno != errno.EISDIR:
-        return None
+# what is in the way of a file and no fault of ours; `shut` has the line about it
+SHUT = (IsADirectoryError, PermissionError)
+
+
+def shut(err: OSError) -> UserError | None:
+    """The error for the user where a folder lies in the place of a file, or a file or folder may
+    not be opened; None for any other."""
     path = err.filename2 or err.filename
-    return UserError(f"{path} is a folder, where a file belongs; move it away.")
+    if isinstance(err, IsADirectoryError):
+        return UserError(f"{path} is a folder, where a file belongs; move it away.")
+    if isinstance(err, PermissionError) and path:
+        return UserError(
+            f"{path} cannot be opened ({err.strerror}); give yourself the right to, or move it "
+            "away."
+        )
+    return None
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:

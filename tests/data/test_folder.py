@@ -248,6 +248,26 @@ def test_images_beside_the_class_folders_are_not_a_class_without_name(tmp_path, 
     assert "''" not in str(error.value) and "cover.png" in str(error.value)
 
 
+ALIKE = {
+    "case": (["Robin", "robin", "wren"], "'Robin' and 'robin' are counted as 2 classes:"),
+    "case of another script": (["Ворона", "ворона", "wren"], "'Ворона' and 'ворона'"),
+    "blanks": (["black bird", "black_bird", "wren"], "'black bird' and 'black_bird'"),
+    "three": (["A-b", "a b", "a_b", "c"], "'A-b' and 'a b' and 'a_b' are counted as 3 classes"),
+    "two such": (["A", "B", "a", "b"], "2 classes (and 1 more such names)"),
+    "deeper": (["x/Robin", "x/robin", "y/wren"], "'x/Robin' and 'x/robin'"),
+    "none": (["1.1", "11", "ant", "ants"], ""),
+}
+
+
+@both
+@pytest.mark.parametrize("case", ALIKE)
+def test_classes_whose_names_are_alike_are_told(tmp_path, kind, case):
+    classes, said = ALIKE[case]
+    s = open_folder(write(kind, tmp_path / "t", tree(classes)), "mine")
+    assert len(s.class_names) == len(classes)
+    assert len(s.notes) == bool(said) and said in "".join(s.notes)
+
+
 def test_missing_paths_and_files_that_are_no_zip(tmp_path):
     with pytest.raises(UserError, match="does not exist") as error:
         open_folder(tmp_path / "nowhere", "mine")

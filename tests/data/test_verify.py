@@ -155,6 +155,41 @@ def test_your_own_folder_and_the_embedded_world_are_verified_too(tmp_path):
     )
 
 
+def folders(root, pictures):
+    """Class folders below `root` of {class: its pictures' bytes}."""
+    for c, own in pictures.items():
+        (root / c).mkdir(parents=True)
+        for n, content in enumerate(own):
+            (root / c / f"{n}.png").write_bytes(content)
+    return root
+
+
+def test_a_class_of_thumbnails_alone_is_named(tmp_path):
+    large, small = [picture(size=(80, 60), seed=n) for n in range(4)], picture(size=(20, 15))
+    thumbs = "all images of class 'ant', which blur gives away"
+    root = folders(tmp_path / "one", {"ant": [small] * 4, "bee": large, "cat": large})
+    (warning,) = verify("folder", root, bar=False).warnings
+    assert warning.startswith("4 images have less than half") and thumbs in warning
+    root = folders(tmp_path / "some", {"ant": [*large, small], "bee": large, "cat": large})
+    (warning,) = verify("folder", root, bar=False).warnings
+    assert warning.startswith("1 images have less than half") and "class" not in warning
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_what_is_all_but_black_is_told(tmp_path, bits):
+    x = np.linspace(0, 2**bits - 1, 300).reshape(15, 20).astype(np.uint16)
+    out = io.BytesIO()
+    Image.fromarray(x).save(out, "PNG")
+    own = [picture(size=(20, 15), seed=n) for n in range(4)]
+    root = folders(tmp_path / "root", {"ant": [*own, out.getvalue()], "bee": own})
+    found = verify("folder", root, bar=False).warnings
+    if bits == 16:
+        assert not found
+    else:
+        assert len(found) == 1 and "1 images are all but black" in found[0]
+        assert "ant/4.png" in found[0]
+
+
 def test_stats(tmp_path):
     root = omniglot(tmp_path, {FIRST.replace("0.png", "9.png"): picture(size=(30, 40))})
     lines = "\n".join(stats("omniglot", root))
@@ -209,6 +244,10 @@ WRONG = [
     (["download", "sopp", "--data-root", "."], "Did you mean 'sop'"),
     (["download", "sop"], "--data-root"),
     (["download", "imagenet", "--data-root", "/no/such"], "image-net.org"),
+    (["verify", "folder", "--data-root", ""], "--data-root is empty"),
+    (["stats", "folder", "--data-root= "], "--data-root is empty"),
+    (["stats", "synthetic_birds", "--profile", ""], "--profile is empty"),
+    (["verify", ""], "an argument is empty"),
 ]
 
 
