@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from ..paper import questions
+from ..paper.ablations.tables import AS_IT_STANDS
 from ..paper.judge import LEVEL, NOT_ENOUGH, NOT_REPRODUCED, REPRODUCED
 from ..paper.verdict import tables
 from ..paper.wording import shown
@@ -25,7 +26,7 @@ ROWS = (
     ("C6", ""),
 )
 SIX = 6
-LETTER, DEFAULT = "the paper's letter", "the recipe as it stands"
+LETTER, DEFAULT = "the paper's letter", AS_IT_STANDS
 
 
 def asked(verdicts: Iterable[Mapping], claim: str, part: str) -> list[Mapping]:

@@ -219,7 +219,8 @@ def _verdicts(fewest: int, short: bool) -> pd.DataFrame:
     cells: dict[str, dict[str, str]] = {}
     for (claim, data), row in _judged(fewest).items():
         effect = row["effect [95 % interval]"]
-        text = f"**{row['verdict']}**, {effect}, {count(row['seeds'], 'seed')}"
+        of = "world" if data == GIVEN else "seed"
+        text = f"**{row['verdict']}**, {effect}, {count(row['seeds'], of)}"
         if short and effect == "none":
             continue
         if short and data != GIVEN:

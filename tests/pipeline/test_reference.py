@@ -18,6 +18,7 @@ from PIL import Image
 
 from pddm_lite.paper import questions
 from pddm_lite.paper.fig4_convergence import cost
+from pddm_lite.paper.given_space.claims import GIVEN
 from pddm_lite.pipeline import notebooks, readme, reference
 from pddm_lite.store.errors import UserError
 
@@ -304,6 +305,7 @@ def test_a_claim_on_no_data_set_has_a_table_of_its_own(tmp_path, monkeypatch):
     rows["both"] = (
         rows["x"] + f"C5,linear,{cost.DATA},exponent p: p,u,<,0.9,0.8,1,1.5,reproduced,note,4\n"
     )
+    rows["both"] += f"C1,tight,{GIVEN},overlap: p,u,>,0.2,0.1,0.3,0,reproduced,note,5\n"
     monkeypatch.setattr(readme, "REFERENCE", tmp_path)
     for name, text in rows.items():
         (tmp_path / name / "tables").mkdir(parents=True)
@@ -315,6 +317,8 @@ def test_a_claim_on_no_data_set_has_a_table_of_its_own(tmp_path, monkeypatch):
     )
     assert "| on random features |\n| --- | --- |\n| C5: linear (< 1.5) | **reproduced**, " in text
     assert "4 seeds" in text and text.count("C5") == text.count("C9") == 1
+    assert "| in a given space |\n| --- | --- |\n| C1: tight (> 0) | **reproduced**, " in text
+    assert "5 worlds |" in text and text.count("C1") == 1
 
 
 def test_the_short_table_of_verdicts_has_marks_and_says_a_claim_once(tmp_path, monkeypatch):
