@@ -350,11 +350,30 @@ def test_protocol_tells_settings_and_no_runs(tmp_path):
         study = Study.of(profile="smoke", results=tmp_path, device="cpu", settings=settings)
         assert wording.protocol(study, {}) == "no runs"
         e = study.experiment(BIRDS, "Triplet", 0)
-        run = SimpleNamespace(experiment=e, manifest=made)
+        history = pd.DataFrame(columns=["step", "val_recall_1"])
+        run = SimpleNamespace(experiment=e, manifest=made, history=history)
         texts.append(wording.protocol(study, {(BIRDS, "Triplet", 0): run}))
     assert "64 px, frozen" in texts[0] and "recipe 'default', up to 20 steps" in texts[0]
     assert "with" not in texts[0]
     assert "recipe 'default' with alpha=0.2, steps=7, up to 7 steps" in texts[1]
+
+
+def test_protocol_tells_where_no_classes_were_held_out(tmp_path):
+    cars = "synthetic_cars"
+    study = Study.of(profile="smoke", results=tmp_path, data=[BIRDS, cars], device="cpu")
+    made, runs = {"gpu": "", "cpu": "a processor", "torch": "9", "crop": 64}, {}
+    for data, columns in ((BIRDS, ["step", "val_recall_1"]), (cars, ["step"])):
+        e = study.experiment(data, "Triplet", 0)
+        history = pd.DataFrame(columns=columns)
+        runs[data, "Triplet", 0] = SimpleNamespace(experiment=e, manifest=made, history=history)
+    chosen, few = "step chosen on 20% held-out", "too few training classes to hold 20% out"
+    title = study.titles()[cars]
+    assert f"{chosen} training classes, of {title} the last ({few})" in wording.protocol(
+        study, runs
+    )
+    del runs[BIRDS, "Triplet", 0]
+    said = wording.protocol(study, runs)
+    assert f"last step ({few});" in said and chosen not in said
 
 
 def test_left_out(tmp_path):
