@@ -134,7 +134,6 @@ RECIPES = {
         quadruplets=0,
         negatives="semihard",
         dropout=0.0,
-        backbone_lr=0.5,
     ),
     # The given space: scores as they are, random negatives as heavy as the mined ones; what counts
     # is the overlap, so the length is fixed, and no step is chosen by Recall@1.
