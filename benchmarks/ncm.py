@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 from common import apart, interleaved, made, peak, save
 
-from pddm_lite.measures.ncm import ClassMeans, accuracy, ncm_topk
+from pddm_lite.measures.ncm import accuracy, class_means, search
 
 
 def table(queries=1024, classes=10_000, d=4096, repeats=5, device="cpu") -> pd.DataFrame:
@@ -33,12 +33,12 @@ def table(queries=1024, classes=10_000, d=4096, repeats=5, device="cpu") -> pd.D
     labels = y.cpu().numpy()
     few = x[:100]
     near = torch.cdist(few, means, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
-    if (ncm_topk(few, means, 5).index[:, 0] != near).any():
+    if (search(few, means, 5).index[:, 0] != near).any():
         raise AssertionError("the nearest means differ from those of the full matrix")
     ways = {
         "matrix product": lambda: torch.mm(x, means.T),
-        "ncm_topk, k = 1": lambda: ncm_topk(x, means, 1),
-        "ncm_topk, k = 5": lambda: ncm_topk(x, means, 5),
+        "search, k = 1": lambda: search(x, means, 1),
+        "search, k = 5": lambda: search(x, means, 5),
         "accuracy, top 1 and 5": lambda: accuracy(x, labels, means),
     }
     ms = interleaved(ways, repeats, device)
@@ -54,12 +54,20 @@ def growth(classes: int = 10_000) -> float:
     return apart("ncm", classes)
 
 
+class Drawn:
+    """Features [n, d] that are drawn when they are read."""
+
+    def __init__(self, n: int, d: int):
+        self.shape, self.rng = (n, d), np.random.default_rng(0)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        n = len(range(*rows.indices(self.shape[0])))
+        return self.rng.standard_normal((n, self.shape[1]), dtype=np.float32)
+
+
 def grown(classes: int, n: int = 1_000_000, d: int = 128, batch: int = 10_000) -> float:
-    before, means, rng = peak(), ClassMeans(classes, d), np.random.default_rng(0)
-    for a in range(0, n, batch):
-        labels = np.arange(a, a + batch) % classes
-        means.update(rng.standard_normal((batch, d), dtype=np.float32), labels)
-    means.means.sum()
+    before = peak()
+    class_means(Drawn(n, d), np.arange(n) % classes, classes, chunk=batch).sum()
     return peak() - before
 
 

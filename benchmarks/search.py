@@ -152,7 +152,7 @@ def tables(out: Path) -> str:
         if len(best):
             what = "all rows" if stage == "end2end" else "rivals"
             parts.append(f"{stage}: {what}, best held-out Recall@1, mean over seeds:\n")
-            parts.append(_markdown(best.reset_index().fillna("")))
+            parts.append(_markdown(best.reset_index().astype(object).fillna("")))
     return "\n".join(parts)
 
 

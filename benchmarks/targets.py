@@ -52,7 +52,7 @@ def allpairs(table: pd.DataFrame, beyond_mb: float = NAN) -> list[Target]:
 
 def ncm(table: pd.DataFrame, streamed_gb: float = NAN) -> list[Target]:
     """From way, share_of_product, classes, d. streamed_gb: beside a million features' means."""
-    at = table[table["way"].str.startswith("ncm_topk")] if len(table) else table
+    at = table[table["way"].str.contains(", k = ")] if len(table) else table
     at = at[(at["classes"] == 10_000) & (at["d"] == 4096)]["share_of_product"] if len(at) else at
     share = float(at.min()) if len(at) else NAN
     return [

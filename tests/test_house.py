@@ -117,7 +117,7 @@ def test_no_import_goes_in_a_circle():
         ("losses", "store.errors"),
         ("store.files", "methods"),
         ("methods", "layer"),
-        ("data.base", "networks.shards"),
+        ("data.base", "networks.features"),
         ("networks.backbones", "measures.ncm"),
         ("training.runs", "paper.judge"),
         ("paper.drawing", "paper.fig1a_spread.figures"),

@@ -50,7 +50,7 @@ def test_the_loss_is_the_kits_objective_with_its_gradients(batch, recipe):
 def test_the_loss_by_hand(batch):
     x, labels = batch
     settings = dict(
-        alpha=0.4, beta=0.7, lam=3.0, random_negative_weight=0.0, quadruplets=1, scale_scores=False
+        alpha=0.4, beta=0.7, lam=3.0, negatives="hardest", quadruplets=1, scale_scores=False
     )
     criterion = PDDMLoss(D, **settings)
     f, unit = r(x), criterion.unit
@@ -143,7 +143,9 @@ def test_five_lines_train_a_network_of_ones_own():
 def test_what_the_readme_says_runs(tmp_path, monkeypatch):
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     plain, pml = re.findall(
-        r"```python\n(.*?)```", readme.split("## Use the layer")[1].split("\n## ")[0], re.DOTALL
+        r"```python\n(.*?)```",
+        readme.split("## The loss in your own loop")[1].split("\n## ")[0],
+        re.DOTALL,
     )
     monkeypatch.chdir(tmp_path)
     x, y = torch.randn(16, 32), torch.arange(4).repeat_interleave(4)

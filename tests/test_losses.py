@@ -191,6 +191,7 @@ def test_a_detached_range_leaves_a_gradient_and_an_attached_one_leaves_none():
         quadruplets=1,
         dropout=0.0,
         random_negative_weight=0.0,
+        negatives="hardest",
         range_floor=0.0,
         seed=0,
     )
@@ -255,6 +256,7 @@ def test_the_sparse_step_is_the_full_matrix_step(method, number, sizes):
         quadruplets=number,
         dropout=0.0,
         random_negative_weight=0.0,
+        negatives="hardest",
     )
     for seed in range(3):
         torch.manual_seed(seed)

@@ -28,7 +28,7 @@ def batch(seed=0, classes=5, images=4):
 
 def experiment(name, **changes):
     fixed = dict(
-        random_negative_weight=0.0, beta=1.0, lam=0.5
+        negatives="hardest", random_negative_weight=0.0, beta=1.0, lam=0.5
     )  # the paper's, whatever the recipe says
     return make(data="any", method=name, embedding_size=DIM, **{**fixed, **changes})
 

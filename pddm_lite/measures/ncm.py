@@ -7,12 +7,16 @@ generalizing to new classes at near-zero cost", TPAMI 2013: the paper's [21], an
 the transfer half of Table 2 (Sec. 4.2). A new class costs one mean, no retraining.
 
 Features are anything that has shape [N, d] and gives rows for a slice or an array of indices: a
-tensor, an array, a file mapped into memory, or shards.Shards. They are read tile by tile.
+tensor, an array, or a file mapped into memory. They are read tile by tile.
+
+scikit-learn's NearestCentroid and KNeighborsClassifier know neither top-k nor ties that never help,
+and hold the whole matrix of distances or take one core: hence our own, on torch's index_add_ and
+topk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,91 +67,40 @@ def _squares(f: Tensor) -> Tensor:
     return torch.einsum("nd,nd->n", f, f)
 
 
-class ClassMeans:
-    """Means of the features of each class, from batches: float64 sums [classes, d] and counts.
+def class_means(
+    features,
+    labels: np.ndarray,
+    classes: int,
+    names: Sequence[str] = (),
+    chunk: int = CHUNK,
+) -> Tensor:
+    """mu [classes, d] of features [N, d] and labels [N] in 0..classes-1, `chunk` rows at a time.
 
-    Streamed, in shards that are merged, or all at once: the same means up to float64 rounding.
-    Memory: 8 * classes * d bytes, and one batch.
+    Summed in float64, given in float32 on the CPU. Memory: 8 * classes * d bytes, and one chunk.
 
     Args:
-        classes: number of classes.
-        d: length of a feature.
         names: of the classes, for messages; their numbers where there are none.
+
+    Raises:
+        UserError: a class without an image; features that are not finite.
     """
-
-    def __init__(self, classes: int, d: int, names: Sequence[str] = ()):
-        self.sums = torch.zeros(classes, d, dtype=torch.float64)
-        self.counts = torch.zeros(classes, dtype=torch.int64)
-        self.names = tuple(names)
-
-    def update(self, features: Tensor | np.ndarray, labels: Tensor | np.ndarray) -> ClassMeans:
-        """Add a batch: features [B, d], labels [B] in 0..classes-1. Returns self.
-
-        Raises:
-            UserError: features of another length, not finite, or not one label each; a label that
-                is no class.
-        """
-        classes, d = self.sums.shape
-        y = torch.as_tensor(labels).long().cpu()
-        if len(features.shape) != 2 or features.shape[1] != d:
-            raise UserError(f"class means: features have shape {_shape(features)}, not [B, {d}].")
-        if len(y) != len(features):
-            raise UserError(f"class means: {len(features)} features, but {len(y)} labels.")
-        if len(y) and not (0 <= int(y.min()) and int(y.max()) < classes):
-            raise UserError(
-                f"class means: labels from {int(y.min())} to {int(y.max())}, "
-                f"but the classes are 0 to {classes - 1}."
-            )
-        self.sums.index_add_(0, y, tile(features, slice(None), self.sums.device, torch.float64))
-        self.counts += torch.bincount(y, minlength=classes)
-        return self
-
-    def merge(self, other: ClassMeans) -> ClassMeans:
-        """Add what another process has summed of the same classes. Returns self."""
-        if other.sums.shape != self.sums.shape:
-            shapes = f"{_shape(other.sums)} cannot be merged into {_shape(self.sums)}"
-            raise UserError(f"class means of shape {shapes}.")
-        self.sums += other.sums
-        self.counts += other.counts
-        return self
-
-    @property
-    def means(self) -> Tensor:
-        """mu [classes, d], float32.
-
-        Raises:
-            UserError: a class without an image.
-        """
-        empty = torch.nonzero(self.counts == 0)[:, 0].tolist()
-        if empty:
-            raise UserError(
-                f"class means: {len(empty)} of {len(self.counts)} classes have no image: "
-                f"{some([self.names[c] if self.names else c for c in empty])}."
-            )
-        means = torch.empty(self.sums.shape)
-        for a in range(0, len(means), CHUNK):  # no second array of doubles
-            rows = slice(a, a + CHUNK)
-            means[rows] = self.sums[rows] / self.counts[rows, None]
-        return means
-
-
-def class_means(features, labels: np.ndarray, classes: int, chunk: int = CHUNK) -> Tensor:
-    """mu [classes, d] of features [N, d] and labels [N], read `chunk` rows at a time."""
-    total = ClassMeans(classes, features.shape[1])
-    for a in range(0, len(labels), chunk):
-        rows = slice(a, min(a + chunk, len(labels)))
-        total.update(tile(features, rows), labels[rows])
-    return total.means
+    sums = torch.zeros(classes, features.shape[1], dtype=torch.float64)
+    y = torch.as_tensor(labels).long().cpu()
+    for rows in map(slice, range(0, len(y), chunk), range(chunk, len(y) + chunk, chunk)):
+        sums.index_add_(0, y[rows], tile(features, rows, sums.device, torch.float64))
+    counts = torch.bincount(y, minlength=classes)
+    if empty := torch.nonzero(counts == 0)[:, 0].tolist():
+        raise UserError(
+            f"class means: {len(empty)} of {classes} classes have no image: "
+            f"{some([names[c] if names else c for c in empty])}."
+        )
+    return sums.div_(counts[:, None]).float()
 
 
 def some(values: Sequence, most: int = 5) -> str:
     """The first few of `values`, for a message."""
     listed = ", ".join(str(v) for v in list(values)[:most])
     return listed + (f" and {len(values) - most} more" if len(values) > most else "")
-
-
-def _shape(x) -> str:
-    return "[" + ", ".join(str(n) for n in x.shape) + "]"
 
 
 class TopK(NamedTuple):
@@ -157,82 +110,57 @@ class TopK(NamedTuple):
     index: Tensor
 
 
-def search(
-    x, weights, k: int, bias: Tensor | None = None, chunk: int = CHUNK, device=None
-) -> Iterator[tuple[slice, Tensor, TopK]]:
+def search(x, weights, k: int, bias: Tensor | None = None, chunk: int = CHUNK, device=None) -> TopK:
     """The k largest s_c = w_c . f + b_c of each query f, tile by tile.
 
     With b_c = -||w_c||^2 / 2 (`bias` None) the largest s_c is the nearest w_c, since
     ||f - w_c||^2 = ||f||^2 - 2 s_c: one matrix product ranks by Euclidean distance.
 
     Args:
-        x: queries [N, d].
+        x: queries [N, d], at least one.
         weights: [C, d]: class means, training features or a linear classifier.
-        k: at most C.
+        k: 1..C.
         bias: b [C].
         chunk: queries at a time; the matrix [N, C] is never whole.
         device: where the products are made; that of `weights` if None.
 
-    Yields:
-        (rows of x, their features [B, d], TopK [B, k]). Of equal scores the lower c comes first;
-        which of several that tie for the last place is listed is not fixed.
+    Returns:
+        TopK [N, k]. Of equal scores the lower c comes first; which of several that tie for the last
+        place is listed is not fixed.
+
+    Raises:
+        UserError: no query; k out of range; features of another length than the weights'; any that
+            are not finite.
     """
-    if x.shape[1] != weights.shape[1]:
+    (n, d), (C, length) = x.shape, weights.shape
+    if d != length:
         raise UserError(
-            f"transfer: features of length {x.shape[1]}, but class means (or training features) "
-            f"of length {weights.shape[1]}: they come from different networks."
+            f"transfer: features of length {d}, but class means (or training features) of length "
+            f"{length}: they come from different networks."
         )
-    if device is None and isinstance(weights, Tensor):
-        device = weights.device
+    if n == 0:
+        raise UserError("transfer: no image to classify.")
+    if not 1 <= k <= C:
+        raise UserError(f"transfer: top-{k} is not defined for {C} classes; use 1..{C}.")
     if bias is not None and not torch.isfinite(bias).all():
         raise UserError("transfer: some biases are not finite.")
-    n, C = x.shape[0], weights.shape[0]
+    if device is None and isinstance(weights, Tensor):
+        device = weights.device
+    parts = []
     for a in range(0, n, chunk):
-        rows = slice(a, min(a + chunk, n))
-        f = tile(x, rows, device)
-        best = TopK(f.new_empty(len(f), 0), torch.empty(len(f), 0, dtype=int, device=f.device))
+        f, found = tile(x, slice(a, a + chunk), device), []
         for first in range(0, C, COLUMNS):
-            columns = slice(first, min(first + COLUMNS, C))
+            columns = slice(first, first + COLUMNS)
             w = tile(weights, columns, f.device)
             b = -_squares(w) / 2 if bias is None else bias[columns]
             s, at = torch.addmm(b, f, w.T).topk(min(k, len(w)))
-            s, at = torch.cat([best.scores, s], 1), torch.cat([best.index, first + at], 1)
-            by_number = at.argsort(1)  # then a stable sort by score: ties in order of number
-            s, at = s.gather(1, by_number), at.gather(1, by_number)
-            order = s.argsort(dim=1, descending=True, stable=True)[:, :k]
-            best = TopK(s.gather(1, order), at.gather(1, order))
-        yield rows, f, best
-
-
-def ncm_topk(features, means: Tensor, k: int, chunk: int = CHUNK) -> TopK:
-    """The k nearest class means of each feature, nearest first.
-
-    Args:
-        features: [N, d].
-        means: [C, d]; on their device the work is done.
-        k: 1..C.
-        chunk: features at a time.
-
-    Returns:
-        TopK: scores [N, k] are -||f - mu||, float32 to the rounding of ||f||^2; index [N, k] the
-        classes.
-
-    Raises:
-        UserError: k beyond the classes; features of another length than the means, or not finite.
-    """
-    _check_k(k, len(means))
-    parts = []
-    for _, f, best in search(features, means, k, chunk=chunk):
-        D = (_squares(f)[:, None] - 2 * best.scores).clamp(min=0).sqrt()
-        parts.append(TopK(-D, best.index))
-    return TopK(*(torch.cat(p) for p in zip(*parts, strict=True)))
-
-
-def _check_k(k: int, classes: int) -> None:
-    if not 1 <= k <= classes:
-        raise UserError(
-            f"transfer: top-{k} is not defined for {classes} classes; use 1..{classes}."
-        )
+            found.append((s, first + at))
+        s, at = (torch.cat(t, 1) for t in zip(*found, strict=True))
+        by_number = at.argsort(1)  # then a stable sort by score: ties in order of number
+        s, at = s.gather(1, by_number), at.gather(1, by_number)
+        order = s.argsort(dim=1, descending=True, stable=True)[:, :k]
+        parts.append((s.gather(1, order), at.gather(1, order)))
+    return TopK(*(torch.cat(t) for t in zip(*parts, strict=True)))
 
 
 def accuracy(
@@ -258,21 +186,15 @@ def accuracy(
         k -> percent of the N images.
 
     Raises:
-        UserError: as ncm_topk; no image.
+        UserError: as search.
     """
-    for k in ks:
-        _check_k(k, len(weights))
-    if len(labels) == 0:
-        raise UserError("transfer: no image to classify.")
-    y, hits = torch.as_tensor(labels).long(), dict.fromkeys(ks, 0)
-    most = min(max(ks) + 1, len(weights))  # with one more than k, ties for the k-th place show
-    for rows, _, best in search(features, weights, most, bias, chunk):
-        own = best.index == y[rows].to(best.index.device)[:, None]
-        s = best.scores.masked_fill(~own, -torch.inf).amax(1, keepdim=True)
-        rank = 1 + ((best.scores >= s) & ~own).sum(1)  # not listed: most + 1, beyond every k
-        for k in ks:
-            hits[k] += int((rank <= k).sum())
-    return {k: 100 * n / len(y) for k, n in hits.items()}
+    # with one more than k, ties for the k-th place show
+    most = max(ks) + (max(ks) < len(weights))
+    scores, index = search(features, weights, most, bias, chunk)
+    own = index == torch.as_tensor(labels).long().to(index.device)[:, None]
+    s = scores.masked_fill(~own, -torch.inf).amax(1, keepdim=True)
+    rank = 1 + ((scores >= s) & ~own).sum(1)  # not listed: most + 1, beyond every k
+    return {k: 100 * int((rank <= k).sum()) / len(rank) for k in ks}
 
 
 def knn(
@@ -290,13 +212,9 @@ def knn(
         device: where the tiles are compared; that of `gallery` if None.
 
     Raises:
-        UserError: k beyond the gallery; features of another length, or not finite.
+        UserError: as search.
     """
-    if not 1 <= k <= gallery.shape[0]:
-        raise UserError(f"transfer: {k} neighbours among {gallery.shape[0]} images; use fewer.")
-    y, found = torch.as_tensor(labels).long(), []
-    for _, _, best in search(features, gallery, k, chunk=chunk, device=device):
-        near = y.to(best.index.device)[best.index]  # classes of the neighbours, nearest first
-        votes = (near[:, :, None] == near[:, None, :]).sum(2)
-        found.append(near.gather(1, votes.argmax(1, keepdim=True))[:, 0])  # the first of the most
-    return torch.cat(found)
+    index = search(features, gallery, k, chunk=chunk, device=device).index
+    near = torch.as_tensor(labels).long().to(index.device)[index]  # classes, nearest first
+    votes = (near[:, :, None] == near[:, None, :]).sum(2)
+    return near.gather(1, votes.argmax(1, keepdim=True))[:, 0]  # the first of the most

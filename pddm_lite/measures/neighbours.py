@@ -5,7 +5,6 @@ Only the queries are scored against all images, so that tens of thousands of tes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -144,27 +143,3 @@ def summary(found: Found) -> dict[str, float]:
         out |= {f"right_{by}": own["right"].sum() / number, "only": len(only) / number}
         out[f"right_only_{by}"] = 100 * only["right"].mean()
     return out
-
-
-def sentences(found: Mapping[str, Found], titles: Mapping[str, str]) -> str:
-    """`summary` in words, a line a data set."""
-    lines = []
-    for d, own in found.items():
-        s = summary(own)
-        n = s["nearest"]
-        shown = own.shown.groupby("query", sort=False)["right"].sum()
-        differ = "score and distance never disagree"
-        if s["only"]:
-            differ = (
-                f"{s['only']:.1f} of the {n} by score are not among the {n} by distance; of these, "
-                f"{s['right_only_score']:.0f} % are right, and {s['right_only_distance']:.0f} % of "
-                "those that the distance puts in their place"
-            )
-        lines.append(
-            f"{titles[d]} (seed {own.run.experiment.seed}, step {own.run.metrics['chosen_step']}): "
-            f"of {s['queries']} queries drawn at random, {s['right_score']:.1f} of the {n} nearest "
-            f"by PDDM's score are right on average, and {s['right_distance']:.1f} of the {n} "
-            f"nearest by distance. On average {differ}. The queries shown have "
-            f"{', '.join(map(str, shown))} right."
-        )
-    return "\n".join(lines) or "PDDM score is not among this study's methods: nothing retrieved."

@@ -133,7 +133,7 @@ def of(run, measure: Callable):
 def survey(runs: Mapping) -> pd.DataFrame:
     """A row a run of (data, method, seed) -> run whose method ranks by distance.
 
-    Columns: data, method, seed, run, `summary`'s, nmi, f1, silhouette.
+    Columns: data, method, seed, run, `summary`'s, nmi, f1, farthest, silhouette.
     """
     rows = []
     for (data, method, seed), run in runs.items():
@@ -141,7 +141,7 @@ def survey(runs: Mapping) -> pd.DataFrame:
             row = {"data": data, "method": method, "seed": seed, "run": run.id}
             test = run.metrics["test"]["distance"]
             row |= of(run, summary) | {k: test[k] for k in ("nmi", "f1")}
-            rows.append(row | {"silhouette": of(run, silhouette)})
+            rows.append(row | {m.__name__: of(run, m) for m in (farthest, silhouette)})
     return pd.DataFrame(rows)
 
 

@@ -1,4 +1,8 @@
-"""Networks by name, each with its feature length and the input it expects, stated here once."""
+"""Networks by name, each with its feature length and the input it expects, stated here once.
+
+torchvision and timm build the networks and fetch weights. Their own transforms are not used: they
+take one picture at a time, keep its aspect, and know no smaller crop for small pictures.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..store.errors import UserError, unknown
@@ -73,12 +78,11 @@ def check(name: str) -> None:
     except ImportError:
         raise UserError(f"{name} needs timm: pip install 'pddm-lite[timm]'.") from None
     model = name.removeprefix(TIMM)
-    tagged = timm.list_pretrained() if "." in model else []  # "resnet18.a1_in1k"
-    if model not in tagged and ("." in model or not timm.is_model(model)):
+    known = timm.list_pretrained() if "." in model else timm.list_models()  # "resnet18.a1_in1k"
+    if model not in known:
         stem = model.partition(".")[0].lower()
         # names that hold what was typed, first those that begin with it; else those spelt alike
-        near = [*tagged, *timm.list_models()]
-        near = sorted((n for n in near if stem and stem in n), key=lambda n: n.find(stem))
+        near = sorted((n for n in known if stem and stem in n), key=lambda n: n.find(stem))
         near = near or difflib.get_close_matches(stem, timm.list_models(), cutoff=0.4)
         hint = f"nearest: {', '.join(near[:3])}" if near else "timm.list_models() lists them"
         raise UserError(f"unknown timm model '{model}'; {hint}.")
@@ -141,7 +145,7 @@ def _torchvision(name: str) -> nn.Module:
     from torchvision import models
 
     extra = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
-    return getattr(models, name)(weights=None, **extra)
+    return models.get_model(name, weights=None, **extra)
 
 
 def _timm(name: str, fetch: bool) -> tuple[nn.Module, tuple[str, ...], Input]:
@@ -272,21 +276,15 @@ def _read(path: Path, name: str, names: list[str]) -> dict[str, Tensor]:
             f"weights {path}: no such file; expected a state dict of {name}, or one of "
             f"{', '.join(names)}."
         )
-    reader = "torch.load(weights_only=True)"
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            reader = "safetensors"
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except ImportError:
-        raise UserError(f"weights {path}: needs safetensors: pip install safetensors.") from None
     except Exception as err:  # UnpicklingError, zipfile, EOFError, ...
         raise UserError(
-            f"weights {path}: not a file of tensors that {reader} takes "
-            f"({type(err).__name__}); expected a state dict of {name}."
+            f"weights {path}: not a file of tensors that torch.load(weights_only=True) or "
+            f"safetensors takes ({type(err).__name__}); expected a state dict of {name}."
         ) from None
     state = _unwrapped(state)
     if not isinstance(state, dict) or not all(
@@ -321,19 +319,16 @@ def _fit(
     """Load `state` into `net`; only the classifier, which is cut off, may be missing or differ."""
     # googlenet's auxiliary classifiers serve its training from scratch and were never built
     dropped = tuple(f"{c}." for c in (*cut, "aux1", "aux2") if c)
-    body = {k: v for k, v in state.items() if not k.startswith(dropped)}
-    needed = {k: v for k, v in net.state_dict().items() if not k.startswith(dropped)}
-    needed_names = {k for k in needed if not k.endswith("num_batches_tracked")}
-    missing = sorted(needed_names - set(body))
-    extra = sorted(set(body) - set(needed))
-    differ = [k for k in body if k in needed and body[k].shape != needed[k].shape]
+    body, own = {k: v for k, v in state.items() if not k.startswith(dropped)}, net.state_dict()
+    differ = [k for k in body if k in own and body[k].shape != own[k].shape]
+    fits = {k: v for k, v in body.items() if k not in differ}
+    missing, extra = net.load_state_dict(fits, strict=False)
+    missing = [k for k in missing if not k.startswith(dropped) and k not in differ]
     if missing or extra or differ:
-        example = (missing or extra or differ)[0]
         raise UserError(
             f"weights {path} are not of {name}: {len(missing)} tensors missing, {len(extra)} "
-            f"unknown, {len(differ)} of another shape (first: {example})."
+            f"unknown, {len(differ)} of another shape (first: {[*missing, *extra, *differ][0]})."
         )
-    net.load_state_dict(body, strict=False)
 
 
 def _batch_norm_folded(state: dict[str, Tensor]) -> bool:

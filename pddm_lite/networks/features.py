@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +15,14 @@ from PIL import Image
 from torch import Tensor
 
 from ..data.base import ImageSet, fingerprint
-from ..store.files import write_atomic
+from ..store.files import alone, write_atomic
 from ..store.memory import cores
 from ..store.progress import progress
+from . import latents
 from .backbones import Backbone, Input
 
+CHUNK = 1024  # images that are kept together while features are made: what a kill costs
+BATCH = 64  # images at a time through the network
 RESAMPLE = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
@@ -38,21 +45,22 @@ def stored_pixels(data: ImageSet, net_input: Input, cache: Path, bar: bool = Tru
     Decoded once, by all cores, into one file under `cache` that is mapped into memory: runs, seeds
     and processes share it, and a set larger than the memory is read from disk as it is needed.
     """
-    resize, how = net_input.resize, net_input.interpolation
-    path = cache / _file_name("pixels", data.name, resize, how, data.fingerprint)
+    size, how = net_input.resize, net_input.interpolation
+    path = cache / _file_name("pixels", data.name, size, how, data.fingerprint)
+
+    def write(f) -> None:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(data), size, size, 3)}
+        np.lib.format.write_array_header_1_0(f, header)
+        chunks = np.array_split(np.arange(len(data)), -(-len(data) // BATCH))
+        with ThreadPoolExecutor(cores()) as pool:  # PIL decodes outside the GIL
+            decoded = pool.map(lambda idx: pixels(data, idx, size, how), chunks)
+            for part in progress(decoded, f"reading {data.title}", bar, total=len(chunks)):
+                f.write(part)
+
     if not path.exists():
-        chunks = np.array_split(np.arange(len(data)), -(-len(data) // 64))
-
-        def write(f) -> None:
-            shape = (len(data), resize, resize, 3)
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(f, header)
-            with ThreadPoolExecutor(cores()) as pool:  # PIL decodes outside the GIL
-                decoded = pool.map(lambda idx: pixels(data, idx, resize, how), chunks)
-                for part in progress(decoded, f"reading {data.title}", bar, total=len(chunks)):
-                    f.write(part)
-
-        write_atomic(path, write)
+        with alone(path.parent / f".lock-{path.stem}"):  # another process may be at it
+            if not path.exists():
+                write_atomic(path, write)
     return np.load(path, mmap_mode="c", allow_pickle=False)  # "c": never written back
 
 
@@ -73,31 +81,69 @@ def centre_crop(images: Tensor, crop: int) -> Tensor:
     return images[:, top : top + crop, top : top + crop]
 
 
-def frozen_features(
-    data: ImageSet, backbone: Backbone, cache: Path, device: str = "cpu", bar: bool = True
+def features_of(
+    data: ImageSet, backbone: Backbone, cache: str | Path, device: str = "cpu", bar: bool = True
 ) -> np.ndarray:
-    """The backbone's features of every image (centre crop): float32 [N, features].
+    """The backbone's features of every image (centre crop): float32 [N, features], in memory.
 
-    Kept under `cache` in float16 and rounded so the first time too: the same numbers twice.
+    Computed once and kept under `cache` as one file in float16, rounded so the first time too: the
+    same numbers twice. Until all are there, each CHUNK of images is a file of its own: what stops
+    the work costs the chunk it was at, and any processes (of torchrun, of several batches) that
+    ask at the same time share the chunks. Those of a mix are its parts' in turn: what was computed
+    of a part serves every mix. Of the network `latents` see there.
+
+    Raises:
+        CannotWrite: the cache cannot be written, or its disk is full.
     """
+    if backbone.name == latents.NAME:
+        return latents.perfect_eye(data)
+    if data.parts:
+        return np.concatenate([features_of(p, backbone, cache, device, bar) for p in data.parts])
     state = backbone.net.state_dict()
-    key = fingerprint(
-        data.fingerprint,
-        backbone.name,
-        backbone.input,
-        *(state[k].numpy().tobytes() for k in sorted(state)),
-    )
-    path = cache / _file_name(data.name, backbone.name, key)
+    weights = (state[k].numpy().tobytes() for k in sorted(state))
+    key = fingerprint(data.fingerprint, backbone.name, backbone.input, *weights)
+    path = Path(cache) / _file_name(data.name, backbone.name, key)
     if not path.exists():
-        net = backbone.net.to(device)
-        size, n = 64, len(data)
-        out = np.empty((n, backbone.features), dtype=np.float16)
-        with torch.no_grad():
-            for a in progress(range(0, n, size), f"features of {data.title}", bar):
-                idx, how = np.arange(a, min(a + size, n)), backbone.input.interpolation
-                images = pixels(data, idx, backbone.input.resize, how)
-                x = centre_crop(torch.from_numpy(images).to(device), backbone.input.crop)
-                out[a : a + size] = net(normalise(x, backbone.input)).cpu().numpy()
-        backbone.net.cpu()
-        write_atomic(path, lambda f: np.save(f, out))
+        _extract(data, backbone, path, device, bar)
     return np.load(path, allow_pickle=False).astype(np.float32)
+
+
+def _extract(data: ImageSet, backbone: Backbone, path: Path, device: str, bar: bool) -> None:
+    parts, n = path.with_suffix(".parts"), len(data)
+    chunks = {parts / f"{a}.npy": range(a, min(a + CHUNK, n)) for a in range(0, n, CHUNK)}
+    net, there = backbone.net.to(device), sum(len(chunks[c]) for c in chunks if c.exists())
+    with (
+        ThreadPoolExecutor(cores()) as pool,  # PIL decodes outside the GIL
+        progress(range(n), f"features of {data.title}", bar, initial=there) as told,
+        torch.no_grad(),
+    ):
+
+        def made(rows: range) -> Iterator[np.ndarray]:
+            one = partial(_decode, data, backbone.input)
+            with closing(pool.map(one, rows)) as images:  # stopped: the rest is not decoded
+                while batch := list(islice(images, BATCH)):
+                    x = centre_crop(torch.from_numpy(np.stack(batch)), backbone.input.crop)
+                    x = normalise(x.to(device), backbone.input)
+                    yield net(x).cpu().numpy().astype(np.float16)
+                    told.update(len(batch))
+
+        for wait in (False, True):  # first what nobody is at, then what another left undone
+            for chunk, rows in chunks.items():
+                if chunk.exists() or path.exists():
+                    continue
+                with alone(path.parent / f".lock-{path.stem}-{chunk.stem}", wait) as held:
+                    if held and not chunk.exists() and not path.exists():
+                        out = np.concatenate(list(made(rows)))
+                        write_atomic(chunk, lambda f, out=out: np.save(f, out))
+    backbone.net.cpu()
+    with alone(path.parent / f".lock-{path.stem}"):
+        if not path.exists():
+            whole = np.concatenate([np.load(c, allow_pickle=False) for c in chunks])
+            write_atomic(path, lambda f: np.save(f, whole))
+            for left in parts.iterdir():  # and what a kill left half-written
+                left.unlink(missing_ok=True)
+            parts.rmdir()
+
+
+def _decode(data: ImageSet, net_input: Input, i: int) -> np.ndarray:
+    return pixels(data, np.array([i]), net_input.resize, net_input.interpolation)[0]

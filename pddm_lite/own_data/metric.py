@@ -20,7 +20,7 @@ from ..data.pictures import open_image
 from ..methods import build_similarity, method
 from ..networks import backbones
 from ..networks.embedding import Embedding
-from ..networks.features import RESAMPLE, centre_crop, frozen_features, normalise
+from ..networks.features import RESAMPLE, centre_crop, features_of, normalise
 from ..pddm import Similarity
 from ..store import saving
 from ..store.errors import UserError
@@ -105,7 +105,7 @@ class Metric:
             network = Network(None, 1.0, run.model())
         else:
             folder = Path(results) / "features"
-            x = torch.from_numpy(frozen_features(data, backbone, folder, bar=False))
+            x = torch.from_numpy(features_of(data, backbone, folder, bar=False))
             length = x[torch.from_numpy(data.train)].norm(dim=1).mean().item()
             network = Network(backbone.net, length, run.model())
         return cls(e, backbone.input, network.eval(), run.similarity())

@@ -23,7 +23,6 @@ from ..networks import backbones
 from ..networks.embedding import Embedding
 from ..paper import judge, wording
 from ..paper.claims import Runs
-from ..paper.judge import count
 from ..pddm import Euclidean
 from ..store.errors import UserError
 from ..store.files import beside, sweep
@@ -199,23 +198,3 @@ def gains(tidy: pd.DataFrame, name: str) -> list[float]:
     """Recall@1 of a method minus that of its start in points, seed by seed."""
     first = tidy[tidy["measure"] == "recall_1"].pivot(index="seed", columns="method")["value"]
     return (first[name] - first[START]).tolist()
-
-
-def sentences(tidy: pd.DataFrame, data: ImageSet) -> str:
-    """What was seen, from the numbers alone; with what a reader may take from it."""
-    seeds = tidy["seed"].nunique()
-    classes = len(data.class_names) - data.train_classes
-    lines = [
-        f"{data.title}: {len(data.test)} images of {classes} classes that nothing was trained on, "
-        f"{count(seeds, 'seed')}."
-    ]
-    first = tidy[tidy["measure"] == "recall_1"].groupby("method", sort=False)["value"].mean()
-    of = [f"{m} {wording.shown(v, SHOWN['recall_1'])} %" for m, v in first.items()]
-    lines.append("Recall@1: " + ", ".join(of) + ".")
-    for m in COMPARED:
-        mean, low, high, verdict = judge.decide(gains(tidy, m))
-        gain = wording.with_interval(mean, low, high, 1, "+")
-        said = {judge.REPRODUCED: "training helps", judge.NOT_REPRODUCED: "training hurts"}
-        said = said.get(verdict, verdict)
-        lines.append(f"{m} over the start: {gain} points of Recall@1 ({said}).")
-    return "\n".join(lines)

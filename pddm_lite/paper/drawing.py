@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.text import Text
@@ -24,6 +25,7 @@ from ..training.runs import Run
 from ..training.study import Study
 from . import judge, letters
 from .claims import Runs
+from .wording import shown
 
 # One colour, one meaning, in every figure; told apart with any of the common colour blindnesses.
 COLOURS = {
@@ -94,6 +96,31 @@ def draw_legend(fig: Figure, handles: Sequence, columns: int = 4) -> None:
     fig.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
+def dots(
+    ax, values: Sequence[float], y: float, color: str, digits: int | None = None, **look
+) -> None:
+    """A dot a seed, a bar at their mean and, with `digits`, the mean in numbers at the right."""
+    look = {"marker": "o", "ls": "", "alpha": 0.6, "ms": 7, **look}
+    ax.plot(values, [y] * len(values), color=color, **look)
+    ax.plot(np.mean(values), y, "|", color=color, ms=2.5 * look["ms"], mew=3)
+    if digits is not None:
+        number = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=11)
+        ax.text(1.01, y, shown(np.mean(values), digits), **number)
+
+
+def along(ax, x: pd.Series, y: pd.Series, color: str, aside: float, ls="-", mfc=None) -> None:
+    """A dot a seed (or world) at x + aside, so that several stand side by side; a line of means."""
+    x = x + aside
+    ax.plot(x, y, "o", color=color, alpha=0.5, ms=6, mfc=mfc or color)
+    ax.plot(y.groupby(x).mean(), color=color, ls=ls)
+
+
+def band(ax, frame: pd.DataFrame, x: str, y: str, colour: str, alpha: float = 0.2, **look) -> None:
+    """The mean of y over seeds at each x, and a band from the lowest to the highest seed."""
+    how = dict(errorbar=("pi", 100), err_kws={"alpha": alpha, "lw": 0}, legend=False)
+    sns.lineplot(frame, x=x, y=y, color=colour, mec=colour, ax=ax, **how, **look)
+
+
 def beside(title: str) -> str:
     """A data set's title in lines short enough for an axis."""
     return textwrap.fill(title, 26)
@@ -107,9 +134,11 @@ def nothing_to_draw(why: str) -> Figure:
     return fig
 
 
-def draw_distribution(ax, h: pd.DataFrame, room: float = 1.5) -> None:
-    """A histogram (scores.histogram); `room` is the axis' height over the highest bin's,
-    for words above."""
+def draw_distribution(
+    ax, h: pd.DataFrame, name: str, colour: str, words: str = "", room: float = 1.5
+) -> None:
+    """A histogram (measures.scores.histogram) of the score `name` under a bar of its method's
+    colour; `room` is the axis' height over the highest bin's, for words above."""
     edges = np.r_[h["left"], h["right"].iloc[-1]]
     p, n = 100 * h["positive"], 100 * h["negative"]
     ax.stairs(n, edges, fill=True, color=NEGATIVE, alpha=0.3)
@@ -117,7 +146,9 @@ def draw_distribution(ax, h: pd.DataFrame, room: float = 1.5) -> None:
     ax.stairs(np.minimum(p, n), edges, fill=True, color="#333333", alpha=0.75)
     ax.stairs(n, edges, color=NEGATIVE, linewidth=1.8)
     ax.stairs(p, edges, color=POSITIVE, linewidth=1.8)
-    ax.set_ylim(0, room * max(p.max(), n.max()))
+    ax.set(xlabel=name, ylim=(0, room * max(p.max(), n.max())))
+    ax.spines["top"].set(visible=True, color=colour, linewidth=5)
+    ax.text(0.02, 0.96, words, transform=ax.transAxes, va="top", fontsize=11.5)
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
 
@@ -142,10 +173,23 @@ def axis_limits(t: pd.DataFrame, log: bool, most: float = 3.0) -> tuple[float, f
     return (2.0**left, 2.0**right) if log else (left, right)
 
 
+def sheet(ax, rows: Sequence[Sequence[Image.Image]], columns: int, side: int = 96) -> None:
+    """Rows of pictures, each 1 x 1 with a white gap; what a row lacks stays white."""
+    white = np.full((side, side, 3), 255, np.uint8)
+    for y, row in enumerate(rows):
+        tiles = [np.asarray(ImageOps.fit(p, (side - 4, side - 4))) for p in row]
+        tiles = [np.pad(t, ((2, 2), (2, 2), (0, 0)), constant_values=255) for t in tiles]
+        tiles += [white] * (columns - len(tiles))
+        ax.imshow(np.concatenate(tiles, axis=1), extent=(0, columns, y + 1, y))
+    ax.set(xlim=(0, columns), ylim=(len(rows), 0))
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
 @style()
 def samples(data: ImageSet, classes: int = 6, images: int = 9) -> tuple[Figure, pd.DataFrame]:
     """A contact sheet: a row a class, half of them of the training classes, a column an image."""
-    side, names, rows, tiles = 96, [], [], []
+    names, rows, tiles = [], [], []
     rng, n = np.random.default_rng(0), data.train_classes
     halves = np.arange(n), np.arange(n, len(data.class_names))
     drawn = [rng.permutation(half)[: classes // 2] for half in halves]
@@ -154,23 +198,15 @@ def samples(data: ImageSet, classes: int = 6, images: int = 9) -> tuple[Figure, 
         names.append(f"{data.class_names[c]}\n({part})")
         chosen = np.flatnonzero(data.labels == c)[:images]
         rows += [(data.class_names[c], part, n + 1, int(i)) for n, i in enumerate(chosen)]
-        row = [np.asarray(ImageOps.fit(data.read(int(i)), (side, side))) for i in chosen]
-        row += [np.full((side, side, 3), 255, np.uint8)] * (images - len(row))
-        tiles.append(np.concatenate(row, axis=1))
+        tiles.append([data.read(int(i)) for i in chosen])
     fig, axes = axes_grid(1, 1, 0.8 + len(tiles) * (WIDTH - 2.2) / images)
     fig.set_layout_engine("compressed")  # knows that pictures keep their shape
     ax = axes[0, 0]
-    ax.imshow(np.concatenate(tiles), interpolation="nearest")
-    for k in range(1, max(images, len(tiles))):  # white gaps between the pictures
-        ax.axvline(side * k - 0.5, color="white", linewidth=3)
-        if k < len(tiles):
-            ax.axhline(side * k - 0.5, color="white", linewidth=6)
+    sheet(ax, tiles, images)
     most = max(column for _, _, column, _ in rows)  # a number where there is a picture
-    ax.set_xticks(side * np.arange(most) + side / 2, range(1, most + 1))
-    ax.set_yticks(side * np.arange(len(names)) + side / 2, names)
+    ax.set_xticks(np.arange(most) + 0.5, range(1, most + 1))
+    ax.set_yticks(np.arange(len(names)) + 0.5, names)
     ax.set(xlabel=f"{data.title}: image of the class", ylabel="class")
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
     return fig, pd.DataFrame(rows, columns=["class", "part", "column", "index"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from .claims import Runs
 
 
 def shown(x: float, digits: int, sign: str = "") -> str:
-    """x to that many decimals, halves away from zero: the one rounding of tables and sentences.
+    """x to that many decimals, halves away from zero: the one rounding of all tables.
 
     The last bits of a mean hang on the order of its sum, and must not decide 70.25.
     """
@@ -35,6 +36,14 @@ def with_interval(effect: float, low: float, high: float, digits: int, sign: str
         return "none"
     bounds = f" [{shown(low, digits, sign)}, {shown(high, digits, sign)}]" if low == low else ""
     return f"{shown(effect, digits, sign)}{bounds}"
+
+
+def asked(study: Study, wanted: Iterable[str] = ()) -> str:
+    """What the study was asked for, a line each; and what it leaves out of the methods `wanted`."""
+    lines = [f"{m} is not among its methods and is left out." for m in study.left_out(wanted)]
+    values = study.arguments().items()
+    lines += [f"{k}: {v or 'default'}" for k, v in values if k not in ("results", "data_root")]
+    return "\n".join(lines)
 
 
 def protocol(study: Study, runs: Runs) -> str:
@@ -70,8 +79,29 @@ def save_table(table: pd.DataFrame, study: Study, name: str) -> Path:
     """Write tables/NAME.csv and, for people, NAME.md; the path of the .csv."""
     ownership.check(study)
     folder = study.folder / "tables"
-    cells = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
-    lines = ["| " + " | ".join(str(x).replace("|", "\\|") for x in row) + " |" for row in cells]
     write_text(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_text(folder / f"{name}.md", "\n".join(lines) + "\n")
+    write_text(folder / f"{name}.md", markdown(table))
     return folder / f"{name}.csv"
+
+
+def show(
+    study: Study, kind: str, make: Callable, source: object, note: str, data=None, index: int = 1
+) -> None:
+    """Save `make(source, d)` as tables/KIND_D and show it, for each d of `data` (the study's).
+
+    The first `index` columns head its rows.
+    """
+    from IPython.display import Markdown, display
+
+    for d in study.data if data is None else data:
+        table = make(source, d)
+        save_table(table, study, f"{kind}_{d.replace(':', '-')}")
+        display(Markdown(f"**{study.titles()[d]}** ({note})"))
+        display(table.set_index(list(table.columns[:index])))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table in Markdown."""
+    rows = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
+    cells = ([str(x).replace("|", "\\|") for x in row] for row in rows)
+    return "".join(f"| {' | '.join(row)} |\n" for row in cells)

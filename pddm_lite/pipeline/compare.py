@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ..store.errors import UserError
@@ -19,7 +18,7 @@ KEYS = set(
 )
 # of a column or of what a row tells of; no machine takes the same twice: not counted
 TIMES = re.compile(r"seconds|\bms\b|\btime\b")
-NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 def parser() -> options.Parser:
@@ -28,8 +27,8 @@ def parser() -> options.Parser:
         description="What differs between the numbers of two studies (results/quick and "
         "results/reference/quick), or of two results folders, and by how much.",
         epilog="exit code: 0 the same numbers; 1 they differ; 2 wrong use. Versions and hardware "
-        "are told and not counted, as are measured times. A number that was rounded to six digits "
-        "is the same as the whole one.",
+        "are told and not counted, as are measured times. Numbers that are alike to six digits "
+        "are the same.",
         allow_abbrev=False,
     )
     p.add_argument("a", metavar="A")
@@ -40,20 +39,19 @@ def parser() -> options.Parser:
 def main(argv: list[str]) -> int:
     args = parser().parse_args(argv)
     a, b = Path(args.a).expanduser(), Path(args.b).expanduser()
-    found = {side: _studies(side) for side in (a, b)}
-    if set(found[a]) == {""} == set(found[b]):
-        return 1 if _compare(a, b) else 0
-    if "" in found[a] or "" in found[b]:
+    own, other = _studies(a), _studies(b)
+    if ("" in own) != ("" in other):
         raise UserError(f"{a} and {b} are a study and a folder of studies; give two of a kind.")
     differ = 0
-    for name in sorted({*found[a], *found[b]}):
-        print(f"== {name}")
-        if name not in found[a] or name not in found[b]:
-            print(f"only in {a if name in found[a] else b}")
-            differ += 1
+    for name in sorted({*own, *other}):
+        if name:
+            print(f"== {name}")
+        if name in own and name in other:
+            differ += _compare(own[name], other[name])
         else:
-            differ += _compare(found[a][name], found[b][name])
-    return 1 if differ else 0
+            print(f"only in {a if name in own else b}")
+            differ += 1
+    return int(differ > 0)
 
 
 def _studies(folder: Path) -> dict[str, Path]:
@@ -69,27 +67,22 @@ def _studies(folder: Path) -> dict[str, Path]:
 
 
 def _compare(a: Path, b: Path) -> int:
-    """Print how two studies differ; returns in how many files and verdicts."""
+    """Print how two studies differ; returns in how many lines."""
     own, other = numbers(a), numbers(b)
-    both = [name for name in own if name in other]
-    lines = [f"only in {a}: {name}" for name in own if name not in other]
-    lines += [f"only in {b}: {name}" for name in other if name not in own]
-    times = []
+    lines = [f"only in {a}: {name}" for name in own.keys() - other.keys()]
+    lines += [f"only in {b}: {name}" for name in other.keys() - own.keys()]
+    both, told = [name for name in own if name in other], []
     for name in both:
         found, timed = differences(own[name], other[name])
         lines += [f"{name}: {text}" for text in found]
-        times += [f"{name}: {text}" for text in timed]
-    lines += _verdicts(own, other)
-    for line in lines:
-        print(line)
-    for line in times:
-        print(f"time, not counted: {line}")
-    for key, said in _made(a, b):
-        print(f"made with, not counted: {key} {said}")
-    differing = {line.split(": ")[0] for line in lines}
-    print(f"{len(both)} tables in both, "
-          + (f"{len(lines)} differences" if lines else "no difference"))  # fmt: skip
-    return len(differing)
+        told += [f"time, not counted: {name}: {text}" for text in timed]
+    made, there = provenance.made_with(a), provenance.made_with(b)
+    for k in provenance.MADE:
+        if made[k] and there[k] and made[k] != there[k]:
+            told.append(f"made with, not counted: {k} {made[k]} | {there[k]}")
+    said = f"{len(lines)} differences" if lines else "no difference"
+    print("\n".join([*sorted(lines), *told, f"{len(both)} tables in both, {said}"]))
+    return len(lines)
 
 
 def numbers(folder: Path) -> dict[str, Path]:
@@ -103,13 +96,13 @@ def numbers(folder: Path) -> dict[str, Path]:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """A CSV as text; a figure with nothing to draw has an empty one.
+    """A CSV as text, numbers to six digits; a figure with nothing to draw has an empty one.
 
     Raises:
         UserError: it is no table.
     """
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
+        return pd.read_csv(path, dtype=str, keep_default_na=False).map(_short)
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except (OSError, ValueError) as err:  # pandas' and unicode's errors are ValueErrors
@@ -117,6 +110,14 @@ def read(path: Path) -> pd.DataFrame:
         raise UserError(
             f"{path} cannot be read as a table ({reason}); make it again by run_all.py reproduce."
         ) from None
+
+
+def _short(text: str) -> str:
+    """A number to six digits; other text as it is, with "-" for minus."""
+    try:
+        return f"{float(text) + 0.0:.6g}"  # + 0.0: no minus zero
+    except ValueError:
+        return text.replace("−", "-")
 
 
 def differences(a: Path, b: Path) -> tuple[list[str], list[str]]:
@@ -129,20 +130,15 @@ def differences(a: Path, b: Path) -> tuple[list[str], list[str]]:
         if gone := [c for c in one.columns if c not in rest.columns]:
             found.append(f"column {', '.join(gone)} only in {where}")
         if len(gone := one.index.difference(rest.index, sort=False)):
-            found.append(f"{len(gone)} rows only in {where}, first {_row(gone[0])}")
-    rows = x.index.intersection(y.index, sort=False)
-    for column in [c for c in x.columns if c in y.columns]:
-        pairs = zip(rows, x.loc[rows, column], y.loc[rows, column], strict=True)
-        changed = [(row, u, v) for row, u, v in pairs if u != v and not _rounded(u, v)]
-        for said, of_time in ((found, False), (times, True)):
-            some = [c for c in changed if _of_time(column, c[0]) == of_time]
-            if some:
-                said.append(f"{column} in {len(some)} of {len(rows)} rows, {_most(some)}")
+            found.append(f"{len(gone)} rows only in {where}, first {gone[0]}")
+    x, y = x.align(y, join="inner")
+    for column in x:
+        changed = pd.DataFrame({"a": x[column], "b": y[column]})[x[column] != y[column]]
+        timed = changed.index.str.contains(TIMES) | bool(TIMES.search(column))
+        for said, some in ((found, changed[~timed]), (times, changed[timed])):
+            if len(some):
+                said.append(f"{column} in {len(some)} of {len(x)} rows, {_most(some)}")
     return found, times
-
-
-def _of_time(column: str, row: tuple[str, ...]) -> bool:
-    return bool(TIMES.search(" ".join((column, *row))))
 
 
 def _by_key(frame: pd.DataFrame) -> pd.DataFrame:
@@ -150,66 +146,21 @@ def _by_key(frame: pd.DataFrame) -> pd.DataFrame:
     keys = [c for c in frame.columns if c in KEYS] or list(frame.columns[:1])
     if not keys:
         return frame
-    order = frame.groupby(keys, sort=False).cumcount().astype(str)
-    index = [tuple(map(_short, row)) for row in frame[keys].assign(order=order).to_numpy()]
-    return frame.drop(columns=keys).set_axis(pd.Index(index, tupleize_cols=False))
+    order = frame.groupby(keys, sort=False).cumcount() + 1
+    index = [", ".join(filter(None, row)) for row in frame[keys].to_numpy()]
+    index = [f"{row} ({n}.)" if n > 1 else row for row, n in zip(index, order, strict=True)]
+    return frame.drop(columns=keys).set_axis(pd.Index(index, dtype=str))
 
 
-def _short(text: str) -> str:
-    """A number to six digits, so that 0.0 and 0 are one key."""
-    x = _number(text)
-    return f"{x:.6g}" if np.isfinite(x) else text
-
-
-def _row(key: tuple[str, ...]) -> str:
-    *names, order = key
-    text = ", ".join(n for n in names if n)[:80]
-    return text if order == "0" else f"{text} ({int(order) + 1}.)"
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return np.nan
-
-
-def _rounded(u: str, v: str) -> bool:
-    """Whether one number is the other, rounded to six digits."""
-    x, y = _number(u), _number(v)
-    return np.isfinite([x, y]).all() and (float(f"{x:.6g}") == y or float(f"{y:.6g}") == x)
-
-
-def _most(changed: list[tuple[tuple, str, str]]) -> str:
-    """The largest difference of numbers, also of numbers in words; else the first of words."""
-    largest, where = -1.0, None
-    for row, u, v in changed:
-        if NUMBER.sub("#", u) != NUMBER.sub("#", v):
-            return f"as {u!r} and {v!r} ({_row(row)})"
-        for p, q in zip(NUMBER.findall(u), NUMBER.findall(v), strict=True):
-            gap = abs(_number(p.replace("−", "-")) - _number(q.replace("−", "-")))
-            if gap > largest:
-                largest, where = gap, row
-    return f"by up to {largest:.3g} ({_row(where)})"
-
-
-def _verdicts(own: dict[str, Path], other: dict[str, Path]) -> list[str]:
-    """Verdicts that changed, a line each."""
-    name = "tables/verdicts.csv"
-    if name not in own or name not in other:
-        return []
-    keys = ["claim", "text", "data"]
-    x, y = (read(side[name]) for side in (own, other))
-    if not {*keys, "verdict"} <= {*x.columns} & {*y.columns}:
-        return []
-    both = x.merge(y, on=keys, suffixes=("_a", "_b"))
-    changed = both[both["verdict_a"] != both["verdict_b"]]
-    return [f"verdict {v.claim} on {v.data} ({v.text}): {v.verdict_a} -> {v.verdict_b}"
-            for v in changed.itertuples()]  # fmt: skip
-
-
-def _made(a: Path, b: Path) -> list[tuple[str, str]]:
-    """(what, "a | b") of versions and hardware that differ."""
-    own, other = provenance.made_with(a), provenance.made_with(b)
-    keys = [k for k in provenance.MADE if own.get(k) and other.get(k)]
-    return [(k, f"{own[k]} | {other[k]}") for k in keys if own[k] != other[k]]
+def _most(changed: pd.DataFrame) -> str:
+    """The largest difference of numbers, also of numbers in words; other words one by one."""
+    largest, where = -1.0, ""
+    words = changed.map(lambda text: NUMBER.sub("#", text))
+    if len(other := changed[words["a"] != words["b"]]):
+        some = [f"{x.a} -> {x.b} ({x.Index})" for x in other[:20].itertuples()]
+        return "; ".join(some) + f"; and {len(other) - 20} more" * (len(other) > 20)
+    for x in changed.itertuples():
+        for p, q in zip(NUMBER.findall(x.a), NUMBER.findall(x.b), strict=True):
+            if abs(float(p) - float(q)) > largest:
+                largest, where = abs(float(p) - float(q)), x.Index
+    return f"by up to {largest:.3g} ({where})"

@@ -1,4 +1,7 @@
-"""What a long stage shows while it runs: one live line on a terminal, a line a minute in a log."""
+"""What a long stage shows while it runs: one live line on a terminal, a line a minute in a log.
+
+Own code: tqdm and rich draw what their own process counts, and a log with them has no lines.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import threading
 import time
 from pathlib import Path
 from typing import TextIO
+
+from tqdm import tqdm
 
 from .processes import Peak
 
@@ -102,10 +107,8 @@ class Live:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as 0:05, 12:34 or 3:02:01."""
-    minutes, s = divmod(round(seconds), 60)
-    hours, m = divmod(minutes, 60)
-    return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"
+    """Seconds as 00:05, 12:34 or 3:02:01."""
+    return tqdm.format_interval(round(seconds))
 
 
 def gib(size: int) -> str:

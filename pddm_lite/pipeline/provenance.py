@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ class Known:
     notebook: str
     files: tuple[str, ...]  # what was asked for: "figures/60_retrieval", without ending
     command: list[str]  # words after `python run_all.py`, without --results
-    record: dict  # see `record`; of the whole study for reference results older than it
+    record: dict  # see `record`
 
 
 def record(written: Iterable[str], again: str, device: str) -> dict[str, object]:
@@ -72,39 +71,29 @@ def of(path: str | Path) -> Known:
     """
     full = Path(os.path.abspath(Path(path).expanduser()))
     folder, kind, name = full.parent.parent, full.parent.name, full.stem
-    made = {p.stem: _read(p) for p in sorted((folder / "notebooks").glob("*.ipynb"))}
-    if kind not in KINDS or not made:
-        if kind in KINDS and not folder.is_dir():
-            first = f"nothing has been made in {os.path.relpath(folder)} yet; run python "
-            first += "run_all.py first (make reproduce)"
-        elif kind in KINDS:
-            first = f"no notebook has been executed in {os.path.relpath(folder)} yet; run python "
-            first += "run_all.py first (make reproduce)"
-        else:
-            first = f"{path} is no figure, table or executed notebook of a study"
-        raise UserError(f"{first}{_example(full)}")
-    asked, notebook = f"{kind}/{name}", name
-    if kind != "notebooks" and any(map(_record, made.values())):
-        notebook = next((n for n, nb in made.items() if asked in _record(nb).get("files", ())), "")
-    elif kind != "notebooks":
-        notebook = next((n for n, nb in made.items() if _seems_to_write(n, nb, kind, name)), "")
-    if notebook not in made:
-        known = [f for nb in made.values() for f in _record(nb).get("files", ())]
-        known = sorted(Path(f).stem for f in known if f.startswith(kind)) or list(made)
+    if kind not in KINDS:
+        raise UserError(
+            f"{path} is no figure, table or executed notebook of a study{_example(full)}"
+        )
+    records = {p.stem: _record(p) for p in sorted((folder / "notebooks").glob("*.ipynb"))}
+    if not records:
+        raise UserError(
+            f"nothing has been made in {os.path.relpath(folder)} yet; run python run_all.py first "
+            f"(make reproduce){_example(full)}"
+        )
+    asked = f"{kind}/{name}"
+    notebook = next((n for n, r in records.items() if asked in r.get("files", ())), name)
+    if notebook not in records:
+        known = [f.partition("/") for r in records.values() for f in r.get("files", ())]
+        known = sorted(file for k, _, file in known if k == kind) or list(records)
         raise unknown(f"{kind.removesuffix('s')} of {folder.name}", name, known)
-    kept = _record(made[notebook])
-    older = folder / "provenance.json"  # of reference results, for the whole study
-    if not kept and older.exists():
-        study = json.loads(older.read_text(encoding="utf-8"))
-        command = f"{without_places(study['command'])} --only {notebook}"
-        runs = " ".join(study["runs"])
-        kept = {"command": command, "runs": runs, **study["runs_made_with"]}
-    files = tuple(kept.get("files", ())) if kind == "notebooks" else (asked,)
+    kept = records[notebook]
     if not kept:
         raise UserError(
             f"notebook {notebook} in {folder} does not say how it was executed; execute it by "
             f"python run_all.py --only {notebook}."
         )
+    files = tuple(kept["files"]) if kind == "notebooks" else (asked,)
     return Known(folder, notebook, files, shlex.split(kept["command"])[2:], kept)
 
 
@@ -115,43 +104,32 @@ def _example(asked: Path) -> str:
         study = path.parents[1].name != asked.parent.parent.name
         return path.stem != asked.stem, study, path.suffix != asked.suffix, str(path)
 
-    found = [p for kind in KINDS for p in ROOT.glob(f"results/**/{kind}/*.*")]
-    # only what an executed notebook beside it can make again
-    found = [p for p in found if p.stem != "raw_values" and p.suffix in (".png", ".csv", ".ipynb")]
-    found = [p for p in found if any((p.parents[1] / "notebooks").glob(f"{p.stem[:2]}*.ipynb"))]
+    # an executed notebook says itself how to make it again, and a figure's notebook has its number
+    found = [
+        p
+        for kind in KINDS
+        for p in ROOT.glob(f"results/**/{kind}/[0-9]*.*")
+        if p.suffix in (".png", ".csv", ".ipynb")
+        and any((p.parents[1] / "notebooks").glob(f"{p.stem[:2]}*.ipynb"))
+    ]
     if not found:
         return "."
     return f"; or give one that is there, as in {os.path.relpath(min(found, key=unlike))}."
 
 
-def _read(path: Path) -> dict:
+def _record(path: Path) -> dict:
+    """What an executed notebook keeps; {} if it says nothing."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return dict(json.loads(path.read_text(encoding="utf-8")))["metadata"].get(KEY, {})
+    except (OSError, ValueError, TypeError, KeyError):
         raise UserError(
             f"{path} is torn or no notebook; run python run_all.py --only {path.stem} again."
         ) from None
 
 
-def _record(notebook: dict) -> dict:
-    return notebook.get("metadata", {}).get(KEY, {})
-
-
-def _seems_to_write(notebook: str, made: dict, kind: str, name: str) -> bool:
-    """For reference results older than the record: by a figure's number, by the name of a table."""
-    if kind == "figures":
-        return notebook[:3] == name[:3]
-    source = "".join("".join(c["source"]) for c in made["cells"])
-    saved = re.findall(r'save_table\(.*?, \w+, f?"(\w+)', source)
-    return any(name == s or (s.endswith("_") and name.startswith(s)) for s in saved)
-
-
 def made_with(folder: Path) -> dict[str, str]:
     """Versions and hardware of a study's notebooks, several values of one in a row."""
-    seen = [_record(_read(p)) for p in sorted((folder / "notebooks").glob("*.ipynb"))]
-    if not any(seen) and (folder / "provenance.json").exists():
-        older = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-        seen = [older.get("runs_made_with", {})]
+    seen = [_record(p) for p in sorted((folder / "notebooks").glob("*.ipynb"))]
     return {
         k: ", ".join(dict.fromkeys(str(s[k]) for s in seen if s.get(k) not in (None, "")))
         for k in MADE

@@ -1,6 +1,4 @@
-"""The tables of README.md, DIFFERENCES.md and results/reference/README.md, made from the committed
-results: nothing of them is typed by hand.
-"""
+"""What README.md and docs/ say of the committed results: nothing of it is typed by hand."""
 
 from __future__ import annotations
 
@@ -10,10 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..paper import questions
 from ..paper.fig4_convergence import cost
+from ..paper.given_space.claims import GIVEN
 from ..paper.judge import count
+from ..paper.printed import CLAIMS
 from ..paper.verdict import tables
+from ..paper.wording import markdown
 from ..store.errors import UserError
+from . import found
 from .report import TABLES
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +25,7 @@ SEEN = (
     "MobileNetV2 of ImageNet may have seen photographs of these classes, and has of all of "
     "Tiny-ImageNet's, so its columns are not about classes new to the network"
 )
+APART = {cost.DATA: f"on {cost.DATA}", GIVEN: "in a given space"}  # claims on no data set
 FIRST = "notebooks/00_start_here.ipynb"  # what a study of part of the notebooks lacks
 
 
@@ -32,8 +36,36 @@ def studies() -> list[tuple[Path, dict]]:
     return [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in found]
 
 
+def found_in_short() -> str:
+    """README.md's sentences on what was found, on three seeds or more."""
+    return found.sentences(list(_judged(fewest=3).values()), _collapsed()) + "\n"
+
+
+def claims_in_short() -> str:
+    """README.md's table of six claims, on three seeds or more."""
+    return (
+        "On how many data sets a claim holds, with the smallest and the largest effect; after each "
+        "claim stands what it asks of the effect:\n\n"
+        + markdown(found.table(list(_judged(fewest=3).values())))
+    )
+
+
+def _collapsed() -> dict[str, tuple[int, int]]:
+    """Recipe -> (collapsed runs of PDDM+Quadruplet, all of them), over all reference studies."""
+    counts: dict[str, tuple[int, int]] = {}
+    for folder, _ in studies():
+        for path in folder.glob("tables/recipe_*.csv"):
+            own = _text(path)
+            for row in own[own["method"] == questions.PDDM].to_dict("records"):
+                bad, _, of = row.get("collapsed", "").partition(" of ")
+                if bad.isdecimal() and of.isdecimal():
+                    a, b = counts.get(row["recipe"], (0, 0))
+                    counts[row["recipe"]] = (a + int(bad), b + int(of))
+    return counts
+
+
 def results() -> str:
-    """The README's part: verdicts, Recall@1 and Table 2 of the studies of three seeds or more."""
+    """docs/results.md's part: verdicts, Recall@1, Table 2 of the studies of three seeds or more."""
     more = (
         "Effects and intervals, every table, also of ablations and of single fine-tuned runs, with "
         "the command that made"
@@ -55,7 +87,13 @@ def results() -> str:
     ):
         parts += [f"{what}; {SEEN}; {beside}", markdown(_table_2(kind))]
     parts += _decided(fewest=3, short=True)
-    parts.append(f"{more} it: [results/reference](results/reference/README.md).\n")
+    for folder, made in studies():
+        if (path := folder / "tables" / "given_space.csv").exists():
+            parts += [
+                f"The given space, overlap of the two distributions ({made['title']}):\n",
+                markdown(_text(path)),
+            ]
+    parts.append(f"{more} it: [results/reference](../results/reference/README.md).\n")
     return "\n".join(_numbered(line, numbers) for line in "\n".join(parts).splitlines()) + "\n"
 
 
@@ -115,12 +153,14 @@ def _decided(fewest: int, short: bool = False) -> list[str]:
         if short
         else "Verdicts, with effect and 95 % interval over paired seeds:\n"
     ]
-    if cost.DATA not in by_data:
-        return [*parts, markdown(by_data)]
-    apart = by_data.pop(cost.DATA)  # such a claim has no place in a table of a column each
-    claim = by_data.columns[0]
-    alone = pd.DataFrame({claim: by_data[claim], f"on {cost.DATA}": apart})[apart != ""]
-    return [*parts, markdown(by_data[apart == ""]), f"And on {cost.DATA}:\n", markdown(alone)]
+    alone = []  # such a claim has no place in a table of a column each
+    for data, where in APART.items():
+        if data in by_data:
+            own = by_data.pop(data)
+            two = pd.DataFrame({tables.CLAIM: by_data[tables.CLAIM], where: own})[own != ""]
+            by_data = by_data[own == ""]
+            alone += [f"And {where}:\n", markdown(two)]
+    return [*parts, markdown(by_data), *alone]
 
 
 def _recall_1() -> pd.DataFrame:
@@ -148,32 +188,44 @@ def _beside(columns: Mapping[str, pd.Series], name: str) -> pd.DataFrame:
     return pd.DataFrame(columns).reindex(rows).fillna("").reset_index(names=name)
 
 
+def _judged(fewest: int) -> dict[tuple[str, str], dict]:
+    """(claim, data set) -> its row of `tables.verdict_table`, of the study with most seeds.
+
+    Beside that table's columns: number ("C1"), part (which of a claim's questions), value (the
+    effect), unit. Only studies of `fewest` seeds or more.
+    """
+    best: dict[tuple[str, str], dict] = {}
+    for folder, made in studies():
+        path = folder / "tables" / "verdicts.csv"
+        if len(made["seeds"]) < fewest or not path.exists():
+            continue
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""]).fillna({"note": ""})
+        shown = tables.verdict_table(frame, made["titles"].get)
+        shown = shown.assign(number=frame["claim"], part="", value=frame["effect"])
+        shown = shown.assign(unit=frame["unit"])
+        for row, text in zip(shown.to_dict("records"), frame["text"], strict=True):
+            row["part"] = text.removeprefix(CLAIMS.get(row["number"], text)).removeprefix(", ")
+            key = (f"{row['claim']} ({row['claimed']})", row["data"])
+            if row["seeds"] > best.get(key, {"seeds": 0})["seeds"]:
+                best[key] = row
+    return best
+
+
 def _verdicts(fewest: int, short: bool) -> pd.DataFrame:
     """A row a claim, a column a data set: verdict and effect, of the study with most seeds.
 
     short: a mark alone.
     """
     cells: dict[str, dict[str, str]] = {}
-    seeds: dict[tuple[str, str], int] = {}
-    for folder, made in studies():
-        if len(made["seeds"]) < fewest:
+    for (claim, data), row in _judged(fewest).items():
+        effect = row["effect [95 % interval]"]
+        of = "world" if data == GIVEN else "seed"
+        text = f"**{row['verdict']}**, {effect}, {count(row['seeds'], of)}"
+        if short and effect == "none":
             continue
-        path = folder / "tables" / "verdicts.csv"
-        if not path.exists():
-            continue
-        frame = pd.read_csv(path, keep_default_na=False, na_values=[""]).fillna({"note": ""})
-        shown = tables.verdict_table(frame, made["titles"].get)
-        for row in shown.to_dict("records"):
-            claim = f"{row['claim']} ({row['claimed']})"
-            if row["seeds"] > seeds.get((claim, row["data"]), 0):
-                seeds[claim, row["data"]] = row["seeds"]
-                effect = row["effect [95 % interval]"]
-                text = f"**{row['verdict']}**, {effect}, {count(row['seeds'], 'seed')}"
-                if short and effect == "none":
-                    continue
-                if short:
-                    text = tables.MARKS[row["verdict"]]
-                cells.setdefault(claim, {})[row["data"]] = text
+        if short and data != GIVEN:
+            text = tables.MARKS[row["verdict"]]
+        cells.setdefault(claim, {})[data] = text
     table = pd.DataFrame.from_dict(cells, orient="index").fillna("")
     table = table.loc[sorted(table.index, key=tables.claim_number)]
     titles = dict.fromkeys(t for _, made in studies() for t in made["titles"].values())
@@ -184,7 +236,7 @@ def _verdicts(fewest: int, short: bool) -> pd.DataFrame:
 
 
 def recipe() -> str:
-    """The part of DIFFERENCES.md: what each change of the recipe is worth, from the same files."""
+    """docs/results.md's part: what each change of the recipe is worth, from the same files."""
     parts = []
     for folder, made in studies():
         found = _tables(folder, "recipe") + _tables(folder, "quadruplets")
@@ -207,14 +259,8 @@ def _text(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
-def markdown(frame: pd.DataFrame) -> str:
-    """A frame of text as a Markdown table."""
-    rows = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).values.tolist()]
-    return "".join("| " + " | ".join(row) + " |\n" for row in rows)
-
-
 def times() -> str:
-    """The README's part on time: of a training step, and of the whole of each reference study."""
+    """docs/speed.md's part: time of a training step, and of the whole of each reference study."""
     path = REFERENCE / "benchmarks" / "step.csv"
     parts = []
     if path.exists():
@@ -242,14 +288,15 @@ def times() -> str:
 
 # file -> name of the markers -> what stands between them
 GENERATED = {
-    "README.md": {"results": results, "times": times},
+    "README.md": {"found": found_in_short, "claims": claims_in_short},
+    "docs/results.md": {"results": results, "recipe": recipe},
+    "docs/speed.md": {"times": times},
     "results/reference/README.md": {"results": everything},
-    "DIFFERENCES.md": {"recipe": recipe},
 }
 
 
 def generated(name: str) -> tuple[str, str]:
-    """(text as it is, text with the part between the markers made anew) of README or DIFFERENCES.
+    """(text as it is, text with the part between the markers made anew) of a file of GENERATED.
 
     Raises:
         UserError: the file lacks its markers.

@@ -121,6 +121,7 @@ def add(study: Study, command: str) -> Path:
     keys = "python torch numpy platform cpu cores gpu commit changed made".split()
     how = ", fine-tuned" if study.mode == "finetune" else ""
     how = ", trained end to end from random weights" if how and study.weights == "none" else how
+    how += ", the similarity alone trained" if study.mode == "metric" else ""
     how += f" ({', '.join(study.settings)})" if study.settings else ""
     titles = {name: title + how for name, title in study.titles().items()}
     provenance = {

@@ -16,7 +16,7 @@ from ..data.sampler import class_balanced
 from ..paper.given_space.given import every
 from ..store import distributed
 from ..store.errors import UserError
-from ..store.files import alone, holder
+from ..store.files import holder
 from ..store.memory import cores
 from ..store.progress import tell
 from ..store.store import Store
@@ -71,9 +71,7 @@ def _open(study: Study, name: str) -> str:
     )  # or UserError, now
     # all the machine's cores for this one long job, one thread a worker afterwards
     torch.set_num_threads(cores())
-    features = Path(study.results) / "features"
-    with alone(features / f".lock-{data.fingerprint}"):  # another batch may make them just now
-        inputs(e, data, features, study.device, True)
+    inputs(e, data, Path(study.results) / "features", study.device, True)
     return (
         f"{data.title}: {len(data.class_names)} classes, {len(data)} images, "
         f"{data.train_classes} classes train" + "".join(f"; {n}" for n in data.notes)

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pandas as pd
+
 from ..store.files import write_text
 from ..training.study import Study
 from .live import Live, clock, gib
@@ -22,30 +24,35 @@ class Summary:
     def __init__(self, study: Study, args: argparse.Namespace):
         self.study = study
         self.jobs = "cluster" if args.scheduler else int(args.jobs)
-        self.stages: dict[str, tuple[float, int]] = {}  # name -> (seconds, bytes)
-        self.tasks: dict[str, dict[str, tuple[float, int]]] = {}  # stage -> task -> the same
+        self.rows: list[tuple[str, str, float, int]] = []  # stage, task ("" of all), seconds, bytes
 
     @contextmanager
     def stage(self, live: Live) -> Iterator[Live]:
         """A stage, or a further part of it, from its beginning to its end."""
         with live:
             yield live
-        seconds, peak = self.stages.get(live.stage, (0.0, 0))
-        self.stages[live.stage] = (seconds + live.seconds, max(peak, live.peak))
+        self.add(live.stage, "", live.seconds, live.peak)
 
     def add(self, stage: str, task: str, seconds: float, peak: int) -> None:
         """One finished task."""
-        self.tasks.setdefault(stage, {})[task] = (seconds, peak)
+        self.rows.append((stage, task, seconds, peak))
+
+    def table(self) -> pd.DataFrame:
+        """stage, task, seconds, bytes: a row a task, and one of "" a stage."""
+        t = pd.DataFrame(self.rows, columns=["stage", "task", "seconds", "bytes"])
+        by = t.groupby(["stage", "task"], sort=False, as_index=False)
+        return by.agg({"seconds": "sum", "bytes": "max"})
 
     def lines(self) -> list[str]:
         """A table for the terminal: stages, and each notebook that was executed."""
         rows = [f"{'summary':<28}{'time':>9}{'work':>9}{'peak memory':>14}"]
-        for stage, (seconds, peak) in self.stages.items():
-            tasks = self.tasks.get(stage, {})
-            work = clock(sum(s for s, _ in tasks.values())) if tasks else ""
-            rows.append(f"{stage:<28}{clock(seconds):>9}{work:>9}{gib(peak):>14}")
-            if stage == "notebooks":
-                rows += [f"  {n:<26}{clock(s):>9}{'':9}{gib(b):>14}" for n, (s, b) in tasks.items()]
+        for stage, own in self.table().groupby("stage", sort=False):
+            (whole,) = own[own["task"] == ""].itertuples()
+            tasks = own[own["task"] != ""]
+            work = clock(tasks["seconds"].sum()) if len(tasks) else ""
+            rows.append(f"{stage:<28}{clock(whole.seconds):>9}{work:>9}{gib(whole.bytes):>14}")
+            for x in tasks[tasks["stage"] == "notebooks"].itertuples():
+                rows.append(f"  {x.task:<26}{clock(x.seconds):>9}{'':9}{gib(x.bytes):>14}")
         return rows
 
     def keep(self) -> None:
@@ -55,22 +62,18 @@ class Summary:
             kept = dict(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):  # none yet, or torn
             kept = {}
-        runs = len(self.tasks.get("runs", {}))
-        seconds = {name: round(s, 1) for name, (s, _) in self.stages.items()}
+        t = self.table().assign(peak_gib=lambda t: (t["bytes"] / 2**30).round(2))
+        whole, tasks = t[t["task"] == ""].set_index("stage"), t[t["task"] != ""]
+        notebooks = tasks[tasks["stage"] == "notebooks"].set_index("task").round({"seconds": 1})
+        runs = int((tasks["stage"] == "runs").sum())
         kept["made" if runs else "from_the_store"] = {
             "runs_made": runs,
             "jobs": self.jobs,
-            "seconds": seconds,
-            "total_seconds": round(sum(seconds.values())),
-            "work_seconds": {
-                stage: round(sum(s for s, _ in tasks.values()), 1)
-                for stage, tasks in self.tasks.items()
-            },
-            "peak_gib": {name: round(b / 2**30, 2) for name, (_, b) in self.stages.items()},
-            "notebooks": {
-                name: {"seconds": round(s, 1), "peak_gib": round(b / 2**30, 2)}
-                for name, (s, b) in self.tasks.get("notebooks", {}).items()
-            },
+            "seconds": whole["seconds"].round(1).to_dict(),
+            "total_seconds": round(whole["seconds"].sum()),
+            "work_seconds": tasks.groupby("stage")["seconds"].sum().round(1).to_dict(),
+            "peak_gib": whole["peak_gib"].to_dict(),
+            "notebooks": notebooks[["seconds", "peak_gib"]].to_dict("index"),
         }
         write_text(path, json.dumps(kept, indent=1))
 

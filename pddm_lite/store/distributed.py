@@ -6,8 +6,7 @@ Without torchrun every function here does nothing: one process is its own world.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import timedelta
 
 import torch
@@ -35,22 +34,6 @@ def start(device: str) -> str:
         # one process may have a large data set's features to make while the others wait
         dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(days=1))
     return device
-
-
-@contextmanager
-def main_first() -> Iterator[None]:
-    """Process 0 runs the body before the others do."""
-    if rank() > 0:
-        wait()
-    yield
-    if rank() == 0:
-        wait()
-
-
-def wait() -> None:
-    """Go on when every process has come here."""
-    if world() > 1:
-        dist.barrier()
 
 
 def as_main_says(value: bool) -> bool:

@@ -1,4 +1,7 @@
-"""Files that are whole or absent, locks that no kill leaves behind, and what a kill did leave."""
+"""Files that are whole or absent, locks that no kill leaves behind, and what a kill did leave.
+
+The locks are our own: filelock's do not say who holds them, and leave a file for every run.
+"""
 
 from __future__ import annotations
 
@@ -147,31 +150,28 @@ def alone(path: Path, wait: bool = True) -> Iterator[bool]:
     a shared file system, has it. The system frees a lock when its process ends, however it ends.
     Where there are no locks (Windows, some file systems, a read-only folder) it gives True.
     """
-    handle = _locked(path, wait)
-    if handle == "taken":
-        yield False
-    elif handle is None:
-        yield True
-    else:
-        with handle:
-            try:
-                yield True
-            finally:
-                path.unlink(missing_ok=True)
+    held, handle = True, None
+    try:
+        handle = _locked(path, wait)
+    except BlockingIOError:
+        held = False
+    except (ImportError, OSError):  # no locks here; who writes there will say what is wrong
+        pass
+    try:
+        yield held
+    finally:
+        if handle:
+            path.unlink(missing_ok=True)
+            handle.close()
 
 
 def _locked(path: Path, wait: bool):
-    """The locked file; "taken" if another process has it; None where there are no locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return None
+    """The locked file; BlockingIOError if another process has it, ImportError on Windows."""
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115
-        except OSError:
-            return None  # who writes there will say so
+        handle = open(path, "a+", encoding="utf-8")  # noqa: SIM115
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             if os.fstat(handle.fileno()).st_ino == path.stat().st_ino:
@@ -179,14 +179,11 @@ def _locked(path: Path, wait: bool):
                 handle.write(f"process {os.getpid()} on {socket.gethostname()}")
                 handle.flush()
                 return handle
-        except BlockingIOError:
-            handle.close()
-            return "taken"
         except FileNotFoundError:
             pass  # who held it has removed it meanwhile: this is the lock of no file any more
-        except OSError:  # a file system without locks
+        except OSError:
             handle.close()
-            return None
+            raise
         handle.close()
 
 

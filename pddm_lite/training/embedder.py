@@ -12,8 +12,7 @@ from ..data import ImageSet
 from ..methods import method
 from ..networks import backbones
 from ..networks.embedding import Embedding
-from ..networks.features import stored_pixels
-from ..networks.shards import features_of
+from ..networks.features import features_of, stored_pixels
 from ..store.errors import UserError
 from .experiments import Experiment
 from .inputs import Frozen, Images

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..data import base as data_base
-from ..networks import backbones, latents, shards
+from ..networks import backbones, latents
 from ..networks import features as data_features
-from ..store import distributed
 from .experiments import Experiment
 
 
@@ -80,12 +79,11 @@ def inputs(
         return Frozen(x, net.features), net.net
     net = backbones.load(e.backbone, e.weights, stored=data.side, crop=e.crop)
     if e.mode != "finetune":
-        x = torch.from_numpy(shards.features_of(data, net, cache, device, bar))
+        x = torch.from_numpy(data_features.features_of(data, net, cache, device, bar))
         # one unit of length whatever the network, so that learning rates carry over
         x /= x[torch.from_numpy(data.train)].norm(dim=1).mean()
         return Frozen(x.to(device), net.features, net.input.crop), None
-    with distributed.main_first():  # the others find what it cached
-        pixels = data_features.stored_pixels(data, net.input, cache, bar)
+    pixels = data_features.stored_pixels(data, net.input, cache, bar)
     x, where = torch.from_numpy(pixels), torch.device(device)
     if where.type == "cuda" and x.nbytes < torch.cuda.mem_get_info(where)[0] / 4:
         x = x.to(where)

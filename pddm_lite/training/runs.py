@@ -39,7 +39,7 @@ SOURCES = tuple(
         "networks.embedding training.collapse training.inputs store.distributed training.loop "
         "training.faults training.runs training.optimisation training.checkpoints "
         "networks.backbones networks.smallnet data.base data.sampler networks.features "
-        "networks.shards measures.retrieval measures.scores measures.clustering "
+        "measures.retrieval measures.scores measures.clustering "
         "measures.evaluate"
     ).split()
 )

@@ -118,9 +118,9 @@ def test_features_are_made_anew(tmp_path, cache):
     names = folder(".bmp")
     root = tree(tmp_path / "root", names, "BMP")
     net = load("smallnet", "none")
-    before = features.frozen_features(data.load("folder:mine", root), net, tmp_path, bar=False)
+    before = features.features_of(data.load("folder:mine", root), net, tmp_path, bar=False)
     exchange(root / names[0], root / names[-1], "renamed")
-    after = features.frozen_features(data.load("folder:mine", root), net, tmp_path, bar=False)
+    after = features.features_of(data.load("folder:mine", root), net, tmp_path, bar=False)
     assert np.allclose(after[[15, *range(1, 15), 0]], before)
     assert not np.allclose(after, before)
 

@@ -287,14 +287,13 @@ def test_no_text_is_read_or_written_in_the_locales_encoding(tmp_path):
         from pddm_lite import data
         from pddm_lite.networks.backbones import load
         from pddm_lite.data import contents, verify
-        from pddm_lite.networks import shards
+        from pddm_lite.networks.features import features_of
         contents.REMEMBERED = -1
         d = data.load("omniglot", sys.argv[1])
         assert d.fingerprint == data.load("omniglot", sys.argv[1]).fingerprint
         verify.verify("omniglot", sys.argv[1], partial=True, bar=False)
         net = load("smallnet", "none")
-        shards.extract(d, net, sys.argv[2], bar=False)
-        assert shards.Shards(sys.argv[2])[:].shape[0] == len(d)
+        assert features_of(d, net, sys.argv[2], bar=False).shape[0] == len(d)
     """
     env = {**os.environ, "PYTHONWARNDEFAULTENCODING": "1", "XDG_CACHE_HOME": str(tmp_path / "c")}
     done = subprocess.run(

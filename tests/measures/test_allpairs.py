@@ -105,7 +105,7 @@ def test_no_gradient_and_the_callers_settings_are_kept():
 
 @pytest.mark.parametrize("kind", ["pddm", "city block"])
 def test_threads_change_no_bit_and_are_never_more_than_cores(kind, monkeypatch):
-    monkeypatch.setattr(allpairs.os, "sched_getaffinity", lambda _: range(3), raising=False)
+    monkeypatch.setattr(allpairs, "cores", lambda: 3)
     s, f = build(kind, 20), items(301, 20)
     labels = torch.arange(301) % 40
     pools = []

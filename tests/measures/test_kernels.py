@@ -59,11 +59,11 @@ def python(code, *arguments, **environment):
 
 @needs_triton
 def test_in_tritons_interpreter_the_kernel_gives_the_units_scores():
-    cases = [(1, 9, "float32"), (3, 21, "float32"), (16, 37, "float32"), (37, 21, "float32")]
-    cases += [(64, 13, "float32"), (128, 19, "float32"), (128, 9, "tf32"), (130, 9, "float32")]
+    cases = [(1, 9, "float32"), (37, 21, "float32"), (128, 9, "float32"), (128, 9, "tf32")]
+    cases += [(130, 9, "float32")]
     results = json.loads(python(INTERPRETED, json.dumps(cases), TRITON_INTERPRET="1"))
     assert len(results) == 2 * len(cases) + 2
-    half = [results.pop(7), results.pop(8)]  # features of d = 37 in half precision
+    half = [results.pop(3), results.pop(4)]  # features of d = 37 in half precision
     for gap, symmetric, spread in results:
         assert gap < 1e-5 < spread and symmetric
     assert all(gap < 2e-3 for gap, _, _ in half)
@@ -99,6 +99,7 @@ print(json.dumps(out))
 
 
 @needs_triton
+@pytest.mark.slow
 def test_the_kernel_compiles_for_an_h200_and_fits_its_shared_memory(tmp_path):
     cases = [(128, "float32"), (128, "bf16")]
     results = json.loads(python(COMPILED, json.dumps(cases), TRITON_CACHE_DIR=str(tmp_path)))

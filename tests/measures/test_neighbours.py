@@ -134,13 +134,3 @@ def test_the_summary_counts_what_the_rankings_share():
     assert s["right_only_distance"] == pytest.approx(100 * np.mean(hit))
     hits = r["right"][r["by"] == "score"].sum()
     assert s["right_score"] == pytest.approx(hits / len(queries))
-
-
-def test_the_words_say_so_and_say_when_there_is_nothing():
-    found = neighbours.find(made())
-    text = neighbours.sentences({"d": found}, {"d": "made up"})
-    assert text.startswith("made up (seed 3, step 40): of 60 queries")
-    assert f"{neighbours.summary(found)['only']:.1f} of the 8 by score are not among" in text
-    shown = found.shown.groupby("query", sort=False)["right"].sum()
-    assert text.endswith(f"The queries shown have {', '.join(map(str, shown))} right.")
-    assert "not among this study's methods" in neighbours.sentences({}, {})

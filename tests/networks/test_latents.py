@@ -7,7 +7,8 @@ from PIL import Image
 
 from pddm_lite import data as data_sets
 from pddm_lite.data.base import ImageSet
-from pddm_lite.networks import backbones, latents, shards
+from pddm_lite.networks import backbones, latents
+from pddm_lite.networks.features import features_of
 from pddm_lite.store.errors import UserError
 
 
@@ -25,7 +26,7 @@ def test_latents_and_a_constant_on_the_sphere(name):
 def test_features_are_the_perfect_eyes_and_the_network_a_hidden_layer(tmp_path):
     data = data_sets.load("given_birds@0", profile="smoke")
     net = backbones.load("latents")
-    x = shards.features_of(data, net, tmp_path, bar=False)
+    x = features_of(data, net, tmp_path, bar=False)
     assert np.array_equal(x, latents.perfect_eye(data)) and not any(tmp_path.iterdir())
     h = net.net(torch.from_numpy(x))
     assert h.shape == (len(data), net.features) and (h >= 0).all() and (h > 0).any()

@@ -120,18 +120,6 @@ def test_its_table_is_what_the_stored_features_give(executed):
             assert float(table[f"R@{k}"][name].split(" ± ")[0]) == pytest.approx(mean, abs=0.06)
 
 
-def test_its_words_agree_with_its_table(executed):
-    said, folder = executed
-    table = pd.read_csv(folder / "tables" / "own_data.csv", index_col="method")
-    words = said["words"]
-    assert f"{CLASSES // 2 * IMAGES} images of {CLASSES // 2} classes" in words
-    for name, row in table.iterrows():
-        assert f"{name} {row['R@1'].split(' ± ')[0]} %" in words
-    for name in trial.COMPARED:
-        gain = table["R@1 over the start"][name]
-        assert f"{name} over the start: {gain} points" in words
-
-
 def test_the_metric_it_leaves_scores_files_without_store_or_data(executed):
     said, folder = executed
     metric = own_metric.Metric.load(folder / "own_metric.safetensors")

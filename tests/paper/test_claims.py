@@ -786,7 +786,7 @@ def test_ablations_are_changes_against_the_recipe_in_a_fixed_order():
         {
             "m = 32": {"distance": [-1, -2, -3]},
             "without E_e": {"distance": -5, "score": [1, 2, 3]},
-            "beta and lambda of the paper": {"distance": -9},  # a change of the recipe alone
+            "beta 0.1, lambda 4": {"distance": -9},  # a change of the recipe alone
         }
     )
     for s in range(3):

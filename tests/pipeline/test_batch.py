@@ -192,10 +192,10 @@ def test_the_live_line_tells_done_elapsed_remaining_and_where_each_task_is(tmp_p
     shown.done, now[0] = 1, 100.0 + 70
     # 1 of 4 is done, a half and a quarter of two others: 1.75 of 4 in 70 s
     assert shown.line() == (
-        "runs        1/4, 1:10 so far, 1:30 left; Triplet, birds, seed 0: 30/60; "
+        "runs        1/4, 01:10 so far, 01:30 left; Triplet, birds, seed 0: 30/60; "
         "60_retrieval: cell 3/12; d: waits for process 7 on host"
     )
-    assert [live.clock(s) for s in (0, 5.4, 754, 10921)] == ["0:00", "0:05", "12:34", "3:02:01"]
+    assert [live.clock(s) for s in (0, 5.4, 754, 10921)] == ["00:00", "00:05", "12:34", "3:02:01"]
 
 
 class Terminal(io.StringIO):
@@ -217,7 +217,7 @@ def test_a_terminal_has_one_line_and_a_log_file_few(tmp_path, monkeypatch):
         shown.print("a: done")
         said[out.isatty()] = out.getvalue()
     assert said[False].splitlines() == [
-        *(f"runs        0/1, {m}:00 so far" for m in (1, 2, 3)),
+        *(f"runs        0/1, {m:02d}:00 so far" for m in (1, 2, 3)),
         "a: done",
     ]
     assert said[True].count("\n") == 1 and said[True].endswith("\ra: done\n")
@@ -266,13 +266,13 @@ def test_the_summary_has_time_and_memory_of_stages_and_notebooks(tmp_path):
         with total.stage(shown):
             for task in tasks:
                 total.add(stage, task, 60.0, 2**30)
-        total.stages[stage] = (75.0, 3 * 2**30)
+        total.rows[-1] = (stage, "", 75.0, 3 * 2**30)
     lines = total.lines()
     assert [line.split() for line in lines] == [
         ["summary", "time", "work", "peak", "memory"],
-        ["runs", "1:15", "2:00", "3.0", "GiB"],
-        ["notebooks", "1:15", "1:00", "3.0", "GiB"],
-        ["60_retrieval", "1:00", "1.0", "GiB"],
+        ["runs", "01:15", "02:00", "3.0", "GiB"],
+        ["notebooks", "01:15", "01:00", "3.0", "GiB"],
+        ["60_retrieval", "01:00", "1.0", "GiB"],
     ]
     path = own.folder / "summary.json"
     path.parent.mkdir(parents=True)

@@ -51,12 +51,12 @@ def test_the_same_numbers_are_the_same_also_rounded_and_in_another_order(tmp_pat
     [
         ("tables/recall", lambda f: f.replace("31.3 ± 0.5", "30.1 ± 0.5"), "R@1 in 1 of 2 rows, by "
          "up to 1.2 (Triplet)"),
-        ("tables/recall", lambda f: f.replace("31.3 ± 0.5", "-"), "'31.3 ± 0.5' and '-'"),
+        ("tables/recall", lambda f: f.replace("31.3 ± 0.5", "-"), "31.3 ± 0.5 -> - (Triplet)"),
         ("tables/recall", lambda f: f.assign(more=1), "column more only in"),
         ("tables/recall", lambda f: f[:1], "1 rows only in"),
         ("figures/curve", lambda f: f.assign(E_e=1 / 3 + 3e-5), "E_e in 3 of 3 rows, by up to 3e"),
         ("tables/verdicts", lambda f: f.replace("not reproduced", "not enough evidence"),
-         "verdict C1 on b (t): not reproduced -> not enough evidence"),
+         "not reproduced -> not enough evidence (C1, t, b)"),
     ],
 )  # fmt: skip
 def test_a_difference_is_named_with_its_size(name, change, said, tmp_path, capsys):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from pddm_lite.paper import judge
-from pddm_lite.pipeline import badge, report
+from pddm_lite.pipeline import report
 from pddm_lite.store.store import environment
 from pddm_lite.training.study import Study
 
@@ -126,12 +126,12 @@ def test_the_number_of_comparisons_is_said(page):
 
 def test_the_badge_counts_the_verdicts(page):
     counted = pd.read_csv(page.parent / "tables" / "verdicts.csv")["verdict"].value_counts()
-    words = ", ".join(f"{counted.get(v, 0)} {w}" for v, w in badge.WORDS.items())
+    words = ", ".join(f"{counted.get(v, 0)} {w}" for v, w in report.BADGE.items())
     text = (page.parent / "badge.svg").read_text(encoding="utf-8")
     assert f"<title>verdicts: {words}</title>" in text and "href" not in text
-    none = badge.svg(pd.DataFrame({"verdict": []}))
+    none = report.badge(pd.DataFrame({"verdict": []}))
     assert "0 reproduced, 0 level, 0 not, 0 open" in none and "#0a7a4b" not in none
-    all_well = badge.svg(pd.DataFrame({"verdict": [judge.REPRODUCED]}))
+    all_well = report.badge(pd.DataFrame({"verdict": [judge.REPRODUCED]}))
     assert "1 reproduced, 0 level, 0 not, 0 open" in all_well and "#0a7a4b" in all_well
 
 

@@ -18,6 +18,7 @@ from ..drawing import (
     VERDICTS,
     axes_grid,
     axis_limits,
+    band,
     beside,
     draw_legend,
     new_figure,
@@ -198,12 +199,9 @@ def _levels(variant_runs: VariantRuns) -> pd.DataFrame:
 def _along(ax, own: pd.DataFrame, name: str) -> None:
     """Recall@1 against one setting: mean and, as a band, lowest to highest seed."""
     for (m, ranking), t in own.groupby(["method", "ranking"], sort=False):
-        seeds = t.groupby("at")["recall_1"]
-        mean, low, high = seeds.mean(), seeds.min(), seeds.max()
-        ax.fill_between(mean.index, low, high, color=COLOURS[m], alpha=0.18, linewidth=0)
         face = "white" if ranking == "score" else COLOURS[m]
-        look = dict(color=COLOURS[m], marker="o", ms=7, mfc=face, mew=2)
-        ax.plot(mean.index, mean, RANKINGS[ranking], **look)
+        look = dict(ls=RANKINGS[ranking], marker="o", ms=7, mfc=face, mew=2)
+        band(ax, t, "at", "recall_1", COLOURS[m], **look)
     at = sorted(own["at"].unique())
     ax.set(xscale="log", xlabel=name)
     ax.set_xticks(at, [str(x) for x in at])

@@ -9,14 +9,12 @@ import pandas as pd
 from .. import claims as paper_claims
 from .. import questions
 from ..claims import VariantRuns
-from ..judge import count
 from ..wording import spread, with_interval
 from . import claims as claims_ablations
 
 # ------------------------------------------------------------------- variants of the recipe
 
 AS_IT_STANDS = "the recipe as it stands"
-LETTER = "the paper's letter"  # the one variant that is many changes at once
 
 
 def recipe_table(variant_runs: VariantRuns, data: str) -> pd.DataFrame:
@@ -95,69 +93,3 @@ def collapses(variant_runs: VariantRuns, titles: Mapping[str, str]) -> list[str]
         f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}: {message}"
         for (d, variant, method, message), seeds in said.items()
     ]
-
-
-def recipe_sentences(effects: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """claims.recipe_effects in words: the dearest change, the collapses, what quadruplets do."""
-    lines = []
-    for d, own in effects[effects["measure"] == "recall_1"].groupby("data", sort=False):
-        changes, minings = (own[own["compared"] == kind] for kind in ("change", "mining"))
-        single = changes[changes["variant"] != LETTER]
-        if len(single):
-            x = single.loc[single["effect"].idxmin()]
-            sure = "" if x["high"] < 0 else "; its interval does not lie below 0"
-            if x["effect"] < 0:
-                lines.append(
-                    f"{titles[d]}: of {count(len(single), 'single change')}, “{x['variant']}” "
-                    f"costs most ({x['method']}): {_points(x)}{sure}."
-                )
-            else:
-                lines.append(f"{titles[d]}: no single change costs Recall@1 in the mean.")
-        for _, x in changes[changes["variant"] == LETTER].iterrows():
-            lines.append(f"{titles[d]}: “{LETTER}” for {x['method']}: {_points(x)}.")
-        fell = changes[changes["collapsed"] > 0]
-        if len(fell):
-            listed = "; ".join(
-                f"“{x.variant}” for {x.method} ({x.collapsed} of {x.seeds})"
-                for x in fell.itertuples()
-            )
-            lines.append(f"{titles[d]}, changes that make runs collapse: {listed}.")
-        elif len(changes):
-            lines.append(f"{titles[d]}: no changed run collapsed.")
-        for _, x in minings.iterrows():
-            n = x["quadruplets"]
-            number = count(n, "quadruplet") if n else "all quadruplets"
-            lines.append(
-                f"{titles[d]}, {number} a batch, PDDM mining minus Euclidean mining: {_points(x)}; "
-                f"that PDDM mining is better: {x['verdict'].upper()}."
-            )
-    return "\n".join(lines) or "There was nothing to compare."
-
-
-def _points(x: pd.Series) -> str:
-    text = with_interval(x["effect"], x["low"], x["high"], 1, "+")
-    note = f"; both runs kept step 0 in {x['untrained']}" if x["untrained"] else ""
-    return f"{text} points of Recall@1 ({count(x['seeds'], 'seed')}{note})"
-
-
-def ablation_sentences(effects: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """claims.ablation_effects in words: what costs, what gains, and how many nobody can say.
-
-    As with verdicts, fewer than three seeds decide nothing.
-    """
-    lines = []
-    for (d, ranking), own in effects.groupby(["data", "ranking"], sort=False):
-        lines.append(f"{titles[d]}, Recall@1 by {ranking}, {count(len(own), 'change')}:")
-        enough = own["seeds"] >= 3
-        sides = {"costs": enough & (own["high"] < 0), "gains": enough & (own["low"] > 0)}
-        for word, chosen in sides.items():
-            parts = [
-                f"{x.change} {with_interval(x.effect, x.low, x.high, 1, '+')}"
-                for x in own[chosen].itertuples()
-            ]
-            lines.append(f"  {word} with the whole interval: {'; '.join(parts) or 'none'}.")
-        lines.append(f"  undecided: {(~sides['costs'] & ~sides['gains']).sum()}.")
-        fell = own[own["collapsed"] > 0].itertuples()
-        parts = [f"{x.change} ({x.collapsed} of {x.seeds})" for x in fell]
-        lines.append(f"  with collapsed runs: {'; '.join(parts) or 'none'}.")
-    return "\n".join(lines) or "There was nothing to compare."

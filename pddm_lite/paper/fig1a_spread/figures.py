@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from PIL import ImageOps
 from sklearn.metrics.pairwise import euclidean_distances
 
 from ...data import ImageSet
@@ -25,6 +24,7 @@ from ..drawing import (
     beside,
     draw_legend,
     nothing_to_draw,
+    sheet,
     style,
 )
 from ..questions import EUCLIDEAN, IN_PARTS, PDDM
@@ -284,17 +284,13 @@ def pictures(
     ]
     if not rows:
         return nothing_to_draw("no pictures to show"), pd.DataFrame()
-    side, frames = 96, []
+    frames = []
     fig, axes = axes_grid(len(rows), 1, 0.2 + 0.8 * len(rows))
     fig.set_layout_engine("compressed")
     for ax, (d, letter, c) in zip(axes[:, 0], rows, strict=True):
         data = sets[d]
         own = np.flatnonzero(data.labels == c)[:images]
-        tiles = [np.asarray(ImageOps.fit(data.read(int(i)), (side, side))) for i in own]
-        tiles += [np.full((side, side, 3), 255, np.uint8)] * (images - len(tiles))
-        ax.imshow(np.concatenate(tiles, axis=1))
-        for k in range(1, images):
-            ax.axvline(side * k - 0.5, color="white", linewidth=3)
+        sheet(ax, [[data.read(int(i)) for i in own]], images)
         ax.set(xticks=[], yticks=[], xlabel=" ")
         name = beside(data.class_names[c].replace("_", " "))
         ax.set_ylabel(
@@ -304,7 +300,6 @@ def pictures(
             va="center",
             color=LOOSE if letter == "A" else TIGHT,
         )
-        ax.spines[:].set_visible(False)
         table = pd.DataFrame({"index": own, "data": d, "letter": letter})
         frames.append(table.assign(**{"class": data.class_names[c]}))
     return fig, pd.concat(frames, ignore_index=True)

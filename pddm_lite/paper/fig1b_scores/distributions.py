@@ -60,12 +60,9 @@ def score_distributions(
             text = "\n".join(
                 f"{k} {spread(values[k.lower()], 3)}" for k in ("overlap", "AUC", "EER")
             )
-            draw_distribution(ax, h)
-            ax.text(0.02, 0.95, text, transform=ax.transAxes, va="top", fontsize=11.5)
-            ax.set_xlabel(name)
+            draw_distribution(ax, h, name, COLOURS[m], text)
             if d == data[0]:
                 ax.set_title(m)
-            ax.spines["top"].set(visible=True, color=COLOURS[m], linewidth=5)
         row[0].set_ylabel(f"{beside(titles[d])}\n{split} pairs (% a bin)")
     several = len({s for _, m, s in runs if m in methods}) > 1
     seeds = f"curves: seed {seed}; numbers: all seeds" if several else f"seed {seed}"

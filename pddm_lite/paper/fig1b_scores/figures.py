@@ -25,6 +25,7 @@ from ..drawing import (
     COLOURS,
     NEGATIVE,
     POSITIVE,
+    along,
     axes_grid,
     beside,
     draw_distribution,
@@ -120,10 +121,7 @@ def heterogeneity(lead: pd.DataFrame, ratios: pd.DataFrame) -> tuple[Figure, pd.
     ):
         for n, (what, colour) in enumerate(LEADS.items()):
             t = lead[(lead["compared"] == what) & (lead["measure"] == measure)]
-            mean = t.groupby("heterogeneity")["lead"].mean()
-            place = t["heterogeneity"] + (n - 0.5) * 0.02  # side by side
-            ax.plot(place, t["lead"], "o", color=colour, alpha=0.55, ms=7, mew=0)
-            ax.plot(mean.index + (n - 0.5) * 0.02, mean, color=colour, label=what)
+            along(ax, t["heterogeneity"], t["lead"], colour, (n - 0.5) * 0.02)
         ax.axhline(0, color="black", lw=1)
         ax.set_ylabel(f"PDDM's lead in {unit}")
         ax.margins(y=0.12)
@@ -156,14 +154,11 @@ def worlds(
             own = [x for (k, name, _), x in runs.items() if (k, name) == (h, m)]
             drawn = drawing.histogram_of(own[0], ranking)
             values = pd.DataFrame([x.metrics["test"][ranking] for x in own])
-            draw_distribution(ax, drawn, 1.6)
             text = f"overlap {values['overlap'].mean():.3f}\nAUC {values['auc'].mean():.3f}"
-            ax.text(0.03, 0.96, text, transform=ax.transAxes, va="top", fontsize=11.5)
-            ax.set_xlabel(AXES[ranking])
+            draw_distribution(ax, drawn, AXES[ranking], COLOURS[m], text, 1.6)
             frames.append(drawn.assign(heterogeneity=h, method=m))
             if m == next(iter(rows)):
                 ax.set_title(f"heterogeneity {h:g}" if h == chosen[0] else f"{h:g}")
-            ax.spines["top"].set(visible=True, color=COLOURS[m], linewidth=5)
         row[0].set_ylim(0, 1.6 * max(100 * f[["positive", "negative"]].to_numpy().max()
                                      for f in frames[-len(chosen):]))  # fmt: skip
         row[0].set_ylabel(f"{m}\ntest pairs (% a bin)")
@@ -195,16 +190,13 @@ def thresholds(
         miss, accepted = heterogeneity_scores.errors(h)
         for ax, place in zip(row, chosen, strict=True):
             at = min(round(place * len(h)), len(h) - 1)
-            draw_distribution(ax, h, 1.75)
+            draw_distribution(ax, h, AXES[heterogeneity_scores.PAIR[m]], COLOURS[m], room=1.75)
             ax.axvline(h["left"][at], ymax=0.78, color="black", lw=2)
+            look = dict(transform=ax.transAxes, va="top", weight="bold", fontsize=11.5)
             text = f"{100 * miss[at]:.0f} % of one class rejected"
-            ax.text(0.02, 0.97, text, transform=ax.transAxes, va="top", color=POSITIVE,
-                    weight="bold", fontsize=11.5)  # fmt: skip
+            ax.text(0.02, 0.97, text, color=POSITIVE, **look)
             text = f"{100 * accepted[at]:.0f} % of two classes accepted"
-            ax.text(0.02, 0.87, text, transform=ax.transAxes, va="top", color=NEGATIVE,
-                    weight="bold", fontsize=11.5)  # fmt: skip
-            ax.set_xlabel(AXES[heterogeneity_scores.PAIR[m]])
-            ax.spines["top"].set(visible=True, color=COLOURS[m], linewidth=5)
+            ax.text(0.02, 0.87, text, color=NEGATIVE, **look)
             rows.append((data, m, place, h["left"][at], miss[at], accepted[at]))
             if m == names[0]:
                 ax.set_title(f"threshold at {place:.2f}")

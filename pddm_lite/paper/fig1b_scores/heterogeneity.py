@@ -23,9 +23,8 @@ from ...training.inputs import inputs
 from ...training.runs import Run
 from ...training.study import Study
 from ..claims import Runs, VariantRuns
-from ..judge import REPRODUCED, decide
+from ..judge import decide
 from ..questions import EUCLIDEAN, PDDM
-from ..wording import spread, with_interval
 
 # what is compared -> how PDDM's runs and the Euclidean ones rank
 COMPARED = {
@@ -129,30 +128,6 @@ def dilution(study: Study, runs: Mapping[tuple[float, str, int], Run]) -> pd.Dat
     return pd.DataFrame(rows, columns=["heterogeneity", "space", "seed", "ratio"])
 
 
-def words(lead: pd.DataFrame, slopes: pd.DataFrame, ratios: pd.DataFrame) -> str:
-    """Whether PDDM's lead grows with the knob, and what is left of the knob in the features."""
-    if lead.empty:
-        return "The knob was not turned: that is for the embedded birds, by variants heterogeneity."
-    low, high = lead["heterogeneity"].min(), lead["heterogeneity"].max()
-    lines = [f"Heterogeneity from {low:g} to {high:g}, synthetic birds:"]
-    at = ratios.groupby(["space", "heterogeneity"])["ratio"].mean()
-    listed = ", ".join(
-        f"{space} {at[space, low]:.1f} -> {at[space, high]:.1f}" for space in SPACES if space in at
-    )
-    lines.append(f"- loosest over tightest quarter of the classes: {listed}.")
-    for row in slopes.itertuples():
-        own = lead[(lead["compared"] == row.compared) & (lead["measure"] == row.measure)]
-        digits = 1 if row.measure == "recall_1" else 3
-        ends = [spread(own[own["heterogeneity"] == h]["lead"], digits) for h in (low, high)]
-        name = {"recall_1": "Recall@1 in points", "auc": "AUC"}.get(row.measure, row.measure)
-        slope = with_interval(row.slope, row.low, row.high, digits, "+")
-        grows = "it grows" if row.verdict == REPRODUCED else f"that it grows: {row.verdict}"
-        lines.append(
-            f"- {row.compared}, lead in {name}: {ends[0]} -> {ends[1]}; slope {slope}, {grows}."
-        )
-    return "\n".join(lines)
-
-
 # --------------------------------------------------------------------------- class against class
 
 
@@ -238,38 +213,3 @@ def prices(some: Mapping[tuple[str, str, int], Sample]) -> pd.DataFrame:
         rows.append((*key, own, common, common - own))
     columns = ["data", "method", "seed", "error_own", "error_common", "price"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def unseen_words(both: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """What each metric loses of its AUC from training to unseen classes; `both` is the table of
-    fig1b_scores.figures.train_unseen."""
-    lines = []
-    for d, own in both[both["measure"] == "auc"].groupby("data", sort=False):
-        wide = own.pivot_table(
-            index=["method", "seed"], columns="split", values="value", sort=False
-        )
-        loss = (wide["train"] - wide["test"]).groupby("method", sort=False)
-        listed = ", ".join(f"{m} {spread(x, 3)}" for m, x in loss)
-        lines.append(f"{titles[d]}, AUC lost from training to unseen classes: {listed}.")
-    return "\n".join(lines)
-
-
-def price_words(price: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """What the one threshold costs under each metric, and whether it costs less under PDDM."""
-    lines = []
-    for d, own in price.groupby("data", sort=False):
-        by = {m: t.set_index("seed") for m, t in own.groupby("method", sort=False)}
-        for m, t in by.items():
-            lines.append(
-                f"{titles[d]}, {m}: one threshold for all errs on "
-                f"{spread(100 * t['error_common'], 1)} % of a class's pairs, its own would save "
-                f"{spread(100 * t['price'], 1)} points."
-            )
-        if len(by) == 2:
-            saved = by[EUCLIDEAN]["price"] - by["PDDM score"]["price"]
-            *effect, verdict = decide(100 * saved.dropna())
-            lines.append(
-                "That one threshold costs less under PDDM than under the Euclidean metric: "
-                f"{verdict}, by {with_interval(*effect, 1)} points."
-            )
-    return "\n".join(lines)

@@ -20,13 +20,11 @@ from ...measures.scores import separation
 from ...pddm import LMDM, PDDM, Similarity, r
 from ...training.runs import Run
 from ...training.study import Study
-from ..judge import count
 from ..wording import spread
 
 UNITS = ("PDDM+Quadruplet", "PDDM score", "PDDM+Triplet")  # rows that train a unit, the first best
 RIVALS = ("Euclidean+Quadruplet", "LMDM score")  # see u alone
 UNTRAINED = "untrained PDDM"
-MUCH = 0.25  # of what tells pairs of one class from pairs of two: from here on place is much
 CONSTANT = 1e-9  # scores that vary by less do so by rounding
 
 
@@ -216,49 +214,6 @@ def summary(table: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
         for (d, m), own in table.groupby(["data", "method"], sort=False)
     }
     return pd.DataFrame(columns)
-
-
-def sentences(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """What was seen, in short and then a line a data set, from the numbers alone."""
-    lines = [_in_short(table, titles)] if len(table) else []
-    for (d, m), own in table.groupby(["data", "method"], sort=False):
-        x = own.mean(numeric_only=True)
-        if m == UNTRAINED and (table["method"] != UNTRAINED).any():
-            lines.append(
-                f"{titles[d]}, random weights in place of the trained ones: "
-                f"{x['moved']:.2f} sd, {x['by_u_positive']:.0%} and {x['by_u_negative']:.0%}."
-            )
-            continue
-        chance = 2 / np.sqrt(x["classes"])  # about the 95 % range of r were there no relation
-        rule = "within chance"
-        if abs(x["looseness"]) > chance:
-            rule = f"it forgives {'more' if x['looseness'] > 0 else 'less'} where a class is loose"
-        lines.append(
-            f"{titles[d]}, {m} ({count(len(own), 'seed')}): put at every class, the score of one "
-            f"difference varies by {x['moved']:.2f} sd; the medians of pairs of one class and of "
-            f"two lie {x['gap']:.1f} sd apart. u alone explains {x['by_u_positive']:.0%} of the "
-            f"variance among pairs of one class, {x['by_u_negative']:.0%} among pairs of two. With "
-            f"all pairs at one place the AUC of 3,000 sampled pairs of each kind goes from "
-            f"{x['auc_own']:.3f} to {x['auc_one']:.3f}. "
-            f"Score there against looseness of the class: r = {x['looseness']:.2f}, {rule} "
-            f"(±{chance:.2f} for {x['classes']:.0f} classes)."
-        )
-    return "\n".join(lines) or "No unit was looked at."
-
-
-def _in_short(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """Whether the unit makes much of place: moving a pair against what tells the kinds apart."""
-    trained = table[table["method"] != UNTRAINED]
-    parts = []
-    for (d, m), own in (trained if len(trained) else table).groupby(["data", "method"], sort=False):
-        moved, gap = own["moved"].mean(), own["gap"].mean()
-        much = "much" if moved >= MUCH * abs(gap) and moved > CONSTANT else "little"
-        parts.append(
-            f"on {titles[d]} {m} makes {much} of place: moving a pair from class to class changes "
-            f"its score by {moved:.2f} sd, where the medians of pairs of one class and of two "
-            f"classes lie {gap:.2f} sd apart"
-        )
-    return f"In short, {'; '.join(parts)} (much: at least a quarter of that)."
 
 
 def compared(units: Mapping[str, Trained], ends: np.ndarray, other: int) -> pd.DataFrame:

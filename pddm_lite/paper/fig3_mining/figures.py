@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -25,6 +26,7 @@ from ..drawing import (
     POSITIVE,
     axes_grid,
     beside,
+    dots,
     draw_legend,
     new_figure,
     nothing_to_draw,
@@ -97,12 +99,9 @@ def _chain(ax, own: pd.DataFrame, data: ImageSet, side: int) -> None:
 
 def _spread(ax, own: pd.DataFrame, every: pd.DataFrame, m: str) -> None:
     """Densities of the batch's positive and negative scores, and the three pairs as lines."""
-    S, same = every["S"].to_numpy(), every["same"].to_numpy()
-    edges = np.linspace(S.min(), S.max() + 1e-9, 31)
-    for mask, colour in ((~same, NEGATIVE), (same, POSITIVE)):
-        share = 100 * np.histogram(S[mask], edges)[0] / mask.sum()
-        ax.stairs(share, edges, fill=True, color=colour, alpha=0.35)
-        ax.stairs(share, edges, color=colour, linewidth=1.6)
+    how = dict(stat="percent", common_norm=False, element="step", bins=30, alpha=0.35)
+    colours = {False: NEGATIVE, True: POSITIVE}
+    sns.histplot(every, x="S", hue="same", palette=colours, legend=False, ax=ax, **how)
     for pair in PAIRS:
         colour = POSITIVE if pair == "ij" else NEGATIVE
         ax.axvline(own["S"][pair], color=colour, linestyle=DASHES[pair])
@@ -267,10 +266,7 @@ def oracle(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.D
                     values = 100 * own[(own["miner"] == m) & (own["features"] == of)]["picked"]
                     y = n + 0.34 * (k - (len(sets) - 1) / 2)
                     face = COLOURS[m] if of == "own" else "white"
-                    ax.plot(
-                        values, [y] * len(values), "o", color=COLOURS[m], mfc=face, ms=6, alpha=0.7
-                    )
-                    ax.plot(values.mean(), y, "|", color=COLOURS[m], ms=15, mew=3)
+                    dots(ax, values, y, COLOURS[m], mfc=face, ms=6)
             for column, look in (("chance", ":"), ("best", "-")):
                 ax.axvline(100 * own[column].mean(), color="black", linestyle=look, lw=1.6)
             ax.set(xlim=(0, 104), ylim=(len(names) - 0.5, -0.5))

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from .. import claims
 from ..claims import Runs
-from ..drawing import COLOURS, FIG_4, axes_grid, beside, draw_legend, nothing_to_draw, style
+from ..drawing import COLOURS, FIG_4, axes_grid, band, beside, draw_legend, nothing_to_draw, style
 from . import cost
 from .cost import PAPER_M
 
@@ -43,27 +43,20 @@ def batch_cost(costs: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         pairs, ms = own["pairs"].first(), own["ms"]
         # a wide line shows below a narrow one: several ways score the same pairs
         wide = 3.5 * (way in (cost.LIFTED, cost.EUCLIDEAN))
-        look = dict(color=colour, marker=marker, mfc="white", mew=2)
-        counted.plot(pairs, dashes, lw=2.2 + wide, ms=7 + wide, **look)
-        timed.fill_between(pairs.index, ms.min(), ms.max(), color=colour, alpha=0.2, lw=0)
-        timed.plot(ms.mean(), dashes, ms=7, **look)
+        look = dict(marker=marker, mfc="white", mew=2)
+        counted.plot(pairs, dashes, lw=2.2 + wide, ms=7 + wide, color=colour, **look)
+        band(timed, frame[frame["way"] == way], "m", "ms", colour, ls=dashes, ms=7, **look)
         if np.isfinite(p.loc[way, "seconds"]):
             words = dict(textcoords="offset points", va="center", color=colour)
             end = pairs.index[-1], ms.mean().iloc[-1]
             timed.annotate(f"p = {p.loc[way, 'seconds']:.1f}", end, place, **words)
-    m = np.array(sorted(frame["m"].unique()))
-    bottom = 0.4 * frame["ms"].min()
-    for way, power, name in ((cost.LIFTED, 2, "∝ m²"), (cost.PDDM, 1, "∝ m")):
-        end = frame[(frame["way"] == way) & (frame["m"] == m[-1])]["ms"].mean()
-        timed.plot(m, end * (m / m[-1]) ** power, ":", color="#888888", lw=1.5, zorder=1)
-        at = m[-1] * (1.3 * bottom / end) ** (1 / power)  # where the line comes in from below
-        timed.text(1.12 * at, 1.3 * bottom, name, color="#666666", va="center")
-    timed.set_ylim(bottom, 3 * frame["ms"].max())
+    m = sorted(frame["m"].unique())
+    timed.set_ylim(0.4 * frame["ms"].min(), 3 * frame["ms"].max())
     for ax, label in ((counted, "pairs scored a batch"), (timed, "CPU time of a step (ms)")):
         ax.set(xscale="log", yscale="log", xlabel=f"batch size m, {cost.IMAGES} images a class")
         ax.set_ylabel(label)
         ax.set_xticks(m, [str(x) for x in m])
-        ax.tick_params(axis="x", which="minor", length=0)
+        ax.set_xticks([], minor=True)
         ax.axvline(PAPER_M, color="#bbbbbb", lw=5, alpha=0.5, zorder=0)
         ax.grid()
     timed.set_xlim(0.85 * m[0], 2.2 * m[-1])
@@ -112,15 +105,12 @@ def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataF
     for row, d in zip(axes, data, strict=True):
         for m in [m for m in FIG_4 if m in set(frame["method"])]:
             own = frame[(frame["data"] == d) & (frame["method"] == m)]
-            mean = own.groupby("step").mean(numeric_only=True)
-            steps, shown = own.groupby("step"), [("E_e", mean.index), ("val_recall_1", mean.index)]
             fastest = own.groupby("seed")["seconds"].max().idxmin()
             seconds = own[own["seed"] == fastest].set_index("step")["seconds"]
-            shown.append(("val_recall_1", seconds.reindex(mean.index)))
-            for ax, (y, x) in zip(row, shown, strict=True):
-                low, high = steps[y].min(), steps[y].max()
-                ax.fill_between(x, low, high, color=COLOURS[m], alpha=0.22, linewidth=0)
-                ax.plot(x, mean[y], color=COLOURS[m])
+            own = own.assign(fastest=own["step"].map(seconds))
+            band(row[0], own, "step", "E_e", COLOURS[m])
+            band(row[1], own, "step", "val_recall_1", COLOURS[m])
+            band(row[2], own, "fastest", "val_recall_1", COLOURS[m])
             marks = own.groupby("seed")[["reached", "level"]].first().dropna()
             row[1].plot(
                 *marks.to_numpy().T, "D", mfc="white", mec=COLOURS[m], ms=8, mew=2, zorder=4

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
 import pandas as pd
 
 from ..judge import interval
-from ..questions import EUCLIDEAN, PDDM
 from ..wording import spread, with_interval
 from . import cost
 from .cost import PAPER_M
@@ -36,50 +32,3 @@ def cost_table(costs: pd.DataFrame) -> pd.DataFrame:
         row["exponent of CPU time [95 % interval]"] = with_interval(*interval(seconds), 2)
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def cost_sentences(costs: pd.DataFrame) -> str:
-    """The same in words: what is scored, what it takes, and where the curves cross."""
-    at = costs[costs["m"] == PAPER_M].groupby("way")[["pairs", "seconds"]].mean()
-    pairs, ms = at["pairs"], 1e3 * at["seconds"]
-    p = cost.exponents(costs).groupby("way")["seconds"].mean()
-    meets = cost.level(costs)
-    below = (
-        f"LiftedStruct is the cheaper below m = {meets:.0f}, PDDM above"
-        if np.isfinite(meets)
-        else "up to the largest m measured they do not cross"
-    )
-    return (
-        f"One quadruplet at m = {PAPER_M}: {pairs[cost.PDDM]:,.0f} of {pairs[cost.LIFTED]:,.0f} "
-        f"pairs are scored; every positive pair: {pairs[cost.EVERY]:,.0f}.\n"
-        f"A step takes PDDM {ms[cost.PDDM]:.1f} ms with one quadruplet and LiftedStruct "
-        f"{ms[cost.LIFTED]:.1f} ms of CPU time at m = {PAPER_M}; {below}.\n"
-        f"The kit's recipe, every positive pair, takes {ms[cost.EVERY]:.1f} ms. Beside a fixed "
-        f"cost its time grows with m to the power {p[cost.EVERY]:.1f}, that of one quadruplet "
-        f"{p[cost.PDDM]:.1f} (Euclidean mining {p[cost.EUCLIDEAN]:.1f}), LiftedStruct's "
-        f"{p[cost.LIFTED]:.1f}."
-    )
-
-
-def gap_sentences(numbers: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """E_e under PDDM mining less that under Euclidean mining, and why it rises where it does.
-
-    numbers: first_E_e and last_E_e, a row a (data, method). A line a data set that has both.
-    """
-    lines = []
-    for d, own in numbers.groupby("data", sort=False):
-        own = own.droplevel("data")
-        if {PDDM, EUCLIDEAN} <= set(own.index):
-            pddm, euclidean = own.loc[PDDM], own.loc[EUCLIDEAN]
-            first, last = (pddm[x] - euclidean[x] for x in ("first_E_e", "last_E_e"))
-            line = (
-                f"{titles[d]}, mean Eₑ, PDDM mining minus Euclidean mining: {first:+.2f} at first, "
-                f"on the same features; {last:+.2f} at last."
-            )
-            if pddm["last_E_e"] > pddm["first_E_e"] and first < 0:
-                line += (
-                    " Under PDDM mining Eₑ rises: at first the untrained unit picks easy "
-                    "quadruplets, so its Eₑ starts low."
-                )
-            lines.append(line + "\n")
-    return "".join(lines)

@@ -13,6 +13,7 @@ from ...methods import METHODS
 from ...training.runs import Run
 from ..drawing import (
     COLOURS,
+    along,
     axes_grid,
     draw_distribution,
     draw_legend,
@@ -49,14 +50,11 @@ def distributions(made: Mapping[Key, Run], table: pd.DataFrame) -> tuple[Figure,
         for ax, h in zip(row, places, strict=True):
             drawn = histogram_of(first[h, name], ranking)
             own = table.query("rung == @ALONE and row == @name and heterogeneity == @h")["overlap"]
-            draw_distribution(ax, drawn, 1.35)
             text = f"overlap {spread(own, 3)}"
-            ax.text(0.03, 0.95, text, transform=ax.transAxes, va="top")
-            ax.set_xlabel(AXES[ranking])
+            draw_distribution(ax, drawn, AXES[ranking], COLOURS[ROWS[name]], text, 1.35)
             if name == CLIMBED[0]:
                 loose = "all species equally loose" if h == 0 else "loose here, tight there"
                 ax.set_title(f"heterogeneity {h:g}: {loose}")
-            ax.spines["top"].set(visible=True, color=COLOURS[ROWS[name]], linewidth=5)
             frames.append(drawn.assign(heterogeneity=h, row=name, overlap=own.mean()))
         row[0].set_ylabel(f"{name}: pairs of\nunseen species (% a bin)")
         most = max(100 * f[["positive", "negative"]].to_numpy().max() for f in frames[-len(row) :])
@@ -77,11 +75,8 @@ def overlap(table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     names = [r for r in ROWS if r in set(t["row"])]
     for n, name in enumerate(names):
         own, colour = t[t["row"] == name], COLOURS[ROWS[name]]
-        aside = (n - (len(names) - 1) / 2) * 0.012  # side by side
-        mean = own.groupby("heterogeneity")["overlap"].mean()
-        place = own["heterogeneity"] + aside
-        ax.plot(place, own["overlap"], "o", color=colour, alpha=0.5, ms=6, mew=0)
-        ax.plot(mean.index + aside, mean, color=colour)
+        aside = (n - (len(names) - 1) / 2) * 0.012
+        along(ax, own["heterogeneity"], own["overlap"], colour, aside)
     places = np.unique(t["heterogeneity"])
     ax.set_xticks(places, [f"{h:g}" for h in places])
     ax.set(xlabel="heterogeneity of the world", ylabel="overlap of the two distributions")
@@ -109,11 +104,8 @@ def rungs(table: pd.DataFrame, spreads: pd.DataFrame) -> tuple[Figure, pd.DataFr
         for n, name in enumerate(CLIMBED):
             for h in ENDS:
                 own = frame[(frame["row"] == name) & (frame["heterogeneity"] == h)]
-                at = own["rung"].map(list(RUNGS).index) + (n - 0.5) * 0.08
-                look = dict(SHAPES[h], color=COLOURS[ROWS[name]])
-                ax.plot(at, own[value], **{**look, "ls": ""}, marker="o", ms=6, alpha=0.5)
-                mean = own.assign(at=at).groupby("at")[value].mean()
-                ax.plot(mean.index, mean, color=look["color"], ls=look["ls"])
+                at, colour = own["rung"].map(list(RUNGS).index), COLOURS[ROWS[name]]
+                along(ax, at, own[value], colour, (n - 0.5) * 0.08, **SHAPES[h])
         labels = [rung.replace(" with", "\nwith").replace("with a ", "with a\n") for rung in RUNGS]
         ax.set_xticks(range(len(RUNGS)), labels)
         ax.grid(axis="y")

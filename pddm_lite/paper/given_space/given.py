@@ -22,7 +22,7 @@ from ...training.experiments import Experiment
 from ...training.runs import Run
 from ...training.study import Study
 from .. import questions
-from ..judge import count, decide, interval
+from ..judge import decide, interval
 from ..wording import with_interval
 
 # row of the tables -> the method that is trained for it; its `rank` says how it tells pairs apart
@@ -225,34 +225,6 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         .fillna("")
         .reset_index()
     )
-
-
-def words(table: pd.DataFrame, found: pd.DataFrame, spreads: pd.DataFrame) -> str:
-    """What was seen, in sentences made of the numbers."""
-    if table.empty:
-        return "The given space is for studies of the synthetic birds with variants given or core."
-    lines = []
-    share = shares(table).groupby("heterogeneity")["share"].mean()
-    for h, value in share.items():
-        lines.append(
-            f"Heterogeneity {h:g}: PDDM's overlap is {value:.2f} of the Euclidean one, the "
-            f"similarity alone learning."
-        )
-    for x in found[found["measure"] == "overlap"].itertuples():
-        where = "" if np.isnan(x.heterogeneity) else f", heterogeneity {x.heterogeneity:g}"
-        value = with_interval(x.effect, x.low, x.high, 3, "+")
-        lines.append(
-            f"{x.question[0].upper()}{x.question[1:]}{where}, in overlap: {value}, "
-            f"{count(x.worlds, 'world')}; above 0: {x.verdict}."
-        )
-    mean = spreads.groupby(["heterogeneity", "rung", "row"], sort=False)["ratio"].mean()
-    for h in spreads["heterogeneity"].unique():
-        listed = ", ".join(
-            f"{row if rung == ALONE else f'{row}, {rung}'} {value:.2f}"
-            for (rung, row), value in mean[h].items()
-        )
-        lines.append(f"Heterogeneity {h:g}, loosest over tightest quarter of classes: {listed}.")
-    return "\n".join(lines)
 
 
 def knob(run: Run) -> float:

@@ -18,7 +18,6 @@ from ...measures.neighbours import Found
 from ...methods import METHODS
 from ...training.study import measures
 from .. import printed as paper
-from .. import wording
 from ..claims import Runs
 from ..drawing import (
     COLOURS,
@@ -27,6 +26,7 @@ from ..drawing import (
     WIDTH,
     axes_grid,
     beside,
+    dots,
     draw_legend,
     new_figure,
     nothing_to_draw,
@@ -172,11 +172,7 @@ def recall(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]
         level = here.groupby("K")["recall"].mean()
         for m in names:
             own = here[here["method"] == m]
-            one = own[own["K"] == 1]["recall"]
-            ours.plot(one, [at[m]] * len(one), "o", color=COLOURS[m], alpha=0.6, ms=7)
-            ours.plot(one.mean(), at[m], "|", color=COLOURS[m], ms=20, mew=3)
-            number = dict(transform=ours.get_yaxis_transform(), va="center", fontsize=11)
-            ours.text(1.01, at[m], wording.shown(one.mean(), 1), **number)
+            dots(ours, own[own["K"] == 1]["recall"], at[m], COLOURS[m], 1)
             mean = own.groupby("K")["recall"].mean() - level
             dashes = "--" if METHODS[m].rank == "score" else "-"
             curve.plot(mean.index, mean, dashes, color=COLOURS[m], marker="o", ms=4)

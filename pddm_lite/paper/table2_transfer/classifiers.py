@@ -10,11 +10,9 @@ images whose class is among the k best of all new classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from ...measures import learned, ncm
 from ...measures.ncm import Rows, some
@@ -104,23 +102,17 @@ def linear(x, y, queries, asked, classes, ks, seed, device="cpu", **settings) ->
     return ncm.accuracy(queries, asked, W, b, ks=ks)
 
 
-CLASSIFIERS: dict[str, Classifier] = {"NCM": nearest_mean, "k-NN": neighbours, "linear": linear}
-
-
 def curves(
     features,
     labels: np.ndarray,
     new: Sequence[int],
-    source: Sequence[int] = (),
-    classifiers: Mapping[str, Classifier] = CLASSIFIERS,
-    sizes: Sequence[int] = (),
+    classifiers: Mapping[str, Classifier],
+    sizes: Sequence[int],
     per_mean: Sequence[int] = PER_MEAN,
     ks: Sequence[int] = (1, 5),
     draws: int = 3,
     seed: int = 0,
-    metric: Tensor | None = None,
     device: str = "cpu",
-    names: Sequence[str] = (),
     bar: bool = False,
 ) -> pd.DataFrame:
     """Accuracy on new classes, against their number and the images that make each mean.
@@ -129,38 +121,25 @@ def curves(
     order, so nested; it also decides which images make means (see split_images).
 
     Args:
-        features: [N, d] of all images, source and new: see measures.ncm for what may be given.
+        features: [N, d] of all images: see measures.ncm for what may be given.
         labels: [N].
-        new: the new classes.  source: those trained on, only to check that none is new.
-        classifiers: name -> Classifier; see CLASSIFIERS. The last two are trained for every row.
-        sizes: numbers of new classes; log_grid(len(new)) if empty.
+        new: the new classes, each with two images or more (check_images).
+        classifiers: name -> Classifier; those that train do so for every row.
+        sizes: numbers of new classes, as of log_grid.
         per_mean: images per mean, 0 for all; a class that has fewer gives what it has.
         ks: of top-k accuracy.
         draws: at least 1.
-        metric: W [r, d] of learned.learn_metric, for a further row "NCM, learned metric".
-        names: of the classes, for messages.
 
     Returns:
         A row each: classifier, classes, per_mean, images (per mean, averaged over classes), queries
         (images asked), draw, k, accuracy in percent. The same numbers for the same seed.
 
     Raises:
-        UserError: a class both source and new; a new class with fewer than 2 images; a k beyond the
-            smallest size; a size beyond the new classes; features that are not finite.
+        UserError: a k beyond a size; a size beyond the new classes; features that are not finite.
     """
     new, labels = np.asarray(new, dtype=np.int64), np.asarray(labels)
-    check_disjoint(source, new)
-    check_images(labels, new.tolist(), names)
-    sizes = list(sizes) or log_grid(len(new))
     if max(sizes) > len(new):
         raise UserError(f"transfer: {max(sizes)} new classes asked for; there are {len(new)}.")
-    if max(ks) > min(sizes):
-        raise UserError(
-            f"transfer: top-{max(ks)} is not defined for {min(sizes)} classes; use 1..{min(sizes)}."
-        )
-    classifiers = dict(classifiers)
-    if metric is not None:
-        classifiers["NCM, learned metric"] = partial(nearest_mean, metric=metric)
     rows = []
     work = [(t, size, n) for t in range(draws) for size in sizes for n in per_mean]
     for draw, size, n in progress(work, "transfer", bar):
@@ -181,10 +160,3 @@ def curves(
             row |= {"queries": len(asked), "draw": draw}
             rows += [row | {"k": k, "accuracy": a} for k, a in found.items()]
     return pd.DataFrame(rows)
-
-
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation over draws (0 for one draw) of the accuracies of `curves`."""
-    by = ["classifier", "classes", "per_mean", "k"]
-    out = frame.groupby(by, sort=False)["accuracy"].agg(["mean", "std", "count"])
-    return out.fillna({"std": 0.0}).reset_index()

@@ -12,10 +12,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from .. import table2
-from ..drawing import COLOURS, axes_grid, beside, draw_legend, nothing_to_draw, style
+from ..drawing import COLOURS, axes_grid, band, beside, dots, draw_legend, nothing_to_draw, style
 from ..printed import TABLE_2
 from ..table2 import PDDM, PLAIN, UNTRAINED
-from ..wording import shown
 from . import transfers
 from .classifiers import ALL
 from .transfers import KNN, LINEAR, METRIC, NCM, SCORE
@@ -122,11 +121,7 @@ def _curve(ax, own: pd.DataFrame, x: str, key: tuple[str, str], alpha: float = 0
     """Mean over seeds and the band from the lowest to the highest."""
     if len(own):
         _, colour, dashes = LOOKS[key]
-        seeds = own.groupby(x)["accuracy"]
-        ax.fill_between(
-            seeds.mean().index, seeds.min(), seeds.max(), color=colour, alpha=alpha, lw=0
-        )
-        ax.plot(seeds.mean(), dashes, color=colour, **({} if key in BOLD else THIN))
+        band(ax, own, x, "accuracy", colour, alpha, ls=dashes, **({} if key in BOLD else THIN))
 
 
 def _curves(ax, rows: pd.DataFrame, x: str) -> None:
@@ -180,11 +175,7 @@ def table_2(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
     for ax, d in zip(axes[0], data, strict=False):
         own = t[t["data"] == d]
         for key in keys:
-            values, colour = _of(own, key)["accuracy"], LOOKS[key][1]
-            ax.plot(values, [at[key]] * len(values), "o", color=colour, alpha=0.5, ms=7)
-            ax.plot(values.mean(), at[key], "|", color=colour, ms=20, mew=3)
-            number = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=11)
-            ax.text(1.01, at[key], shown(values.mean(), decimals(own)), **number)
+            dots(ax, _of(own, key)["accuracy"], at[key], LOOKS[key][1], decimals(own))
         classes = f"{own['classes'].iloc[0]:,} new classes"
         ax.set_xlabel(f"{beside(titles[d])}:\n{classes},\ntop-1 (%)")
         ax.xaxis.set_major_locator(MaxNLocator(4))

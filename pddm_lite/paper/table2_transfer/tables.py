@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 import pandas as pd
 
 from ...training.study import Study
-from ..judge import count, interval
+from ..judge import interval
 from ..printed import TABLE_2
-from ..table2 import PDDM, PLAIN, pretrained
-from ..wording import shown, spread, with_interval
+from ..table2 import PLAIN, pretrained
+from ..wording import spread, with_interval
 from . import transfers
 from .classifiers import ALL
-from .figures import IN_TABLE_2, LOOKS, TRAINED, decimals, paired
-from .transfers import METRIC, NCM, SCORE
+from .figures import IN_TABLE_2, LOOKS, decimals, paired
+from .transfers import METRIC
 
 AGAINST = "top-1 against [21] [95 % interval]"
 PAPER = "paper top-1 (ImageNet-10K)"
@@ -74,44 +73,3 @@ def _values(t: pd.DataFrame, key: tuple[str, str]) -> pd.Series:
     """seed -> accuracy of one row."""
     own = t[(t["features"] == key[0]) & (t["classifier"] == key[1])]
     return own.set_index("seed")["accuracy"]
-
-
-def transfer_sentences(frame: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """What was seen: best and worst features, the fall with the number of classes, ceilings."""
-    lines = []
-    for d in dict.fromkeys(frame["data"]):
-        t = transfers.seeds_mean(frame[frame["data"] == d])
-        top = transfers.at_all(frame[frame["data"] == d])
-        ncm = top[~top["classifier"].isin([*TRAINED, SCORE])]
-        mean = ncm.groupby(["features", "classifier"])["accuracy"].mean()
-        best, worst = mean.idxmax(), mean.idxmin()
-        classes, images, n = top["classes"].iloc[0], top["images"].iloc[0], decimals(top)
-        lines.append(
-            f"{titles[d]}: of all {classes:,} new classes, {images:.1f} images per mean, NCM finds "
-            f"{shown(mean.max(), n)} % with {LOOKS[best][0]} (the most) and {shown(mean.min(), n)} "
-            f"% with {LOOKS[worst][0]} (the least); chance is {shown(100 / classes, n)} %."
-        )
-        own = t[(t["features"] == PDDM) & (t["per_mean"] == ALL)]
-        curve = own[own["classifier"] == NCM].groupby("classes")["accuracy"].mean()
-        if len(curve) > 1:
-            lines.append(
-                f"  {PDDM} falls from {shown(curve.iloc[0], 1)} % of {curve.index[0]} classes to "
-                f"{shown(curve.iloc[-1], n)} % of {curve.index[-1]:,}."
-            )
-        score = paired(_whole(frame[frame["data"] == d]), (PDDM, SCORE), (PDDM, NCM))
-        if len(score):
-            few, x = score.index[-1][0], score.groupby("classes").mean().iloc[-1]
-            lines.append(
-                f"  Of {few} classes, means ranked by the score give {shown(x['own'], 1)} %, by "
-                f"distance {shown(x['base'], 1)} %."
-            )
-        for features in (PLAIN, PDDM):
-            found = {c: _values(top, (features, c)) for c in TRAINED}
-            parts = [
-                f"{c} {shown(x.mean(), n)} % ({count(len(x), 'seed')})"
-                for c, x in found.items()
-                if len(x)
-            ]
-            if parts:
-                lines.append(f"  Trained on the new classes, {features}: {', '.join(parts)}.")
-    return "\n".join(lines)

@@ -166,7 +166,6 @@ def measure(new: NewClasses, features: str, run: Run | None, seed: int) -> pd.Da
         ks=[k for k in (1, 5) if k <= sizes[0]],
         seed=seed,
         device=new.study.device,
-        names=new.names,
     )
     found = [
         curves(classifiers=c, sizes=own, per_mean=n, draws=draws)

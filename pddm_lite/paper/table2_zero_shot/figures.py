@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from ..drawing import COLOURS, axes_grid, beside, draw_legend, nothing_to_draw, style
+from ..drawing import COLOURS, axes_grid, beside, dots, draw_legend, nothing_to_draw, style
 from ..table2 import METHODS, PDDM, PLAIN
 from ..wording import shown
 from .tables import NOTHING, OTHERS, THEIRS, misses, order, rows
@@ -55,12 +55,8 @@ def right(results: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
             true = here[here["hierarchy"] == TRUE]
             for r in names:
                 own = true[true["row"] == r]["flat"]
-                ax.plot(own, [at[r]] * len(own), alpha=0.7, ms=8, **look(r))
-                if len(own) > 1:
-                    ax.plot(own.mean(), at[r], "|", color=look(r)["color"], ms=20, mew=3)
                 if len(own):
-                    number = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=11)
-                    ax.text(1.01, at[r], shown(own.mean(), 1), **number)
+                    dots(ax, own, at[r], digits=1, ms=8, **look(r))
             floor = here[here["hierarchy"] == SHUFFLED]["flat"].mean()
             guess = here["chance"].iloc[0]
             ceiling = true[true["by"] == RULE]["ceiling"].mean()
@@ -123,13 +119,9 @@ def astray(errors: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
             shares.plot(x, by.mean(), ms=6, **look(r))
             one = far[(far["data"] == d) & (far["features"] == r)]
             y = len(names) - 1 - n
-            for kind, marks in ((TRUE, look(r)), (SHUFFLED, FLOORS)):
-                found = one[one["hierarchy"] == kind]["distance"]
-                mean.plot(found, [y] * len(found), alpha=0.7, ms=7, **marks)
-            found = one[one["hierarchy"] == TRUE]["distance"].mean()
-            mean.plot(found, y, "|", color=c, ms=20, mew=3)
-            beyond = dict(transform=mean.get_yaxis_transform(), va="center", fontsize=11)
-            mean.text(1.01, y, f"{found:.2f}", **beyond)
+            found, floor = (one[one["hierarchy"] == h]["distance"] for h in (TRUE, SHUFFLED))
+            mean.plot(floor, [y] * len(floor), alpha=0.7, ms=7, **FLOORS)
+            dots(mean, found, y, digits=2, **look(r))
         mean.axvline(far[far["data"] == d]["chance"].mean(), color=FLOOR, ls="--", lw=1.8, zorder=0)
         if len(chance) <= 12:
             shares.set_xticks(chance.index)

@@ -37,7 +37,7 @@ class Hierarchy:
 
     Attributes:
         nodes: ids, [V] parents before children.
-        parents, children: [V] places of each node's parents and children in `nodes`.
+        parents: [V] places of each node's parents in `nodes`.
         depth: int64 [V], most steps from a root down to the node; 0 for a root.
 
     Raises:
@@ -66,11 +66,9 @@ class Hierarchy:
         self.title, self.words = title, words or {}
         self.place = {node: v for v, node in enumerate(self.nodes)}
         self.parents = [[self.place[p] for p in above[node]] for node in self.nodes]
-        self.children: list[list[int]] = [[] for _ in self.nodes]
         self.depth = np.zeros(len(self.nodes), dtype=np.int64)
         for v, parents in enumerate(self.parents):
             for p in parents:
-                self.children[p].append(v)
                 self.depth[v] = max(self.depth[v], self.depth[p] + 1)
 
     def __len__(self) -> int:
@@ -113,25 +111,14 @@ class Hierarchy:
                 np.minimum(down[v], down[p] + 1, out=down[v])
         return np.minimum(down[self.places(b)].T, FAR)
 
-    def distance(self, a: str, b: str) -> int:
-        """Path distance in steps; FAR without a common ancestor."""
-        return int(self.distances([a], [b])[0, 0])
-
-    def ancestors(self, node: str) -> dict[str, int]:
-        """The nodes above `node`, itself left out -> fewest steps up to them, nearest first."""
-        (v,) = self.places([node])
-        steps, layer, found = 0, [v], {}
-        while layer:
-            steps += 1
-            layer = [p for p in dict.fromkeys(q for w in layer for q in self.parents[w])]
-            layer = [p for p in layer if found.setdefault(self.nodes[p], steps) == steps]
-        return found
-
-    def siblings(self, node: str) -> tuple[str, ...]:
-        """The other children of its parents, each once, in the order of `nodes`."""
-        (v,) = self.places([node])
-        others = {w for p in self.parents[v] for w in self.children[p]} - {v}
-        return tuple(self.nodes[w] for w in sorted(others))
+    def above(self, node: str) -> set[str]:
+        """The node and all its ancestors."""
+        todo, found = self.places([node]), set()
+        while todo:
+            if (v := todo.pop()) not in found:
+                found.add(v)
+                todo += self.parents[v]
+        return {self.nodes[v] for v in found}
 
     def restricted(self, classes: Sequence[str]) -> Hierarchy:
         """The hierarchy of these classes and what lies above them: small, so all is quick.
@@ -144,7 +131,7 @@ class Hierarchy:
         """
         if len(self.places(classes)) < 2:
             raise UserError(f"{self.title}: it takes at least two classes, not {len(classes)}.")
-        above = {c: {c, *self.ancestors(c)} for c in classes}
+        above = {c: self.above(c) for c in classes}
         kept = set().union(*above.values())
         roots = [node for node in self.nodes if node in kept and not self.parents[self.place[node]]]
         root = max(roots, key=lambda r: sum(r in nodes for nodes in above.values()))

@@ -1,8 +1,6 @@
-"""Tables and generated words of zero-shot recognition, from `unseen.measured`."""
+"""Tables of zero-shot recognition and its protocol in words, from `unseen.measured`."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -36,7 +34,6 @@ PAPER = f"paper top-{TOP} (ImageNet 2010, 800/200)"
 PRINTED = printed.TABLE_2["zero-shot"]
 THEIRS = {r: PRINTED[r.removeprefix(SPIRIT)] for r in OTHERS} | {PDDM: PRINTED["PDDM"]}
 NOTHING = "no data set of this study can be asked"
-HIGH, CLOSE = 90.0, 5.0  # top-5 above the one, all within the other: little to tell apart
 
 
 def described(study: Study) -> str:
@@ -157,77 +154,3 @@ def differences(results: pd.DataFrame) -> str:
     """What keeps each rival's row from being the paper's number."""
     there = [r for r in RIVALS if r in set(results["by"])]
     return "\n".join(f"{r}: {DIFFERENCES[r]}." for r in there)
-
-
-def sentences(results: pd.DataFrame, errors: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """What the tables say, data set by data set."""
-    if results.empty:
-        return f"Nothing was recognised: {NOTHING}."
-    lines, every, far = [], over_draws(results), misses(errors)
-    for d in dict.fromkeys(results["data"]):
-        own = every[(every["data"] == d) & (every["k"] == TOP)]
-        ours = own[(own["by"] == RULE) & (own["hierarchy"] == TRUE)]
-        flat = ours.groupby("features", sort=False)["flat"].mean().sort_values(ascending=False)
-        floor = own[own["hierarchy"] == SHUFFLED]["flat"].mean()
-        lines.append(
-            f"{titles[d]}: flat top-{TOP} of {own['unseen'].iloc[0]:.0f} unseen classes by "
-            f"'{RULE}', from the highest mean to the lowest: "
-            + ", ".join(f"{r} {shown(v, 1)} %" for r, v in flat.items())
-            + f"; guessing gives {shown(own['chance'].iloc[0], 1)} %, a shuffled hierarchy "
-            f"{shown(floor, 1)} %."
-        )
-        true = own[(own["hierarchy"] == TRUE) & own["by"].isin(RULES)]
-        rules = true.groupby("by", sort=False)["flat"].mean()
-        best = " and ".join(rules.index[np.isclose(rules, rules.max(), atol=0.05)])
-        else_ = "" if RULE in best else f", '{RULE}' has {shown(rules[RULE], 1)} %"
-        lines.append(
-            f"  Over all features the best choice of relatives is {best} "
-            f"({shown(rules.max(), 1)} %){else_}. Among known and unseen classes together "
-            f"'{RULE}' has {shown(true[true['by'] == RULE]['general'].mean(), 1)} %."
-        )
-        if flat.max() > HIGH and flat.max() - flat.min() < CLOSE:
-            first = every[(every["data"] == d) & (every["k"] == min(KS))]
-            first = first[(first["by"] == RULE) & (first["hierarchy"] == TRUE)]
-            first = first.groupby("features", sort=False)["flat"].mean()
-            lines.append(
-                f"  All lie within {shown(flat.max() - flat.min(), 1)} points, near the ceiling of "
-                f"top-{TOP}; so look at top-{min(KS)}: "
-                + ", ".join(
-                    f"{r} {shown(v, 1)} %" for r, v in first.sort_values(ascending=False).items()
-                )
-                + "."
-            )
-        if best_rival := _best_rival(own[own["hierarchy"] == TRUE]):
-            lines.append(f"  {best_rival}")
-        if (tied := ours["tied"].mean()) > 0:
-            lines.append(
-                f"  '{RULE}' cannot tell {tied:.0f} of {ours['unseen'].mean():.0f} unseen classes "
-                "from another unseen one: they share their place and stand in random order, which "
-                f"leaves {shown(ours['ceiling'].mean(), 1)} % to reach."
-            )
-        away = far[(far["data"] == d) & (far["hierarchy"] == TRUE)]
-        mean = away.groupby("features", sort=False)["distance"].mean().sort_values()
-        lines.append(
-            "  Mean distance of wrong answers from the truth in the hierarchy: "
-            + ", ".join(f"{r} {v:.2f} steps" for r, v in mean.items())
-            + f"; wrong guesses {away['chance'].mean():.2f}."
-        )
-    return "\n".join(lines)
-
-
-def _best_rival(own: pd.DataFrame) -> str:
-    """The rival with the highest flat accuracy, and RULE on the very features that it starts from.
-
-    own: of one data set and k, of the hierarchy as it is; "" without rivals.
-    """
-    rivals = own[own["by"].isin(RIVALS)]
-    if rivals.empty:
-        return ""
-    best = rivals.loc[rivals["flat"].idxmax()]
-    rule = own[own["by"] == RULE].set_index(["features", "seed"])["flat"]
-    name, seed = best["features"], best["seed"]
-    only, there = ("", "") if seed == NO_SEED else ("first seed only; ", " on that seed")
-    return (
-        f"The best rival by another rule is {best['by']} on {name}, {shown(best['flat'], 1)} % "
-        f"({only}{name} with '{RULE}'{there}: {shown(rule[name, seed], 1)} %)."
-    )

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ...data import SYNTHETIC, ImageSet, fingerprint, synthetic
 from ...measures.learned import NoMetric, check_source
-from ...measures.ncm import ClassMeans
+from ...measures.ncm import class_means
 from ...store.errors import UserError
 from ...store.progress import progress
 from ...store.store import Store
@@ -190,7 +190,7 @@ def recognise(
     is_known = np.isin(labels, p.known)
     features, known = f[torch.from_numpy(is_known)], np.searchsorted(p.known, labels[is_known])
     seen = tuple(names[c] for c in p.known)
-    means = ClassMeans(len(seen), f.shape[1], seen).update(features, known).means
+    means = class_means(features, known, len(seen), seen)
     results, errors, likely = [], [], None
     for draw, unseen in enumerate(draws(p, names)):
         asked = np.isin(labels, unseen)

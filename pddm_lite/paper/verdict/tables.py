@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
 from .. import judge, questions
-from .. import printed as paper
-from ..fig4_convergence import cost
 from ..judge import count
 from ..wording import with_interval
 
@@ -118,60 +116,3 @@ def _digits(unit: str, numbers: tuple[float, ...], two_sided: bool) -> int:
     ):
         digits += 1
     return digits
-
-
-def sentences(table: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """Verdicts in words, one line each, from the numbers alone."""
-    lines = []
-    for n, row in verdict_table(table, titles.get).iterrows():
-        note = f"; {row['note']}" if row["note"] else ""
-        lines.append(
-            f"{table['claim'][n]} on {row['data']}: {row['verdict'].upper()}. {row['measured']}: "
-            f"{row['effect [95 % interval]']}, claimed {row['claimed']} "
-            f"({count(row['seeds'], 'seed')}{note})."
-        )
-    return "\n".join(lines)
-
-
-# what a study lacks that has no row of a claim
-LACKS = {
-    "C5": "the cost of a batch was not measured",
-    **dict.fromkeys(("C11", "C12", "C13"), "--variants ablations asks them"),
-    "C14": "nothing to measure it on",
-    "C15": "nothing to measure it on: it needs a hierarchy over the classes",
-}
-
-
-def verdict_lists(verdicts: pd.DataFrame, titles: Mapping[str, str]) -> str:
-    """Verdicts counted a data set, and which claims were reproduced and which were not.
-
-    The last line names what the study has no row for: claims, and claims on single data sets.
-    """
-    lines = []
-    for d, t in verdicts.groupby("data", sort=False):
-        counts = ", ".join(f"{n} {verdict}" for verdict, n in t["verdict"].value_counts().items())
-        lines.append(f"{titles.get(d, d)}: of {count(len(t), 'comparison')}, {counts}.")
-        for verdict in (judge.REPRODUCED, judge.LEVEL, judge.NOT_REPRODUCED):
-            own = t["level"] if verdict == judge.LEVEL else t["verdict"] == verdict
-            lines.append(f"  {verdict}: {_named(t[own]) or 'none'}.")
-    data = [d for d in dict.fromkeys(verdicts["data"]) if d in titles]
-    missing: dict[str, list[str]] = {}
-    for claim in paper.CLAIMS:
-        own = set(verdicts["data"][verdicts["claim"] == claim])
-        without = [titles[d] for d in data if own and not own & {cost.DATA} and d not in own]
-        if not own or without:
-            where = f" on {' and '.join(without)}" if without else ""
-            missing.setdefault(LACKS.get(claim, ""), []).append(claim + where)
-    said = [", ".join(names) + f" ({why})" * bool(why) for why, names in missing.items()]
-    if said:
-        lines.append(f"Not asked in this study: {'; '.join(said)}.")
-    return "\n".join(lines)
-
-
-def _named(verdicts: pd.DataFrame) -> str:
-    """ "C3 (share of classes), C7": claims, with the parts of those that have any."""
-    parts: dict[str, list[str]] = {}
-    for x in verdicts.itertuples():
-        part = x.text.removeprefix(paper.CLAIMS[x.claim]).removeprefix(", ")
-        parts.setdefault(x.claim, []).append(part)
-    return ", ".join(claim + f" ({'; '.join(own)})" * any(own) for claim, own in parts.items())

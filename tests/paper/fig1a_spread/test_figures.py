@@ -133,7 +133,7 @@ def test_pictures_are_of_the_enlarged_classes():
     assert frame["class"].unique().tolist() == ["d_class_7", "d_class_9"]
 
 
-def test_table_and_words_say_the_numbers():
+def test_the_table_says_the_numbers():
     some = runs()
     survey = spread.survey(some)
     table = tables.spread_table(survey, "d").set_index("method")
@@ -141,18 +141,3 @@ def test_table_and_words_say_the_numbers():
     assert set(table["NMI"]) == {"0.550 ± 0.071"}  # 0.5 and 0.6
     own = survey[(survey["data"] == "d") & (survey["method"] == PDDM)]
     assert table["spread > gap, %"][PDDM].startswith(f"{100 * own['looser'].mean():.1f} ±")
-    words = tables.sentences(survey, some, TITLES, NAMES).splitlines()
-    assert len(words) == 2 * len(TITLES) * 2
-    found = spread.classes(**some["d", EUCLIDEAN, 0].embeddings).set_index("class").loc[7]
-    assert f"within d class 7 (rms {found['spread']:.3f}) exceeds that to d class 9" in words[0]
-    assert f"({found['gap']:.3f})" in words[0]
-    assert words[0].startswith(f"Seed 0, one data set, {EUCLIDEAN}: the distance within")
-    far = spread.farthest(**some["d", EUCLIDEAN, 0].embeddings)
-    assert f"In {100 * far:.0f} % of classes the two farthest images lie farther apart" in words[0]
-    own = survey[(survey["data"] == "d") & (survey["method"] == EUCLIDEAN)]
-    share = 100 * own["looser"].mean()
-    assert words[1].startswith(f"  Mean of 2 seeds: spread exceeds the gap in {share:.0f} %")
-    one = {k: r for k, r in some.items() if k[2] == 1}
-    words = tables.sentences(spread.survey(one), one, TITLES, NAMES).splitlines()
-    assert words[0].startswith("Seed 1, ") and words[1].startswith("  Seed 1: spread exceeds")
-    assert "nothing was enlarged" in tables.sentences(survey, {}, TITLES, NAMES)

@@ -192,21 +192,6 @@ def test_nothing_to_draw_is_said():
         figures.train_unseen({}, {}),
     ):
         assert fig.axes[0].texts
-    assert "not turned" in heterogeneity.words(none, none, none)
-    assert heterogeneity.price_words(heterogeneity.prices({}), {}) == ""
-
-
-def test_words_hold_the_numbers():
-    variant_runs = turned(0.1)
-    lead = heterogeneity.leads(heterogeneity.turned(variant_runs))
-    ratios = pd.DataFrame(
-        [(h, s, 0, 1 + 3 * h) for h in (0, 1) for s in heterogeneity.SPACES],
-        columns=["heterogeneity", "space", "seed", "ratio"],
-    )
-    text = heterogeneity.words(lead, heterogeneity.trend(lead), ratios)
-    assert "the world itself 1.0 -> 4.0" in text and "+0.101" in text and "it grows." in text
-    _, both = figures.train_unseen({("d", EUCLIDEAN, 0): fake()}, TITLES)
-    assert "data, AUC lost" in heterogeneity.unseen_words(both, TITLES)
 
 
 # ------------------------------------------------------------------------------------- widgets

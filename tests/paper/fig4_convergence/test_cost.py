@@ -112,15 +112,6 @@ def test_the_table_has_the_numbers_put_in():
     assert table.loc[cost.LIFTED, "exponent of CPU time [95 % interval]"] == "2.00 [2.00, 2.00]"
 
 
-def test_words_tell_a_crossing_from_none():
-    costs = made_up()
-    assert "they do not cross" in tables.cost_sentences(costs)  # PDDM is nowhere the dearer
-    costs.loc[costs["way"] == cost.PDDM, "seconds"] += 1e-2
-    words = tables.cost_sentences(costs)
-    assert f"LiftedStruct is the cheaper below m = {cost.level(costs):.0f}" in words
-    assert "216 of 2,016 pairs" in words and "LiftedStruct's 2.0." in words
-
-
 @pytest.mark.parametrize("sizes, seeds", [(SIZES, 3), (SIZES[:4], 1), (SIZES[2:4], 2)])
 def test_the_figure_is_labelled_and_shows_what_its_table_says(sizes, seeds):
     fig, frame = figures.batch_cost(made_up(sizes=sizes, seeds=seeds))

@@ -145,21 +145,12 @@ def test_nothing_measured_is_said_in_words():
     table, spreads = given.measured({}), given.ratios({})
     found = given.effects(given.differences(table))
     assert found.empty and given.shares(table).empty
-    assert "for studies of the synthetic birds" in given.words(table, found, spreads)
     for fig, _ in (
         figures.distributions({}, table),
         figures.overlap(table),
         figures.rungs(table, spreads),
     ):
         assert "not measured" in fig.axes[0].texts[0].get_text()
-
-
-def test_words_hold_the_numbers():
-    runs = made()
-    table = given.measured(runs)
-    said = given.words(table, given.effects(given.differences(table)), given.ratios(runs))
-    assert "Heterogeneity 1: PDDM's overlap is 0.55 of the Euclidean one" in said
-    assert "loosest over tightest quarter" in said and "\n\n" not in said
 
 
 # --------------------------------------------------------------------------------- real runs
@@ -210,7 +201,6 @@ def test_the_rungs_are_run_and_measured(study):
     assert len(spreads) == 2 * (1 + 4) and (spreads["ratio"] >= 1).all()
     found = given.effects(given.differences(table))
     assert set(found["claim"]) == {"C1", "C6"} and (found["worlds"] == 1).all()
-    assert "1 world" in given.words(table, found, spreads)
     two = next(r for (h, _, rung, row), r in made.items() if rung == given.TWO_LAYERS)
     assert two.model().backbone[0].weight.shape == (latents.WIDTH, latents.COORDINATES)
 

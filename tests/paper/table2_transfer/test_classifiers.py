@@ -1,5 +1,7 @@
 """The protocol of transfer: who asks and who makes means, nested subsets, tidy frames, errors."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,17 +9,19 @@ import torch
 from pddm_lite.measures.learned import learn_metric, linear_classifier
 from pddm_lite.measures.ncm import Rows, accuracy, class_means, knn
 from pddm_lite.paper.table2_transfer.classifiers import (
-    CLASSIFIERS,
     check_disjoint,
+    check_images,
     curves,
+    linear,
     log_grid,
+    nearest_mean,
+    neighbours,
     split_images,
-    summary,
 )
 from pddm_lite.store.errors import UserError
 
 NEW = np.arange(10, 40)
-NCM = {"NCM": CLASSIFIERS["NCM"]}
+NCM = {"NCM": nearest_mean}
 
 
 def data(seed=0, spread=1.0):
@@ -49,7 +53,8 @@ def test_the_grid_of_numbers_of_classes():
 
 def test_a_row_is_what_the_parts_say():
     x, labels = data()
-    frame = curves(x, labels, NEW, range(10), sizes=[30], per_mean=[2], draws=1, seed=5)
+    every = NCM | {"k-NN": neighbours, "linear": linear}
+    frame = curves(x, labels, NEW, every, [30], per_mean=[2], draws=1, seed=5)
     order = np.random.default_rng([5, 0, 19]).permutation(NEW)
     images = np.flatnonzero(np.isin(labels, NEW))
     pool, asking = split_images(labels[images], 5000)
@@ -78,7 +83,7 @@ def test_the_frame_is_tidy_seeded_and_falls_with_classes_and_rises_with_images()
     assert len(frame) == 3 * 4 * 6 * 2 and not frame.duplicated(list(frame.columns)[:-1]).any()
     assert frame.equals(curves(x.numpy(), labels, NEW, **kw))
     assert not frame.equals(curves(x, labels, NEW, **kw, seed=1))
-    of = summary(frame).set_index(["classes", "per_mean", "k"])["mean"]
+    of = frame.groupby(["classes", "per_mean", "k"])["accuracy"].mean()
     for k in (1, 5):
         assert of[5, 4, k] >= of[10, 4, k] > of[30, 4, k]
         assert of[30, 1, k] < of[30, 4, k]
@@ -96,40 +101,40 @@ def test_subsets_of_classes_are_nested():
         return {1: 0.0}
 
     x, labels = data()
-    curves(x, labels, NEW, classifiers={"spy": spy}, per_mean=[1], ks=(1,), draws=2)
+    curves(x, labels, NEW, {"spy": spy}, log_grid(30), per_mean=[1], ks=(1,), draws=2)
     for draw in (0, 1):
         for small, large in ((10, 20), (20, 30)):
             assert all(a < b for a, b in zip(seen[draw, small], seen[draw, large], strict=True))
     assert seen[0, 10] != seen[1, 10] and seen[0, 30][0] == set(NEW.tolist())
 
 
-def test_the_learned_metric_is_a_row_of_its_own():
+def test_the_learned_metric_makes_a_classifier_of_its_own():
     x, labels = data(2)
     loud = torch.cat([x, 5 * torch.randn(len(x), 6, generator=torch.manual_seed(0))], 1)
     of_source = np.flatnonzero(labels < 10)
     W = learn_metric(Rows(loud, of_source), labels[of_source], steps=200, rates=(0.1,))
-    frame = curves(loud, labels, NEW, range(10), NCM, [30], [0], (1,), draws=2, metric=W)
-    mean = summary(frame).set_index("classifier")["mean"]
-    assert list(mean.index) == ["NCM", "NCM, learned metric"]
-    assert mean["NCM, learned metric"] > mean["NCM"] + 5
+    both = NCM | {"learned": partial(nearest_mean, metric=W)}
+    frame = curves(loud, labels, NEW, both, [30], [0], (1,), draws=2)
+    mean = frame.groupby("classifier")["accuracy"].mean()
+    assert mean["learned"] > mean["NCM"] + 5
 
 
 def test_errors_are_one_clear_line():
     x, labels = data()
     names = [f"bird {c}" for c in range(41)]
     with pytest.raises(UserError, match=r"2 classes are both source and new: 10, 11;"):
-        curves(x, labels, NEW, range(12))
+        check_disjoint(range(12), NEW)
     with pytest.raises(UserError, match="both source and new: wren;"):
         check_disjoint(["wren", "owl"], ["gull", "wren"])
     with pytest.raises(UserError, match=r"1 new classes have no image: bird 40\."):
-        curves(x, labels, [10, 11, 40], names=names, sizes=[2])
+        check_images(labels, [10, 11, 40], names)
     one = np.r_[np.flatnonzero(labels != 12), np.flatnonzero(labels == 12)[:1]]
     with pytest.raises(UserError, match=r"have one image, and none to ask about: 12\."):
-        curves(x[one], labels[one], NEW)
+        check_images(labels[one], NEW)
     with pytest.raises(UserError, match="top-5 is not defined for 3 classes"):
-        curves(x, labels, NEW, sizes=[3, 30])
+        curves(x, labels, NEW, NCM, [3, 30])
     with pytest.raises(UserError, match="31 new classes asked for; there are 30"):
-        curves(x, labels, NEW, sizes=[31])
+        curves(x, labels, NEW, NCM, [31])
     x[int(np.flatnonzero(labels == 20)[0]), 0] = torch.nan
     with pytest.raises(UserError, match="not finite"):
-        curves(x, labels, NEW, classifiers=NCM, per_mean=[0])
+        curves(x, labels, NEW, NCM, [30], per_mean=[0])

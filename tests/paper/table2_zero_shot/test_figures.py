@@ -136,39 +136,3 @@ def test_rules_and_differences():
     lines = tables.differences(results).splitlines()
     assert len(lines) == len(DIFFERENCES) and lines[0].startswith("ConSE: vectors from")
     assert tables.differences(STUDIES["no rivals"][0]) == ""
-
-
-def test_the_words_follow_the_numbers():
-    text = tables.sentences(*STUDIES["whole"], TITLES)
-    first = next(line for line in text.splitlines() if line.startswith("one data set"))
-    order = [first.index(m) for m in METHODS[::-1]]
-    levels = [10 * METHODS.index(m) for m in METHODS[::-1]]
-    assert sorted(range(5), key=order.__getitem__) == sorted(range(5), key=lambda n: -levels[n])
-    assert "guessing gives 12.5 %, a shuffled hierarchy 10.0 %" in first
-    assert "cannot tell 4 of 40 unseen classes" in text and "wrong guesses 4.67" in text
-    assert "Mean distance of wrong answers from the truth in the hierarchy: " in text
-    assert "near the ceiling" not in text
-    assert tables.sentences(*STUDIES["nothing"], TITLES).startswith("Nothing was recognised")
-
-
-def test_the_best_rival_stands_beside_the_rule_on_its_own_features():
-    results, errors = measured(of=("Softmax", 0))
-    own = results[(results["k"] == 5) & (results["data"] == "d") & (results["seed"] == 0)]
-    flat = own[own["features"] == "Softmax"].groupby(["by", "hierarchy"])["flat"].mean()
-    want = (
-        f"The best rival by another rule is {AMP} on Softmax, {flat[AMP, TRUE]:.1f} % (first seed "
-        f"only; Softmax with 'ancestors' on that seed: {flat[RULE, TRUE]:.1f} %)."
-    )
-    assert want in tables.sentences(results, errors, TITLES)
-    plain = tables.sentences(*STUDIES["whole"], TITLES)
-    assert "(plain features with 'ancestors': " in plain and "first seed" not in plain
-
-
-def test_near_the_ceiling_of_top_5_the_words_turn_to_top_1():
-    results, errors = measured(data=("d",))
-    top = (results["k"] == 5) & (results["hierarchy"] == TRUE)
-    results.loc[top, "flat"] = 96 + results.loc[top, "flat"] / 100
-    text = tables.sentences(results, errors, TITLES)
-    (line,) = [x for x in text.splitlines() if "near the ceiling of top-5" in x]
-    assert f"; so look at top-1: {LEARNED} " in line
-    assert line.index(METHODS[-1]) < line.index(METHODS[0])  # flat is 10 x method

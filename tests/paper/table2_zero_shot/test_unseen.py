@@ -72,7 +72,8 @@ def test_the_embedded_worlds_test_species_are_unseen_one_of_each_family():
     (one,) = unseen.draws(p, data.class_names)  # 20 families, one test species of each
     assert one.tolist() == p.unseen.tolist()
     a, b = data.class_names[0], data.class_names[20]  # a family is dealt every 20 species
-    assert p.hierarchy.siblings(a) == (b,)
+    assert p.hierarchy.distances([a], data.class_names)[0].tolist().count(2) == 1
+    assert p.hierarchy.distances([a], [b]) == 2  # siblings, and the only ones
     assert p.hierarchy.depth[p.hierarchy.place[a]] == 3  # birds, order, family, species
 
 

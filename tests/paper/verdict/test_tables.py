@@ -8,7 +8,6 @@ import pytest
 from fakes import one_state
 
 from pddm_lite.paper import judge, questions, wording
-from pddm_lite.paper.ablations import claims as claims_ablations
 from pddm_lite.paper.ablations import tables as tables_ablations
 from pddm_lite.paper.fig4_convergence import cost
 from pddm_lite.paper.questions import EUCLIDEAN, PDDM
@@ -41,6 +40,9 @@ def fake_run(recall, auc=0.9, score=None, step=10, collapse="", quadruplets=0):
     return one_state(run)
 
 
+LETTER = "the paper's letter"
+
+
 def runs(data=BIRDS):
     out = {(data, "Triplet", s): fake_run(40.0 + s) for s in range(3)}
     return out | {(data, "PDDM score", s): fake_run(50.0, score=60.0 + 2 * s) for s in range(3)}
@@ -57,7 +59,7 @@ def variant_runs(data=BIRDS):
         out[data, "1 quadruplet", EUCLIDEAN, s] = fake_run(57.0 + 2 * s, auc=0.6, quadruplets=1)
         message = "collapsed from step 5" if s != 1 else ""
         letter = fake_run(30.0 + s, score=10.0, collapse=message, quadruplets=1)
-        out[data, tables_ablations.LETTER, PDDM, s] = letter
+        out[data, LETTER, PDDM, s] = letter
     return out
 
 
@@ -166,8 +168,7 @@ def test_a_claim_on_no_data_set_keeps_its_own_name():
     assert own["effect [95 % interval]"].iloc[3] == "2.00 [2.00, 2.00]"
     assert own["effect [95 % interval]"].iloc[2] == "1.00 [1.00, 1.00]"
     assert own["claimed"].tolist()[2:4] == ["< 1.5", "> 1.5"]
-    text = tables_verdict.sentences(table, TITLES)
-    assert "C5 on random features: REPRODUCED. exponent p: PDDM's seconds: 1.00 [1.00, " in text
+    assert own["measured"].iloc[2] == "exponent p: PDDM's seconds"
 
 
 def test_claims_that_two_things_are_alike_have_two_thresholds():
@@ -208,7 +209,6 @@ def test_level_stands_beside_a_lead_that_is_not_reproduced():
     assert table["verdict"].tolist() == [judge.NOT_REPRODUCED] and table["level"].all()
     assert shown["verdict"].tolist() == ["not reproduced, level"]
     assert tables_verdict.verdict_marks(shown)["birds"].tolist() == ["✗≈"]
-    assert "  level: C10 (" in tables_verdict.verdict_lists(table, TITLES)
     assert shown["note"].item() == "best rival by mean; level with Triplet within 1 point"
 
 
@@ -225,27 +225,6 @@ def test_the_terminal_tells_the_parts_of_a_claim_apart():
     )
 
 
-def test_lists_of_verdicts_name_claims_and_what_was_not_asked():
-    some = {(d, m, s): r for d in TITLES for (_, m, s), r in runs(d).items()}
-    some |= {(BIRDS, "PDDM+Triplet", s): fake_run(45.0 + 2 * s) for s in range(3)}
-    verdicts = claims_verdict.verdicts(some, list(TITLES), variant_runs())
-    lines = tables_verdict.verdict_lists(verdicts, TITLES).splitlines()
-    own = verdicts[verdicts["data"] == BIRDS]
-    assert lines[0].startswith(f"birds: of {len(own)} comparisons, ")
-    assert lines[1] == "  reproduced: C9."
-    assert lines[2] == "  level: none."
-    assert lines[3] == "  not reproduced: C1 (both on PDDM's own features)."
-    assert lines[4].startswith("own: of ") and len(lines) == 9
-    assert lines[-1] == (
-        "Not asked in this study: C5 (the cost of a batch was not measured); "
-        "C11, C12, C13 (--variants ablations asks them); C14 (nothing to measure it on); "
-        "C15 (nothing to measure it on: it needs a hierarchy over the classes)."
-    )
-    c15 = verdicts[:1].assign(claim="C15", text="C15, over Softmax")
-    text = tables_verdict.verdict_lists(pd.concat([verdicts, c15]), TITLES)
-    assert "C15 on own (nothing to measure it on: " in text
-
-
 @pytest.mark.parametrize(
     "numbers, text",
     [
@@ -260,27 +239,6 @@ def test_with_interval(numbers, text):
     assert wording.with_interval(*numbers) == text
 
 
-def test_sentences_say_the_verdict_and_the_numbers_behind_it():
-    some = {**runs(), **{(BIRDS, m, s): r for (_, m, s), r in runs("folder:own").items()}}
-    some |= {(BIRDS, "PDDM+Triplet", s): fake_run(45.0 + 2 * s) for s in range(3)}
-    table = claims_verdict.verdicts(some, [BIRDS])
-    lines = tables_verdict.sentences(table, TITLES).splitlines()
-    assert len(lines) == len(table)
-    for line, row in zip(lines, table.itertuples(), strict=True):
-        assert line.startswith(f"{row.claim} on birds: {row.verdict.upper()}. {row.measure}: ")
-        assert f"({row.seeds} seeds" in line
-    (c9,) = [line for line in lines if line.startswith("C9")]
-    # differences 5, 6, 7: mean 6, half width 2.484
-    assert "REPRODUCED" in c9 and ": 6.0 [3.5, 8.5], claimed > 0 (3 seeds)." in c9
-
-
-def test_one_seed_is_one_seed():
-    some = {k: r for k, r in runs().items() if k[2] == 0}
-    some[BIRDS, "PDDM+Triplet", 0] = fake_run(45.0)
-    lines = tables_verdict.sentences(claims_verdict.verdicts(some, [BIRDS]), TITLES)
-    assert "(1 seed; fewer than 3 seeds)" in lines and "1 seeds" not in lines
-
-
 # ----------------------------------------------------------------------- the recipe's parts
 
 
@@ -291,7 +249,7 @@ def test_recipe_table():
         (tables_ablations.AS_IT_STANDS, EUCLIDEAN),
         ("1 quadruplet", PDDM),
         ("1 quadruplet", EUCLIDEAN),
-        (tables_ablations.LETTER, PDDM),
+        (LETTER, PDDM),
     ]
     assert table.loc[(tables_ablations.AS_IT_STANDS, PDDM)].tolist() == [
         *("61.0 ± 1.0", "50.0 ± 0.0", "0.900 ± 0.000", "0.950 ± 0.000"),
@@ -302,7 +260,7 @@ def test_recipe_table():
         *("0 of 3", "0, 0, 0", "-4.0 [-6.5, -1.5]"),
     ]
     assert table.loc[("1 quadruplet", EUCLIDEAN), "R@1 by score"] == ""
-    assert table.loc[(tables_ablations.LETTER, PDDM), "collapsed"] == "2 of 3"
+    assert table.loc[(LETTER, PDDM), "collapsed"] == "2 of 3"
 
 
 def test_quadruplets_table():
@@ -352,55 +310,12 @@ def test_tables_of_variants_keep_their_columns_when_empty(make):
 
 def test_a_collapse_is_told_once_a_variant():
     assert tables_ablations.collapses(variant_runs(), TITLES) == [
-        f"birds, {tables_ablations.LETTER}, {PDDM}, seeds 0, 2: collapsed from step 5"
+        f"birds, {LETTER}, {PDDM}, seeds 0, 2: collapsed from step 5"
     ]
 
 
-def test_recipe_in_words():
-    text = tables_ablations.recipe_sentences(
-        claims_ablations.recipe_effects(variant_runs()), TITLES
-    )
-    lines = text.splitlines()
-    assert lines[0] == (
-        "birds: of 2 single changes, “1 quadruplet” costs most (PDDM+Quadruplet): "
-        "-4.0 [-6.5, -1.5] points of Recall@1 (3 seeds; both runs kept step 0 in 1)."
-    )
-    assert lines[1].startswith(f"birds: “{tables_ablations.LETTER}” for {PDDM}: -30.0 [")
-    assert lines[2].endswith(f"collapse: “{tables_ablations.LETTER}” for {PDDM} (2 of 3).")
-    assert lines[3].startswith("birds, 1 quadruplet a batch, PDDM mining minus") and len(lines) == 5
-    assert lines[4].startswith("birds, all quadruplets a batch, ") and "+1.0 [-1.5" in lines[4]
-
-
-@pytest.mark.parametrize(
-    "keep, words, absent",
-    [
-        (lambda v, m: not v, "all quadruplets a batch", "change"),
-        (lambda v, m: m == PDDM, "costs most", "minus Euclidean"),
-        (lambda v, m: False, "There was nothing to compare.", "birds"),
-        (lambda v, m: m == EUCLIDEAN, "no changed run collapsed", "minus Euclidean"),
-    ],
-    ids=["no variants", "PDDM alone", "nothing", "Euclidean alone"],
-)
-def test_words_of_a_part(keep, words, absent):
-    some = {k: run for k, run in variant_runs().items() if keep(k[1], k[2])}
-    text = tables_ablations.recipe_sentences(claims_ablations.recipe_effects(some), TITLES)
-    assert words in text and absent not in text
-
-
-def test_a_gain_is_no_cost_and_an_unsure_loss_is_said_to_be_one():
-    some = {k: r for k, r in variant_runs().items() if k[1] != tables_ablations.LETTER}
-    for s in range(3):
-        some[BIRDS, "1 quadruplet", PDDM, s] = fake_run(70.0, quadruplets=1)
-        some[BIRDS, "1 quadruplet", EUCLIDEAN, s] = fake_run(57.0 + 3 * s, quadruplets=1)
-    effects = claims_ablations.recipe_effects(some)  # Euclidean: -1, 0, 1
-    assert "no single change costs" in tables_ablations.recipe_sentences(effects, TITLES)
-    some[BIRDS, "1 quadruplet", EUCLIDEAN, 0] = fake_run(50.0, quadruplets=1)
-    text = tables_ablations.recipe_sentences(claims_ablations.recipe_effects(some), TITLES)
-    assert "its interval does not lie below 0" in text and f"costs most ({EUCLIDEAN})" in text
-
-
 def test_the_names_of_variants_are_those_of_the_experiments():
-    assert tables_ablations.LETTER in experiments.VARIANTS
+    assert LETTER in experiments.VARIANTS
     assert set(COMPARED) == {PDDM, EUCLIDEAN}
     assert {m for methods, _ in experiments.VARIANTS.values() for m in methods} <= set(COMPARED)
 
@@ -416,40 +331,13 @@ def ablated(seeds=3):
     return some
 
 
-def test_ablations_in_words():
-    text = tables_ablations.ablation_sentences(claims_ablations.ablation_effects(ablated()), TITLES)
-    assert text.splitlines() == [
-        "birds, Recall@1 by distance, 2 changes:",
-        "  costs with the whole interval: m = 32 -4.0 [-6.5, -1.5].",
-        "  gains with the whole interval: none.",
-        "  undecided: 1.",
-        "  with collapsed runs: m = 32 (1 of 3).",
-        "birds, Recall@1 by score, 1 change:",
-        "  costs with the whole interval: none.",
-        "  gains with the whole interval: m = 32 +6.0 [+6.0, +6.0].",
-        "  undecided: 0.",
-        "  with collapsed runs: m = 32 (1 of 3).",
-    ]
-    for seeds in (1, 2):  # by score +6.0 [+6.0, +6.0] with two: not enough evidence
-        few = tables_ablations.ablation_sentences(
-            claims_ablations.ablation_effects(ablated(seeds)), TITLES
-        )
-        assert "undecided: 2." in few and few.count("whole interval: none") == 4
-    nothing = tables_ablations.ablation_sentences(claims_ablations.ablation_effects({}), TITLES)
-    assert nothing == "There was nothing to compare."
-
-
 def test_claims_on_changes_are_told_like_all_others():
     verdicts = claims_verdict.verdicts({}, [BIRDS], ablated())
     row = tables_verdict.verdict_table(verdicts, TITLES.get).iloc[-1]
     assert row["claim"].endswith(", the loss at m = 32") and row["claimed"] == "> 2.6"
     assert row["effect [95 % interval]"] == "4.0 [1.5, 6.5]"
-    assert "the paper's number is CUB-200-2011's" in tables_verdict.sentences(verdicts, TITLES)
-    none = verdicts[:0]
-    assert (
-        tables_verdict.sentences(none, TITLES) == ""
-        and tables_verdict.verdict_table(none, TITLES.get).empty
-    )
+    assert "the paper's number is CUB-200-2011's" in row["note"]
+    assert tables_verdict.verdict_table(verdicts[:0], TITLES.get).empty
 
 
 # ------------------------------------------------------------------------- study and files
@@ -496,7 +384,7 @@ def test_left_out(tmp_path):
 
 @pytest.mark.parametrize("methods", [["Triplet"], [EUCLIDEAN], []])
 def test_variant_runs_ask_for_the_methods_of_the_study_alone(monkeypatch, tmp_path, methods):
-    variants = ["1 quadruplet", tables_ablations.LETTER]
+    variants = ["1 quadruplet", LETTER]
     study = Study.of(
         profile="smoke", results=tmp_path, device="cpu", methods=methods, variants=variants
     )
@@ -508,9 +396,7 @@ def test_variant_runs_ask_for_the_methods_of_the_study_alone(monkeypatch, tmp_pa
     elif methods:
         assert asked == {("", EUCLIDEAN), ("1 quadruplet", EUCLIDEAN)}
     else:
-        assert asked == {(v, m) for v in ("", "1 quadruplet") for m in COMPARED} | {
-            (tables_ablations.LETTER, PDDM)
-        }
+        assert asked == {(v, m) for v in ("", "1 quadruplet") for m in COMPARED} | {(LETTER, PDDM)}
     for (d, v, m, s), run in found.items():
         assert run == (d, m, s, experiments.VARIANTS[v][1] if v else {})
 
@@ -520,3 +406,19 @@ def test_tables_are_saved_for_machines_and_for_people(study):
     assert pd.read_csv(path)["b"].tolist() == ["x|y", "ü"]
     text = path.with_suffix(".md").read_text(encoding="utf-8")
     assert text.splitlines() == ["| a | b |", "| --- | --- |", "| 1 | x\\|y |", "| 2 | ü |"]
+
+
+def test_a_table_a_data_set_is_saved_and_shown(study, capsys):
+    def make(by, d):
+        return pd.DataFrame({"a": [by[d]], "b": 1})
+
+    wording.show(study, "t", make, {"synthetic_birds": 5}, "a note", ["synthetic_birds"])
+    saved = pd.read_csv(study.folder / "tables" / "t_synthetic_birds.csv")
+    assert saved["a"].tolist() == [5]
+    assert capsys.readouterr().out.count("\n") >= 2  # what a terminal has of title and table
+
+
+def test_what_was_asked_names_methods_left_out_and_no_place(study):
+    said = wording.asked(study, ["no such method"])
+    assert said.startswith("no such method is not among its methods") and "profile: smoke" in said
+    assert "results:" not in said and study.results not in said

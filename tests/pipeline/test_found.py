@@ -1,0 +1,74 @@
+"""README's first screen says what the verdicts say, before and after the evidence is made anew."""
+
+import pytest
+
+from pddm_lite.paper import questions
+from pddm_lite.paper.printed import CLAIMS
+from pddm_lite.pipeline import found, readme
+
+POINTS, OVERLAP = questions.MEASURES["recall_1"].unit, questions.MEASURES["overlap"].unit
+
+
+def verdict(number, part, value, said, data="birds", unit=POINTS, seeds=3):
+    return {
+        "number": number, "part": part, "value": value, "verdict": said, "data": data,
+        "claim": f"{number}: {CLAIMS[number]}" + f", {part}" * bool(part), "claimed": "> 8",
+        "effect [95 % interval]": f"{value:.3f} [0.1, 0.9]", "seeds": seeds, "unit": unit,
+    }  # fmt: skip
+
+
+C10 = [
+    verdict("C10", questions.CARE, -2.25, "not reproduced, level"),
+    verdict("C10", questions.CARE, 9.5, "reproduced", "cars"),
+    verdict("C10", questions.CARE, 1.0, "not enough evidence", "dogs"),
+]
+GIVEN = [
+    verdict("C1", f"{found.GIVEN} 0", 0.001, "level", "given space", OVERLAP),
+    verdict("C1", f"{found.GIVEN} 1", 0.25, "reproduced", "given space", OVERLAP),
+]
+LEARNED = verdict("C1", questions.OWN, 0.02, "reproduced", unit=OVERLAP)
+
+
+def test_the_sentences_count_verdicts_and_collapses():
+    said = found.sentences(C10, {found.LETTER: (3, 4), found.DEFAULT: (0, 6)})
+    assert "printed collapses in 3 of 4 runs" in said and "(DIFFERENCES.md) in 0 of 6;" in said
+    assert "reproduced on 1 of 3 data sets (effects -2.3 to 9.5 points)" in said
+    assert found.sentences(C10[:1], {}).startswith("The lead of 8 points over the best rival is")
+    assert found.sentences([], {}) == ""
+
+
+def test_the_given_space_stands_first_where_it_was_measured():
+    alone = found.sentences([LEARNED], {})
+    assert alone.startswith("Where the space is learned, less overlap")
+    both = found.sentences([*GIVEN, LEARNED], {})
+    assert both.startswith("Where the space is given")
+    loose, alike, learned = both.split("; ")
+    assert "by 0.250 [0.1, 0.9] (reproduced) where classes are loose" in loose
+    assert "by 0.001 [0.1, 0.9] (level) where all are alike" in alike
+    assert learned == (
+        "where the space is learned, such a gain is reproduced on 1 of 1 data set (effects 0.020)."
+    )
+
+
+def test_the_table_has_six_rows_and_each_data_set_once():
+    many = [verdict(n, part, 1.0, "level") for n, part in found.ROWS]
+    assert len(found.table(many)) == 6 and len(found.table(many).columns) <= 5
+    row = found.table(C10).iloc[0].to_dict()
+    assert row["not reproduced"] == "1 (-2.3)" and row["reproduced"] == "1 (9.5)"
+    assert row["level"] == "" and row["the paper says"].endswith(f"{questions.CARE} (> 8)")
+    old = verdict("C10", "", -7.0, "not reproduced", seeds=2)  # of before it was asked twice
+    assert found.asked([*C10, old], "C10", questions.CARE) == found.asked(
+        C10, "C10", questions.CARE
+    )
+    assert found.asked([old], "C10", questions.CARE) == [old]
+    assert found.asked([old], "C10", "over the best rival as printed") == []
+
+
+@pytest.mark.parametrize("part", ["", questions.OWN])
+def test_what_could_not_be_measured_is_not_counted(part):
+    assert found.asked([verdict("C1", part, float("nan"), "not enough evidence")], "C1", part) == []
+
+
+def test_the_committed_evidence_fills_the_first_screen():
+    assert len(readme.claims_in_short().splitlines()) == 4 + found.SIX
+    assert len(readme.found_in_short().splitlines()) == 2
