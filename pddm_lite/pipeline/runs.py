@@ -163,4 +163,5 @@ def run_together(study: Study, args: argparse.Namespace) -> int:
                       flush=True)  # fmt: skip
         if main and args.pack:
             pack_runs(study, args)
+    distributed.wait()  # gloo may abort a process whose partner is still at work when it ends
     return 0

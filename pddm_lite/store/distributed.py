@@ -36,6 +36,12 @@ def start(device: str) -> str:
     return device
 
 
+def wait() -> None:
+    """Go on when every process has come here."""
+    if world() > 1:
+        dist.barrier()
+
+
 def as_main_says(value: bool) -> bool:
     """Process 0's value, in all processes."""
     if world() == 1:

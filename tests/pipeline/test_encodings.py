@@ -22,7 +22,7 @@ for module in pkgutil.walk_packages(pddm_lite.__path__, "pddm_lite."):
         importlib.import_module(module.name)
 import pandas as pd
 from matplotlib.figure import Figure
-from pddm_lite import figures, tables
+from pddm_lite.paper import drawing, wording
 from pddm_lite.pipeline import cli
 from pddm_lite.training.study import Study
 words = ["--profile", "smoke", "--data", "synthetic_birds", "--methods", "Triplet", "--seeds", "0"]
@@ -30,8 +30,8 @@ words += ["--variants", "none", "--results", sys.argv[1]]
 study = cli.study_of(cli.parser().parse_args(words))
 runs = study.runs()
 frame = pd.DataFrame({"class": ["鳥", "Müller"], "R@1": [1.0, 2.0]})
-figures.save(Figure(), frame, study, "60_retrieval", runs)
-tables.save_table(frame, study, "recall_synthetic_birds")
+drawing.save(Figure(), frame, study, "60_retrieval", runs)
+wording.save_table(frame, study, "recall_synthetic_birds")
 for more in (["--stage", "data,runs"], ["--explain"], ["--list"]):
     assert cli.main([*words, *more]) == 0
 (study.folder / "study.json").unlink()

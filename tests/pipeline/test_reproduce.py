@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "results" / "reference"
 SOURCE = """\
 import pandas as pd
-from pddm_lite import figures, tables
+from pddm_lite.paper import drawing, wording
 from pddm_lite.training.study import Study
 from matplotlib.figure import Figure
 study = Study.of(profile, data, data_root, backbone, weights, mode, methods, seeds, recipe,
@@ -21,8 +21,8 @@ study = Study.of(profile, data, data_root, backbone, weights, mode, methods, see
 runs = study.runs()
 frame = pd.DataFrame({"method": [m for _, m, _ in runs], "R@1": [
     run.metrics["test"]["distance"]["recall_1"] for run in runs.values()]})
-tables.save_table(frame, study, "small_" + data[0])
-figures.save(Figure(), frame, study, "10_small", runs);
+wording.save_table(frame, study, "small_" + data[0])
+drawing.save(Figure(), frame, study, "10_small", runs);
 """
 
 
