@@ -46,6 +46,8 @@ class Experiment:
     head_init: str = "random"  # or "pca": principal axes of the training features
     # mining and the double-header loss
     metric_loss: str = "hinge"  # E_m; or "logistic", "binary", "fisher" in its place (Sec. 3.1)
+    negatives: str = "hardest"
+    positives: str = "all"
     quadruplets: int = 1  # a batch: 1, q, or 0 for every positive pair
     alpha: float = 0.5  # margin of E_m (Eq. 3)
     beta: float = 1.0  # margin of E_e (Eq. 4)

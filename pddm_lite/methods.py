@@ -111,11 +111,19 @@ def objective(f: Tensor, labels: Tensor, similarity: Similarity, e) -> Objective
 
     training = similarity.training
     similarity.train(training and e.mine_with_dropout)
-    i, j, k, l, low, high = hard_quadruplets(f.detach(), labels, similarity, e.quadruplets)
+    both = e.negatives == "semihard"
+    i, j, k, l, low, high = hard_quadruplets(
+        f.detach(), labels, similarity, e.quadruplets, e.negatives if both else "hardest", e.positives
+    )
+    ke, le = k, l
+    if e.negatives == "semihard E_e":
+        _, _, ke, le, _, _ = hard_quadruplets(
+            f.detach(), labels, similarity, e.quadruplets, "semihard", e.positives
+        )
     similarity.train(training)
     two = m.headers == 2
     # E_e (Eq. 4) = max(0, beta + D_ij - D_ik) + max(0, beta + D_ij - D_jl)
-    D_ij, D_ik, D_jl = (losses.distance(f[a], f[b], e.squared) for a, b in ((i, j), (i, k), (j, l)))
+    D_ij, D_ik, D_jl = (losses.distance(f[a], f[b], e.squared) for a, b in ((i, j), (i, ke), (j, le)))
     E_e = losses.double_header(-D_ij, -D_ik, -D_jl if two else None, e.beta)
     if not similarity.learned:
         return Objective(e.lam * E_e, zero, E_e, (high - low).item())

@@ -28,7 +28,12 @@ def positive_pairs(labels: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def hard_quadruplets(
-    f: Tensor, labels: Tensor, similarity: Similarity, number: int = 1
+    f: Tensor,
+    labels: Tensor,
+    similarity: Similarity,
+    number: int = 1,
+    negatives: str = "hardest",
+    positives: str = "all",
 ) -> Quadruplets:
     """The `number` hardest quadruplets of a batch under `similarity` (argmin and argmax of Eq. 3).
 
@@ -50,9 +55,15 @@ def hard_quadruplets(
         raise ValueError("a batch needs two images of one class and an image of another")
     # (i, j) = argmin over the positive pairs of S_ij
     S_pos = similarity.pairs(f, i, j)
+    all_pos = S_pos
+    if positives == "easy":  # the most similar positive of each image alone (Xuan et al. 2020)
+        best = S_pos.new_full(different.shape, -torch.inf)
+        best[i, j] = best[j, i] = S_pos
+        i = torch.arange(len(labels))
+        S_pos, j = best.max(dim=1)
     if 0 < number < len(i):
         hardest = S_pos.argsort(stable=True)[:number]
-        i, j = i[hardest], j[hardest]
+        i, j, S_pos = i[hardest], j[hardest], S_pos[hardest]
     # each unordered negative pair with an end in some chosen i or j is scored once
     chosen = torch.zeros_like(labels, dtype=torch.bool)
     chosen[i] = chosen[j] = True
@@ -61,10 +72,21 @@ def hard_quadruplets(
     S = S_neg.new_full(different.shape, -torch.inf)
     S[a, b] = S[b, a] = S_neg
     # k = argmax over the negatives of i of S_ik,  l = argmax over the negatives of j of S_jl
-    k, l = S[i].argmax(dim=1), S[j].argmax(dim=1)
-    low = torch.minimum(S_pos.min(), S_neg.min())
-    high = torch.maximum(S_pos.max(), S_neg.max())
+    if negatives == "hardest":
+        k, l = S[i].argmax(dim=1), S[j].argmax(dim=1)
+    else:
+        k, l = (semihard(S[x], S_pos, different[x]) for x in (i, j))
+    low = torch.minimum(all_pos.min(), S_neg.min())
+    high = torch.maximum(all_pos.max(), S_neg.max())
     return Quadruplets(i, j, k, l, low, high)
+
+
+def semihard(S: Tensor, S_ij: Tensor, negative: Tensor) -> Tensor:
+    """Per row the largest S among negatives that lie below S_ij; where none does, the smallest."""
+    below = negative & (S < S_ij[:, None])
+    nearest = S.masked_fill(~below, -torch.inf).argmax(dim=1)
+    least = S.masked_fill(~negative, torch.inf).argmin(dim=1)
+    return torch.where(below.any(dim=1), nearest, least)
 
 
 @torch.no_grad()

@@ -168,7 +168,6 @@ def fit(
             }
             recent.clear()
             row |= _short(m, s, source, labels, parts.val, "val", with_score=s.learned)
-            row |= _short(m, s, source, labels, parts.test, "test", with_score=False)
         row = {k: v if k == "step" else float(v) for k, v in row.items()}
         watch.see(row)
         rows.append(row)
@@ -240,7 +239,7 @@ def fit(
         if step % e.eval_every == 0 or step == e.steps:
             evaluate(step)
             last = rows[-1]
-            steps.set_postfix_str(f"loss {last['loss']:.3f} R@1 {last['test_recall_1']:.1f}")
+            steps.set_postfix_str(f"loss {last['loss']:.3f} held-out R@1 {last.get('val_recall_1', 0):.1f}")
             due = time.monotonic() - saved_at > CHECKPOINT_SECONDS and step < e.steps
             if checkpoint is not None and due and e.ranks == 1:
                 seen = (rows, times, best, best_value, seconds, waited)
