@@ -50,23 +50,27 @@ TRIED = {
     "letter: one quadruplet": dict(quadruplets=1),
     "letter: SGD 1e-2": dict(optimizer="sgd", lr=1e-2),
     "letter: beta, lambda": dict(beta=1.0, lam=0.5),
+    "letter: SGD 1e-4": dict(optimizer="sgd", lr=1e-4),
+    "lean": dict(easy=0.0, average=0.0),
+    "lean, beta .3": dict(easy=0.0, average=0.0, beta=0.3),
+    "lean, beta 1, lambda .5": dict(easy=0.0, average=0.0, beta=1.0, lam=0.5),
 }
 RATES = {"1e-4": 1e-4, "2e-4": 2e-4, "5e-4": 5e-4}
 
 
 def margins(method, name, values, **more):
     return {
-        f"{method}, {name} {v:g}, rate {r}": (method, {name: v, "lr": RATES[r], **more})
+        f"{method}, {name} {v:g}, rate {r}": (method, {name: v, "lr": RATES[r], "average": 0.0, **more})
         for v, r in itertools.product(values, RATES)
     }
 
 
 RIVALS = (
     margins("Triplet", "triplet_margin", (0.05, 0.1, 0.2, 0.4))
-    | margins("Euclidean+Quadruplet", "beta", (0.05, 0.1, 0.3, 0.5))
+    | margins("Euclidean+Quadruplet", "beta", (0.1, 0.3, 0.5, 1.0))
     | margins("LiftedStruct", "lifted_margin", (0.5, 1.0, 1.5, 2.0))
     | margins("Contrastive", "contrastive_margin", (0.3, 0.5, 0.7, 0.9))
-    | margins("LMDM score", "beta", (0.1, 0.3))
+    | margins("LMDM score", "beta", (0.1, 1.0), easy=0.0, average=0.0)
     | margins("Softmax", "triplet_margin", (0.1,))
 )
 MOBILENET = dict(backbone="mobilenet_v2", crop=97)
@@ -99,6 +103,12 @@ def trials(stage, only):
         for rate in (0.1, 0.5, 1.0):
             found[f"base, network {rate:g}"] = (PDDM, dict(backbone_lr=rate))
             found[f"Triplet, network {rate:g}"] = ("Triplet", dict(backbone_lr=rate))
+            found[f"hardest, network {rate:g}"] = (PDDM, dict(backbone_lr=rate, negatives="hardest"))
+            found[f"lean, network {rate:g}"] = (PDDM, dict(backbone_lr=rate, easy=0.0, average=0.0))
+            found[f"letter margins, random head, network {rate:g}"] = (PDDM, dict(backbone_lr=rate, easy=0.0, average=0.0, beta=1.0, lam=0.5, head_init="random"))
+            found[f"plain Triplet, network {rate:g}"] = ("Triplet", dict(backbone_lr=rate, average=0.0))
+            found[f"Euclidean letter margins, network {rate:g}"] = ("Euclidean+Quadruplet", dict(backbone_lr=rate, average=0.0, beta=1.0, lam=0.5))
+            found[f"lean letter margins, network {rate:g}"] = (PDDM, dict(backbone_lr=rate, easy=0.0, average=0.0, beta=1.0, lam=0.5))
     return {n: t for n, t in found.items() if not only or any(o in n for o in only)}
 
 
