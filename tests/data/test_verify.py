@@ -275,7 +275,9 @@ def test_who_stops_reading_sees_no_broken_pipe(tmp_path, command):
         stdout=writer, stderr=subprocess.PIPE, text=True, encoding="utf-8",
     )  # fmt: skip
     os.close(writer)
-    assert not done.stderr and done.returncode == 141
+    # argparse of newer Pythons passes over a pipe that broke under its own help
+    allowed = (0, 141) if argv == ["-h"] else (141,)
+    assert not done.stderr and done.returncode in allowed
 
 
 def test_no_text_is_read_or_written_in_the_locales_encoding(tmp_path):
