@@ -1,6 +1,6 @@
-"""What is asked of S of all pairs at scale: S itself, top-k, ranks, Recall@K, a shortlist.
+"""What is asked of S of all pairs at scale: S itself, top-k, ranks of the best positives.
 
-Everything here but `shortlist` is exact. S is computed in strips of rows, its upper triangle only
+Everything here is exact. S is computed in strips of rows, its upper triangle only
 (S is symmetric): a strip serves the items of its rows and those of its columns, so top-k and ranks
 never form N x N. On a GPU the strips come from the fused kernel (kernels.py), else from tiles.py.
 
@@ -9,7 +9,7 @@ Every function takes these by name:
         Never more than there are cores; torch's own threads rest meanwhile, so that the threads
         do not multiply.
     precision: of the matrix products: "float32" (default); "tf32" on a GPU; "bf16" by the fused
-        kernel alone. What they cost in accuracy says `precision_difference`.
+        kernel alone.
     kernel: False keeps to torch on a GPU too, as does the environment's PDDM_LITE_KERNEL=0.
 """
 
@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from queue import SimpleQueue
 
 import torch
@@ -30,7 +29,7 @@ from ..pddm import PDDM, Euclidean, Similarity
 from ..store.errors import UserError
 from ..store.memory import cores
 from . import kernels
-from .retrieval import KS, Neighbours, nearest, ranks_by_distance, recall_of_ranks
+from .retrieval import Neighbours, nearest, ranks_by_distance
 from .tiles import Pairwise, Products, Tiles
 
 STRIP = 2**24  # scores held at a time, all threads together: 64 MB
@@ -246,98 +245,3 @@ def ranks_of_best_positive(similarity: Similarity, f: Tensor, labels: Tensor, **
     ranks = torch.empty_like(count)
     ranks[order] = torch.where(best == -torch.inf, 0, 1 + count)
     return ranks
-
-
-def recall_at_k(
-    similarity: Similarity, f: Tensor, labels: Tensor, ks: Sequence[int] = KS, **how
-) -> dict[int, float]:
-    """Recall@K in percent by any similarity, as retrieval.recall_at_k, without S."""
-    return recall_of_ranks(ranks_of_best_positive(similarity, f, labels, **how), ks)
-
-
-def precision_difference(
-    similarity: Similarity, f: Tensor, precision: str, sample: int = 1024, **how
-) -> dict[str, float]:
-    """How far scores in that precision are from float32's, on evenly spaced items of f.
-
-    Returns:
-        largest and rms of the differences of S, and the standard deviation of S beside them.
-    """
-    some = f[torch.linspace(0, len(f) - 1, min(sample, len(f)), device=f.device).long()]
-    exact = all_pairs(similarity, some, **how)
-    gap = all_pairs(similarity, some, precision=precision, **how) - exact
-    return {
-        "largest": gap.abs().max().item(),
-        "rms": gap.square().mean().sqrt().item(),
-        "std_of_S": exact.std().item(),
-    }
-
-
-@dataclass(frozen=True)
-class Shortlist:
-    """Approximate neighbours, and what the approximation lost on a sample of queries."""
-
-    neighbours: Neighbours  # approximate: the k best by S of the `size` nearest by distance
-    size: int
-    queries: int  # in the sample that was also ranked exactly
-    found: float  # share of the sample's exact top k that the shortlist returned
-    recall_1: float | None  # Recall@1 of the sample in percent, by shortlist and exactly
-    recall_1_exact: float | None  # both None without labels
-
-
-@torch.no_grad()
-def shortlist(
-    similarity: Similarity,
-    f: Tensor,
-    k: int,
-    size: int,
-    labels: Tensor | None = None,
-    sample: int = 200,
-    *,
-    threads: int | None = None,
-    precision: str = "float32",
-) -> Shortlist:
-    """APPROXIMATE top k by S: each item's `size` nearest by distance, re-ranked by S.
-
-    N x size scores in place of N^2 / 2; what that loses is measured on `sample` evenly spaced
-    queries, which are ranked against all items too.
-
-    Raises:
-        UserError: sizes that do not satisfy 1 <= k <= size <= N - 1, or sample < 1.
-    """
-    n = len(f)
-    if not 1 <= k <= size <= n - 1 or sample < 1:
-        raise UserError(
-            f"shortlist: needs 1 <= k <= size <= {n - 1} (others of {n} items) and sample >= 1; "
-            f"not k = {k}, size = {size}, sample = {sample}."
-        )
-    near = nearest(f, size).indices
-    queries = torch.linspace(0, n - 1, min(sample, n), device=f.device).long().unique()
-    with _settings(similarity, f, threads, precision) as workers:
-        scorers = _scorers(similarity, f, workers, precision, kernel=False)
-        most = scorers[0].tile ** 2
-
-        def scores(i: Tensor, j: Tensor) -> Tensor:
-            """S of items i [Q] with their lists j [Q, M]: [Q, M]."""
-            i, j, shape = i[:, None].expand_as(j).reshape(-1), j.reshape(-1), j.shape
-            jobs = range(0, len(i), most)
-            done = _each(lambda s, a: s.pairs(i[a : a + most], j[a : a + most]), jobs, scorers)
-            return torch.cat([part for _, part in done]).view(shape)
-
-        listed = scores(torch.arange(n, device=f.device), near)
-        exact = []
-        for q in queries.split(16):
-            s = scores(q, torch.arange(n, device=f.device).expand(len(q), n))
-            s[torch.arange(len(q)), q] = -torch.inf
-            exact.append(s.topk(k).indices)
-    values, order = listed.topk(k, dim=1)
-    best = Neighbours(values, near.gather(1, order))
-    true, got = torch.cat(exact), best.indices[queries]
-    found = (true[:, :, None] == got[:, None, :]).any(2).double().mean().item()
-    recalls = [None, None]
-    if labels is not None:
-        _, place, members = labels.unique(return_inverse=True, return_counts=True)
-        asked = members[place][queries] > 1  # the others have nothing to find
-        hits = [(labels[x[:, 0]] == labels[queries])[asked] for x in (got, true)]
-        recalls = [100 * h.double().mean().item() for h in hits]
-    return Shortlist(best, size, len(queries), found, *recalls)

@@ -44,47 +44,33 @@ def cluster_quality(features: Tensor, labels: Tensor, seed: int = 0) -> dict[str
     return {"nmi": float(nmi), "f1": 2 * tp / (2 * tp + fp + fn)}
 
 
-def map_at_r(
-    labels: Tensor,
-    features: Tensor | None = None,
-    scores: Tensor | None = None,
-    chunk: int = 512,
-) -> float:
+def map_at_r(labels: Tensor, features: Tensor, chunk: int = 512) -> float:
     """Mean average precision at R in percent: how many of the R nearest are right, and how early.
 
     R is the number of other images of a query's class, so that a perfect ranking has 100. Every
-    image queries all the others (itself left out by index). Ties never help: of equally similar
-    images those of other classes come first, and a constant score has 0 where the other classes
-    hold at least R images together.
+    image queries all the others (itself left out by index), by Euclidean distance. Ties never help:
+    of equally near images those of other classes come first, and features all at one place have 0
+    where the other classes hold at least R images together.
 
     Args:
         labels: [N].
-        features: [N, d]: rank by Euclidean distance, in chunks of rows.
-        scores: [N, N]: rank by these similarities instead (give one of the two).
+        features: [N, d].
+        chunk: queries at a time.
 
     Returns:
         The mean over queries; those whose class has no other image are left out.
 
     Raises:
-        UserError: similarities that are not finite, or no class with two images.
+        UserError: features that are not finite, or no class with two images.
     """
-    if (features is None) == (scores is None):
-        raise TypeError("give either features or scores")
     _check(labels, features, "MAP@R")
     _, of_class, counts = labels.unique(return_inverse=True, return_counts=True)
     R = counts[of_class] - 1
     j = torch.arange(1, int(R.max()) + 1, device=labels.device)
-    squares = features.square().sum(1) if features is not None else None
-    total = 0.0
-    for a in range(0, len(labels), chunk):
-        queries = torch.arange(a, min(a + chunk, len(labels)), device=labels.device)
-        if features is not None:  # -D^2 + a constant of the query: same order
-            S = (2 * features[queries] @ features.T).sub_(squares)
-        else:
-            S = scores[queries]
-            if not torch.isfinite(S).all():
-                raise UserError("MAP@R: some scores are not finite.")
-        S[torch.arange(len(S)), queries] = -torch.inf  # S is a copy: the caller keeps theirs
+    squares, total = features.square().sum(1), 0.0
+    for queries in torch.arange(len(labels), device=labels.device).split(chunk):
+        S = (2 * features[queries] @ features.T).sub_(squares)  # -D^2 + a constant of the query
+        S[torch.arange(len(S)), queries] = -torch.inf
         same = labels[queries][:, None] == labels[None, :]
         # only the R best of either kind can matter, and of those only their values
         positive = S.masked_fill(~same, -torch.inf).topk(len(j)).values
@@ -99,8 +85,8 @@ def map_at_r(
     return 100 * total / int((R > 0).sum())
 
 
-def _check(labels: Tensor, features: Tensor | None, what: str) -> None:
-    if features is not None and not torch.isfinite(features).all():
+def _check(labels: Tensor, features: Tensor, what: str) -> None:
+    if not torch.isfinite(features).all():
         raise UserError(f"{what}: some features are not finite.")
     if len(labels.unique()) == len(labels):
         raise UserError(f"{what}: a class with at least two images is needed; there is none.")

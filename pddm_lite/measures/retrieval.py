@@ -132,50 +132,23 @@ class Neighbours(NamedTuple):
     indices: Tensor  # [N, k] places in the gallery
 
 
-def _faiss():
-    try:
-        import faiss
-    except ImportError:
-        raise UserError(
-            "backend 'faiss': FAISS is not installed; pip install faiss-cpu, or use 'torch'."
-        ) from None
-    return faiss
-
-
 @torch.no_grad()
-def nearest(features: Tensor, k: int, backend: str = "torch", chunk: int = 256) -> Neighbours:
+def nearest(features: Tensor, k: int, chunk: int = 256) -> Neighbours:
     """The k nearest others of each row of features [N, d] by Euclidean distance; values are -D^2.
 
     An item is left out of its own list by index. Equally near items come in no set order.
 
-    Args:
-        backend: "torch", or "faiss": FAISS's exact flat index on the CPU.
-        chunk: rows at a time.
-
     Raises:
-        UserError: k not from 1 to N - 1, features that are not finite, an unknown backend, or FAISS
-            asked for and missing.
+        UserError: k not from 1 to N - 1, or features that are not finite.
     """
     n = len(features)
     if not 1 <= k <= n - 1:
         raise UserError(f"nearest: each of {n} items has {n - 1} others; use k from 1 to {n - 1}.")
-    if backend not in ("torch", "faiss"):
-        raise UserError(f"backend: unknown name {backend!r}; use 'torch' or 'faiss'.")
     f = features if features.dtype == torch.float64 else features.float()
     if not torch.isfinite(f).all():
         raise UserError("nearest: some features are not finite.")
-    items = torch.arange(n, device=f.device)
-    if backend == "faiss":
-        x = f.float().cpu().numpy()
-        index = _faiss().IndexFlatL2(x.shape[1])
-        index.add(x)
-        D, found = (torch.from_numpy(out).to(f.device) for out in index.search(x, k + 1))
-        # drop the item itself; where duplicates pushed it out, the last
-        extra = found == items[:, None]
-        extra[~extra.any(1), -1] = True
-        return Neighbours(-D[~extra].view(n, k), found[~extra].view(n, k))
     squares, parts = f.square().sum(1), []
-    for rows in items.split(chunk):
+    for rows in torch.arange(n, device=f.device).split(chunk):
         S = torch.addmm(-squares, f[rows], f.T, alpha=2).sub_(squares[rows, None])
         S[torch.arange(len(rows)), rows] = -torch.inf
         parts.append(S.topk(k))
@@ -206,7 +179,6 @@ def recall_at_k(
     scores: Tensor | None = None,
     ks: Sequence[int] = KS,
     chunk: int = 512,
-    backend: str = "torch",
 ) -> dict[int, float]:
     """Recall@K in percent: share of queries with one of their class among their K most similar.
 
@@ -218,25 +190,16 @@ def recall_at_k(
         scores: [N, N]: rank by these similarities instead (give one of the two).
         ks: the K; none may exceed the gallery's N - 1.
         chunk: rows at a time, and of features columns too.
-        backend: of features: "torch", or "faiss", which settles ties by index, not against the
-            query (see ranks_of_best_positive).
 
     Returns:
         K -> percent. Queries whose class has no other image are left out of the mean.
 
     Raises:
-        UserError: a K larger than the gallery, no class with two images, scores that are not
-            finite, or FAISS asked for and missing.
+        UserError: a K larger than the gallery, no class with two images, scores not finite.
     """
-    n = len(labels)
     if (features is None) == (scores is None):
         raise TypeError("give either features or scores")
-    _check(ks, n)
-    if features is not None and backend == "torch":
-        return recall_of_ranks(ranks_by_distance(features, labels, chunk), ks)
+    _check(ks, len(labels))
     if features is not None:
-        hit = labels[nearest(features, max(ks), backend).indices] == labels[:, None]
-        _, place, size = labels.unique(return_inverse=True, return_counts=True)
-        ranks = torch.where(hit.any(1), 1 + hit.long().argmax(1), n)  # n: beyond every K
-        return recall_of_ranks(torch.where(size[place] > 1, ranks, 0), ks)
+        return recall_of_ranks(ranks_by_distance(features, labels, chunk), ks)
     return recall_of_ranks(ranks_by_score(scores, labels, chunk), ks)

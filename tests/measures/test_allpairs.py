@@ -1,4 +1,4 @@
-"""S of all pairs at scale against S itself: strips, threads, top-k, ranks, the shortlist."""
+"""S of all pairs at scale against S itself: strips, threads, top-k, ranks."""
 
 import pytest
 import torch
@@ -184,9 +184,6 @@ def test_ranks_are_those_of_the_full_matrix(kind, classes, n):
         for rows in (0, 3, 50) if kind not in ("euclidean", "mahalanobis") else (0,):
             how = {"rows": rows} if rows else {}
             assert torch.equal(allpairs.ranks_of_best_positive(s, f, labels, **how), want)
-        if (want > 0).any():
-            got = allpairs.recall_at_k(s, f, labels, (1, 4))
-            assert got == retrieval.recall_at_k(labels, scores=S, ks=(1, 4))
 
 
 @pytest.mark.parametrize("kind", ["pddm", "lmdm", "city block", "euclidean"])
@@ -211,43 +208,6 @@ def test_a_constant_score_has_no_recall_at_1():
     assert (ranks == 37).all()
 
 
-def test_float32_does_not_differ_from_itself():
-    s, f = build("pddm", 16), items(300, 16)
-    same = allpairs.precision_difference(s, f, "float32", sample=100)
-    assert same["largest"] == same["rms"] == 0 < same["std_of_S"]
-
-
-@pytest.mark.parametrize("kind", ["pddm", "euclidean", "city block"])
-def test_the_shortlist_reports_what_it_lost(kind):
-    n, k = 120, 5
-    s, f = build(kind, 6), F.normalize(torch.randn(n, 6), dim=1)
-    labels = torch.arange(n) % 30
-    labels[7] = 99  # has nothing to find
-    exact = allpairs.top_k(s, f, k)
-    whole = allpairs.shortlist(s, f, k, n - 1, labels, sample=n)
-    torch.testing.assert_close(whole.neighbours.values, exact.values, rtol=0, atol=1e-5)
-    assert whole.found == 1 and whole.recall_1 == whole.recall_1_exact and whole.queries == n
-    short = allpairs.shortlist(s, f, k, 12, labels, sample=n)
-    D = torch.cdist(f, f).fill_diagonal_(torch.inf)
-    near = D.topk(12, largest=False).indices
-    S = allpairs.all_pairs(s, f)
-    want = near.gather(1, S.gather(1, near).topk(k).indices)
-    assert torch.equal(short.neighbours.indices, want)
-    share = [len(set(a) & set(b)) / k for a, b in zip(want.tolist(), exact.indices.tolist())]  # noqa: B905
-    assert short.found == pytest.approx(sum(share) / n)
-    asked = torch.arange(n) != 7
-    for got, lists in ((short.recall_1, want), (short.recall_1_exact, exact.indices)):
-        hit = (labels[lists[:, 0]] == labels)[asked]
-        assert got == pytest.approx(100 * hit.double().mean().item())
-    if kind == "euclidean":
-        assert short.found == 1
-    else:
-        assert short.found < 1
-    fewer = allpairs.shortlist(s, f, k, 12, sample=10)
-    assert fewer.queries == 10 and fewer.recall_1 is None
-    assert torch.equal(fewer.neighbours.indices, want)
-
-
 @pytest.mark.parametrize(
     ("how", "message"),
     [
@@ -264,18 +224,7 @@ def test_wrong_settings_are_one_clear_line(how, message):
         lambda: allpairs.top_k(s, f, 2, **how),
         lambda: allpairs.top_k(Euclidean(), f, 2, **how),
         lambda: allpairs.ranks_of_best_positive(s, f, torch.arange(20) // 2, **how),
-        lambda: allpairs.shortlist(s, f, 2, 5, **how),
     ):
         with pytest.raises(UserError, match=message) as error:
             call()
         assert "\n" not in str(error.value)
-
-
-def test_impossible_numbers_of_neighbours():
-    s, f = build("pddm", 4), items(20, 4)
-    for k in (0, 20):
-        with pytest.raises(UserError, match="from 1 to 19"):
-            allpairs.top_k(s, f, k)
-    for k, size, sample in ((0, 5, 1), (6, 5, 1), (2, 20, 1), (2, 5, 0)):
-        with pytest.raises(UserError, match="1 <= k <= size <= 19"):
-            allpairs.shortlist(s, f, k, size, sample=sample)

@@ -8,9 +8,7 @@ import pytest
 import torch
 from sklearn.cluster import KMeans
 
-from pddm_lite.measures import clustering
 from pddm_lite.measures.clustering import cluster_quality, map_at_r
-from pddm_lite.pddm import Euclidean
 from pddm_lite.store.errors import UserError
 
 
@@ -37,46 +35,23 @@ def map_by_loop(similarity, labels):
     return 100 * sum(values) / len(values)
 
 
+@pytest.mark.parametrize("low", [None, 1])  # 1: 27 places for 80 images, so ties everywhere
 @pytest.mark.parametrize("classes", [3, 15])
 @pytest.mark.parametrize("seed", range(4))
-def test_map_at_r_is_that_of_a_loop(classes, seed):
-    f, labels = data(80, 4, classes, seed)
-    S = Euclidean().all_pairs(f.double())
+def test_map_at_r_is_that_of_a_loop(classes, seed, low):
+    f, labels = data(80, 4 if low is None else 3, classes, seed, low)
+    S = -(f[:, None] - f[None]).double().square().sum(2)
     want = map_by_loop(S.tolist(), labels)
     assert 0 < want < 100
-    for chunk in (1024, 80, 7):
-        assert map_at_r(labels, features=f, chunk=chunk) == pytest.approx(want)
-        assert map_at_r(labels, scores=S, chunk=chunk) == pytest.approx(want)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_map_at_r_with_ties_and_duplicates_follows_the_documented_rule(seed):
-    f, labels = data(60, 3, 4, seed, low=1)  # 27 places for 60 images
-    S = -(f[:, None] - f[None]).square().sum(2)
-    want = map_by_loop(S.tolist(), labels)
-    kept = S.clone()
-    for features in (f, f.double()):
-        assert map_at_r(labels, features=features, chunk=11) == pytest.approx(want)
-    assert map_at_r(labels, scores=S) == pytest.approx(want)
-    assert torch.equal(S, kept)  # the caller's scores are left alone
-
-
-def test_map_at_r_by_hand():
-    # R = 2; query 0 finds right, wrong: 1/2 (1/1); 1 both; 3 wrong, right: 1/2 (1/2)
-    labels = torch.tensor([0, 0, 1, 0])
-    S = torch.tensor([[9.0, 3, 2, 1], [3, 9, 1, 2], [1, 1, 9, 1], [1, 2, 3, 9]])
-    want = 100 * (1 / 2 + 1 + (1 / 2) / 2) / 3
-    assert map_at_r(labels, scores=S) == pytest.approx(want)
+    for chunk in (1024, 7):
+        assert map_at_r(labels, f, chunk) == pytest.approx(want)
 
 
 def test_map_at_r_at_its_ends():
     labels = torch.arange(10).repeat_interleave(4)
-    same = (labels[:, None] == labels[None]).float()
-    assert map_at_r(labels, scores=same) == pytest.approx(100)
-    for worthless in (torch.zeros(40, 40), 1 - same):
-        assert map_at_r(labels, scores=worthless) == 0
-    assert map_at_r(labels, features=torch.ones(40, 3)) == 0
-    assert map_at_r(torch.zeros(5), scores=torch.zeros(5, 5)) == pytest.approx(100)  # one class
+    assert map_at_r(labels, 9 * torch.eye(10)[labels]) == pytest.approx(100)
+    assert map_at_r(labels, torch.ones(40, 3)) == 0
+    assert map_at_r(torch.zeros(5), torch.ones(5, 2)) == pytest.approx(100)  # one class
 
 
 @pytest.mark.parametrize("call", [cluster_quality, lambda f, y: map_at_r(y, features=f)])
@@ -86,11 +61,6 @@ def test_what_cannot_be_measured_is_said(call):
         call(torch.full((20, 3), torch.nan), labels)
     with pytest.raises(UserError, match="at least two images"):
         call(torch.randn(20, 3), torch.arange(20))
-    with pytest.raises(UserError, match="finite"):
-        map_at_r(labels, scores=torch.full((20, 20), torch.nan))
-    for given in ({}, {"features": torch.ones(20, 3), "scores": torch.ones(20, 20)}):
-        with pytest.raises(TypeError, match="either features or scores"):
-            map_at_r(labels, **given)
 
 
 def quality_by_loop(clusters, y):
@@ -120,20 +90,6 @@ def test_quality_is_that_of_a_pairwise_loop(low, seed):
     assert got == pytest.approx(quality_by_loop(clusters.tolist(), labels.tolist()))
     assert got == cluster_quality(f.double(), labels, seed)
     assert 0 < got["f1"] < 1 and 0 < got["nmi"] < 1
-
-
-def test_many_images_are_clustered_as_few_are(monkeypatch):
-    """No mini-batches, whatever the number: k-means is asked once, with all images."""
-    asked = []
-
-    class Counted(KMeans):
-        def fit_predict(self, x):
-            asked.append(len(x))
-            return super().fit_predict(x)
-
-    monkeypatch.setattr(clustering, "KMeans", Counted)
-    cluster_quality(torch.randn(20_001, 2), torch.arange(20_001) % 3)
-    assert asked == [20_001]
 
 
 def test_quality_at_its_ends(recwarn):

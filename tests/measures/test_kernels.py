@@ -162,8 +162,6 @@ def test_on_a_gpu_the_kernel_gives_the_scores_of_float64(kind, d, precision):
     want.load_state_dict(unit.state_dict())
     want = want.all_pairs(f.double(), tile=64)
     torch.testing.assert_close(S.double(), want, rtol=0, atol=ACCURACY[precision])
-    gap = allpairs.precision_difference(unit, f, precision)
-    assert gap["largest"] <= 2 * ACCURACY[precision] and gap["std_of_S"] > 0
     assert torch.equal(S, S.T)
     if precision == "float32":
         torch.testing.assert_close(unit.all_pairs(f), S, rtol=0, atol=1e-5)

@@ -3,7 +3,6 @@
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -69,15 +68,8 @@ def test_ties_never_help():
     assert frame["right"][frame["by"] == "distance"].any()
 
 
-class Broken(PDDM):
-    def pairs(self, f, i, j):
-        return torch.full((len(i),), torch.nan)
-
-
 def test_what_is_not_finite_is_not_ranked():
     f = torch.from_numpy(made().embeddings["f"])
-    with pytest.raises(UserError, match="some scores are not finite"):
-        neighbours.ranking(f, LABELS, Broken(8), np.array([0]))
     f[7, 2] = torch.nan
     with pytest.raises(UserError, match="some scores are not finite"):
         neighbours.ranking(f, LABELS, Constant(8), np.array([0]))
@@ -95,12 +87,6 @@ def test_candidates_have_a_match_and_large_sets_get_few(monkeypatch):
     assert len(neighbours.candidates(labels)) == neighbours.SHOWN
     with pytest.raises(UserError, match="at least two images"):
         neighbours.candidates(np.arange(9))
-
-
-def test_queries_are_at_equal_steps_from_worst_to_best():
-    right = pd.Series([5, 0, 8, 2, 2, 7, 1, 3, 4, 6, 8], index=range(20, 31))
-    assert neighbours.at_quantiles(right, 6) == (21, 23, 27, 20, 25, 30)
-    assert neighbours.at_quantiles(right[:2], 6) == (21, 20)
 
 
 def test_found_names_places_of_the_image_set():

@@ -62,21 +62,6 @@ def test_a_gaussian_pair_has_the_analytic_values():
         assert got["auc"] == pytest.approx(phi(shift / math.sqrt(2)), abs=0.01)
 
 
-def test_identical_separated_and_swapped_samples():
-    x = samples(3000, 1, 0)[0]
-    same = separation(x, x)
-    assert same == pytest.approx({"auc": 0.5, "eer": 0.5, "overlap": 1.0}, abs=1e-9)
-    drawn = separation(x, samples(5000, 1, 0, seed=9)[0])
-    # a little less than 1: the bins are few pairs each, and the smaller of two counts is taken
-    assert 0.85 < drawn["overlap"] < 0.97 and drawn["auc"] == pytest.approx(0.5, abs=0.03)
-    for p, n in ((3, 4), (400, 1000), (1, 1)):
-        positive, negative = np.linspace(2, 3, p), np.linspace(0, 1, n)
-        apart = separation(positive, negative)
-        assert apart == pytest.approx({"auc": 1, "eer": 0, "overlap": 0}, abs=1e-12)
-        wrong = separation(negative, positive)
-        assert wrong == pytest.approx({"auc": 0, "eer": 1, "overlap": 0}, abs=1e-12)
-
-
 def test_constant_scores_tell_nothing():
     got = separation(np.full(30, 2.0), np.full(70, 2.0))
     assert got == pytest.approx({"auc": 0.5, "eer": 0.5, "overlap": 1.0})

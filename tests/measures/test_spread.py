@@ -51,16 +51,6 @@ def test_a_loose_class_around_a_tight_one_is_looser_than_its_gap():
     assert table["nearest"].tolist()[1:] == [20, 10]
 
 
-def test_equally_loose_classes_are_no_looser_than_chance_says():
-    """However much they overlap: of classes in one place half seem looser, by luck alone."""
-    for apart in (0.0, 0.2, 0.5):
-        f, labels = cloud([1.0] * 60, n=10, d=20, apart=apart)
-        found = spread.summary(f, labels)
-        assert found["looser"] == pytest.approx(found["looser_by_chance"], abs=0.12)
-        assert found["quarters"] == pytest.approx(found["quarters_by_chance"], abs=0.05)
-    assert found["looser_by_chance"] > 0.1
-
-
 def test_loose_and_tight_classes_are_told_from_chance():
     f, labels = cloud([1.0, 0.4] * 30, n=20, d=20, apart=0.5)
     found = spread.summary(f, labels)
@@ -79,12 +69,6 @@ def test_summary_agrees_with_classes():
     assert found["looser"] == table["looser"].mean()
     ordered = np.sort(table["spread"])
     assert found["quarters"] == pytest.approx(ordered[-2:].mean() / ordered[:2].mean())
-
-
-def test_well_separated_classes_have_gaps():
-    f, labels = cloud([0.1, 0.1, 0.2], apart=9.0)
-    found = spread.summary(f, labels)
-    assert found["looser"] == found["looser_by_chance"] == spread.farthest(f, labels) == 0
 
 
 def test_a_collapsed_embedding_has_neither_spread_nor_gap():
@@ -137,29 +121,6 @@ def test_bad_input_is_named(measure):
     f[2, 1] = np.nan
     with pytest.raises(UserError, match="not finite"):
         measure(f, labels)
-
-
-def test_classes_of_one_image_are_left_out():
-    f, labels = cloud([0.5, 0.5, 0.5])
-    table = spread.classes(np.r_[f, f[:1]], np.r_[labels, 99])
-    assert table["class"].tolist() == [0, 10, 20]
-
-
-def test_a_run_is_measured_once():
-    f, labels = cloud([0.5, 0.9])
-    asked = []
-
-    class Run:
-        id = "run of test_a_run_is_measured_once"
-
-        @property
-        def embeddings(self):
-            asked.append(1)
-            return {"f": f, "labels": labels}
-
-    assert spread.of(Run(), spread.silhouette) == spread.of(Run(), spread.silhouette)
-    assert spread.of(Run(), spread.summary)["looser"] == spread.summary(f, labels)["looser"]
-    assert len(asked) == 2
 
 
 def test_survey_has_a_row_a_run_that_ranks_by_distance():
