@@ -1,8 +1,16 @@
-"""What claims read of a runs.Run beside its numbers, for runs that are made up."""
+"""Runs that are made up: what claims, tables and figures read of a runs.Run."""
+
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
+
+from pddm_lite.methods import METHODS
+from pddm_lite.paper.fig4_convergence import cost
 
 RANKINGS = ("distance", "score")
+NUMBERS = count()  # what is known of a run is kept by its id
 
 
 def one_state(run, classes=3):
@@ -14,3 +22,70 @@ def one_state(run, classes=3):
     kinds = [f"{r}_{kind}" for r in RANKINGS for kind in ("positive", "negative")]
     run.by_class |= {kind: np.ones((classes, 5)) for kind in kinds}
     return run
+
+
+def features(sds=(1.0, 0.3), apart=3.0, seed=0):
+    """Pairs of classes, each a class of spread sds[0] with one of sds[1] near its middle."""
+    rng = np.random.default_rng(seed)
+    means = np.repeat(apart * rng.normal(size=(6, 4)), len(sds), axis=0)
+    means += 0.3 * rng.normal(size=means.shape)  # the two of a pair are not in one place
+    labels = np.repeat(np.arange(len(means)), 30)
+    f = means[labels] + np.tile(sds, 6)[labels, None] * rng.normal(size=(len(labels), 4))
+    return {"f": f, "labels": labels}
+
+
+def fake_run(
+    recall=50.0, score=None, overlap=0.3, score_overlap=0.3, auc=None, curve=None, nmi=0.5, f1=0.2,
+    embeddings=None, quadruplets=0, step=10, collapse="",
+):  # fmt: skip
+    """Recall@1 by distance and, where it is given, by score; Recall@K is K - 1 more. The AUC is a
+    hundredth of Recall@1 or `auc`, by score .05 more; on training classes .04 more."""
+    auc = {"distance": recall / 100, "score": (score or 0) / 100} if auc is None else (
+        {"distance": auc, "score": auc + 0.05}
+    )  # fmt: skip
+    test = {}
+    for ranking, at, o in (("distance", recall, overlap), ("score", score, score_overlap)):
+        if at is not None:
+            test[ranking] = {f"recall_{k}": at + k - 1 for k in (1, 2, 4, 8, 16, 32)}
+            test[ranking] |= {"overlap": o, "auc": auc[ranking], "eer": 0.2}
+    test["distance"] |= {"nmi": nmi, "f1": f1}
+    train = {k: m | {"auc": m["auc"] + 0.04} for k, m in test.items()}
+    metrics = {"test": test, "train": train, "chosen_step": step, "collapse": collapse}
+    values = curve or [40.0, 40.0]
+    run = SimpleNamespace(
+        id=f"run {next(NUMBERS)}",
+        embeddings=embeddings or features(),
+        metrics=metrics | {"start": 40.0},
+        history=pd.DataFrame({"step": range(0, 10 * len(values), 10), "val_recall_1": values}),
+        experiment=SimpleNamespace(quadruplets=quadruplets),
+    )
+    return one_state(run)
+
+
+# one wobble a seed, common to all methods: paired differences do not see it, means do
+WOBBLE = (0.0, 7.0, -5.0)
+
+
+def study(recall, seeds=3, data="d"):
+    """Runs of the methods in `recall` (Recall@1 as each ranks), nearly the same a seed."""
+    runs = {}
+    for m, value in recall.items():
+        for s in range(seeds):
+            at = value + WOBBLE[s] + 0.01 * s * len(m)  # differences differ a little, too
+            ranked = (50.0, at) if METHODS[m].rank == "score" else (at,)
+            runs[data, m, s] = fake_run(*ranked)
+    return runs
+
+
+def costs(pddm=1.0, lifted=2.0, ms=(4.0, 1.0), seeds=3, wobble=0.01):
+    """cost.measured with seconds of fixed cost and a power of m, a little other a seed."""
+    rows = []
+    for way, p, fixed in ((cost.PDDM, pddm, ms[0]), (cost.LIFTED, lifted, ms[1])):
+        for s in range(seeds):
+            power = p + wobble * (s - (seeds - 1) / 2)
+            for m in (16, 64, 256, 1024):
+                seconds = 1e-3 * (fixed + 1e-4 * m**power)
+                rows.append((way, m, s, cost.WAYS[way].pairs(m), seconds))
+    frame = pd.DataFrame(rows, columns=cost.COLUMNS)
+    frame.attrs["cpu"] = "a processor"
+    return frame

@@ -13,12 +13,13 @@ from pddm_lite.training.experiments import (
     HETEROGENEITY,
     PROFILES,
     RECIPES,
+    VARIANTS,
     Experiment,
     apply_to,
     check,
     make,
 )
-from pddm_lite.training.study import Study
+from pddm_lite.training.study import COMPARED, Study
 
 
 def test_the_defaults_are_the_papers():
@@ -209,3 +210,24 @@ def test_the_bounds_themselves_are_allowed():
         dict(classes_per_batch=2, samples_per_class=2, batch_size=4),
     ):
         check(make(data="d", **changes))
+
+
+@pytest.mark.parametrize("methods", [["Triplet"], [EUCLIDEAN], []])
+def test_variant_runs_ask_for_the_methods_of_the_study_alone(monkeypatch, tmp_path, methods):
+    variants = ["1 quadruplet", "the paper's letter"]
+    study = Study.of(
+        profile="smoke", results=tmp_path, device="cpu", methods=methods, variants=variants
+    )
+    monkeypatch.setattr(Study, "run", lambda self, d, m, s, **changes: (d, m, s, changes))
+    found = study.variant_runs()
+    asked = {(v, m) for _, v, m, _ in found}
+    if methods == ["Triplet"]:
+        assert asked == set()
+    elif methods:
+        assert asked == {("", EUCLIDEAN), ("1 quadruplet", EUCLIDEAN)}
+    else:
+        assert asked == {(v, m) for v in ("", "1 quadruplet") for m in COMPARED} | {
+            ("the paper's letter", PDDM)
+        }
+    for (d, v, m, s), run in found.items():
+        assert run == (d, m, s, VARIANTS[v][1] if v else {})
