@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
+from pddm_lite.data.base import ImageSet, fingerprint
 from pddm_lite.methods import METHODS
 from pddm_lite.paper.fig4_convergence import cost
 
@@ -89,3 +91,25 @@ def costs(pddm=1.0, lifted=2.0, ms=(4.0, 1.0), seeds=3, wobble=0.01):
     frame = pd.DataFrame(rows, columns=cost.COLUMNS)
     frame.attrs["cpu"] = "a processor"
     return frame
+
+
+# settings of a run of seconds, on `coloured`
+SMALL = dict(embedding_size=8, classes_per_batch=2, samples_per_class=2, batch_size=4, steps=4,
+             eval_every=2, holdout=0.0)  # fmt: skip
+
+
+def coloured(name="seen", seed=0, classes=8, images=4):
+    """Classes of 64x64 noise about a colour each; half of them train."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(classes), images)
+    x = rng.integers(0, 128, (classes, 1, 1, 3))[labels]
+    x = (x + rng.integers(0, 128, (len(labels), 64, 64, 3))).astype(np.uint8)
+    return ImageSet(
+        name=name,
+        title=name,
+        labels=labels,
+        class_names=tuple(f"class {c}" for c in range(classes)),
+        read=lambda i: Image.fromarray(x[i]),
+        fingerprint=fingerprint(x.tobytes()),
+        train_classes=classes // 2,
+    )

@@ -8,9 +8,8 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from PIL import Image
+from fakes import SMALL, coloured
 
-from pddm_lite.data.base import ImageSet, fingerprint
 from pddm_lite.losses import Classifier
 from pddm_lite.networks import backbones
 from pddm_lite.own_data import metric as own_metric
@@ -24,41 +23,19 @@ from pddm_lite.training.runs import fit_or_load
 
 @pytest.fixture(scope="module")
 def data():
-    """8 classes of 4 pictures, 64x64 noise about a colour each."""
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(8), 4)
-    x = rng.integers(0, 128, (8, 1, 1, 3))[labels] + rng.integers(0, 128, (32, 64, 64, 3))
-    x = x.astype(np.uint8)
-    return ImageSet(
-        name="seen",
-        title="seen",
-        labels=labels,
-        class_names=tuple(f"class {c}" for c in range(8)),
-        read=lambda i: Image.fromarray(x[i]),
-        fingerprint=fingerprint(x.tobytes()),
-        train_classes=4,
-    )
+    return coloured()
 
 
 @pytest.fixture(scope="module")
 def taken(data, tmp_path_factory):
     """fn(**changes): (run, its metric), fitted once."""
     folder, made = tmp_path_factory.mktemp("runs"), {}
-    small = dict(
-        embedding_size=8,
-        classes_per_batch=2,
-        samples_per_class=2,
-        batch_size=4,
-        steps=4,
-        eval_every=2,
-        holdout=0.0,
-    )
     usual = {"mode": "frozen", "backbone": "smallnet", "lr": 1e-2}
 
     def take(**changes):
         key = tuple(sorted(changes.items()))
         if key not in made:
-            e = make(data=data.name, **usual | small | changes)
+            e = make(data=data.name, **usual | SMALL | changes)
             run = fit_or_load(e, data, folder, bar=False)
             made[key] = run, Metric.of(run, data, folder)
         return made[key]

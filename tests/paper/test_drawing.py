@@ -17,7 +17,6 @@ from pddm_lite.paper import drawing, judge, questions
 from pddm_lite.paper.ablations import claims as claims_ablations
 from pddm_lite.paper.ablations import figures as figures_recipe
 from pddm_lite.paper.fig1b_scores import distributions
-from pddm_lite.paper.fig4_convergence import cost
 from pddm_lite.paper.fig4_convergence import figures as figures_convergence
 from pddm_lite.paper.table1_retrieval import figures as figures_retrieval
 from pddm_lite.paper.verdict import claims as claims_verdict
@@ -174,23 +173,6 @@ def test_every_method_has_a_colour_of_its_own():
         assert apart[np.triu_indices(len(rgb), 1)].min() > 20
 
 
-def test_a_claim_on_no_data_set_has_panels_of_its_own():
-    rows = [
-        (way, m, s, cost.WAYS[way].pairs(m), 1e-3 + 1e-6 * m**p)
-        for way, p in ((cost.PDDM, 1), (cost.LIFTED, 2))
-        for m in (16, 64, 256, 1024)
-        for s in range(3)
-    ]
-    costs = pd.DataFrame(rows, columns=cost.COLUMNS)
-    table = claims_verdict.verdicts(runs(), list(TITLES), None, costs)
-    fig, _ = figures_verdict.verdict(table, TITLES)
-    check_labels(fig)
-    order, ratio = fig.axes[-2:]
-    assert [x.get_text() for x in order.get_yticklabels()] == [cost.DATA] * 4
-    assert ratio.get_xscale() == "log" and ratio.get_xlabel() == questions.MEASURES["faster"].unit
-    assert sum(t.get_text().startswith("C5") for ax in fig.axes for t in ax.texts) == 5
-
-
 def test_verdicts_have_colours():
     words = {judge.REPRODUCED, judge.LEVEL, judge.NOT_REPRODUCED, judge.NOT_ENOUGH}
     assert set(drawing.VERDICTS) == words == set(tables.MARKS) - {tables.NO_LEAD}
@@ -223,34 +205,6 @@ def test_an_interval_beyond_the_axis_ends_in_an_arrow():
     assert drawn
 
 
-def test_the_paper_stands_apart_and_only_beside_its_own_half():
-    fig, frame = figures_retrieval.recall(runs(), TITLES)
-    assert set(frame["source"]) == {"run", "paper, CUB-200-2011"}
-    assert set(frame[frame["source"] != "run"]["data"]) == {"synthetic_birds"}
-    labels = [ax.get_xlabel() for ax in fig.axes]
-    assert sum("paper" in x for x in labels) == 2 and "not in the paper" in labels
-    assert labels.count("K (colours as at the left)") == 2
-
-
-def test_numbers_in_the_panels_are_means_over_the_seeds():
-    some = runs(methods=("PDDM score",), data=("folder:own",))
-    _, frame = distributions.score_distributions(some, TITLES)
-    expected = np.mean([run.metrics["test"]["score"]["overlap"] for run in some.values()])
-    assert frame["overlap"].unique() == pytest.approx([expected])
-    assert frame["positive"].sum() == pytest.approx(1)
-
-
-@pytest.mark.parametrize(
-    "seeds, says",
-    [((1,), "(seed 1)"), ((0, 2), "(curves: seed 0; numbers: all seeds)")],
-    ids=["one seed", "two seeds"],
-)
-def test_the_legend_of_scores_says_whose_numbers_they_are(seeds, says):
-    fig, _ = distributions.score_distributions(runs(("Triplet", "PDDM score"), seeds), TITLES)
-    (legend,) = fig.legends
-    assert legend.get_texts()[-1].get_text() == f"shared by both {says}"
-
-
 def test_convergence_marks_the_level_of_claim_c4():
     some = runs(methods=drawing.FIG_4, data=("folder:own",), seeds=(0, 1, 2))
     fig, frame = figures_convergence.convergence(some, TITLES)
@@ -276,55 +230,6 @@ def test_changes_of_the_recipe_are_crossed_where_they_collapse():
     drawn = {float(line.get_xdata()[0]) for line in fig.axes[0].lines if line.get_marker() == "X"}
     row = frame[(frame["collapsed"] > 0) & (frame["data"] == "synthetic_birds")]
     assert drawn == {row["effect"].item()}
-
-
-@pytest.mark.parametrize(
-    "keep, panels, title",
-    [
-        (lambda v, m: not v, 1, "PDDM − Euclidean"),
-        (lambda v, m: m == questions.PDDM, 1, "change − recipe as it stands"),
-        (lambda v, m: not v and m == questions.PDDM, 1, ""),
-    ],
-    ids=["no variants", "one method", "neither"],
-)
-def test_the_recipe_figure_of_a_part(keep, panels, title):
-    some = variant_runs(runs(data=("folder:own",)))
-    some = {k: run for k, run in some.items() if keep(k[1], k[2])}
-    fig, _ = figures_recipe.recipe(claims_ablations.recipe_effects(some), TITLES)
-    fig.draw_without_rendering()
-    assert len(fig.axes) == panels
-    assert fig.axes[0].get_title(loc="left") == title
-
-
-def test_ablations_show_the_paper_the_collapsed_and_both_rankings():
-    fig, frame = figures_recipe.ablations(ablated(runs()), TITLES)
-    changes, d_panel, m_panel = fig.axes[:3]  # of the first data set
-    labels = [x.get_text() for x in changes.get_yticklabels()]
-    assert labels[:2] == ["embedding loss", "without Eₑ"] and labels[-1] == "LMDM mining"
-    own = frame[(frame["data"] == "synthetic_birds") & frame["effect"].notna()]
-    marks = [line for line in changes.lines if line.get_marker() in "oX"]
-    assert [float(x.get_xdata()[0]) for x in marks] == own["effect"].tolist()
-    assert [x.get_marker() == "X" for x in marks] == (own["collapsed"] > 0).tolist()
-    assert [x.get_mfc() == "white" for x in marks] == (own["ranking"] == "score").tolist()
-    ticks = [float(x.get_xdata()[0]) for x in changes.lines if x.get_color() == "black"]
-    assert {-6.5, -3.4, -2.6} <= set(ticks)
-    low, high = changes.get_xlim()
-    assert low < own[["effect", "claimed"]].min().min() and own["effect"].max() < high
-    assert [x.get_text() for x in d_panel.get_xticklabels()] == ["64", "128", "256"]
-    assert [x.get_text() for x in m_panel.get_xticklabels()] == ["32", "64", "132"]
-    assert (len(d_panel.lines), len(m_panel.lines)) == (3, 2)  # Euclidean at one m is no line
-    (score,) = [x for x in m_panel.lines if x.get_linestyle() == "--"]
-    means = frame[(frame["data"] == "synthetic_birds") & (frame["group"] == "batch size")]
-    means = means[means["ranking"] == "score"].groupby("at")["recall_1"].mean()
-    assert score.get_ydata().tolist() == pytest.approx(means.tolist())
-
-
-@pytest.mark.parametrize("only, panels", [("", 1), ("m = 32", 2), ("without E_e", 1)])
-def test_ablations_of_a_part(only, panels):
-    some = {k: r for k, r in ablated(runs(data=("folder:own",))).items() if k[1] in ("", only)}
-    fig, _ = figures_recipe.ablations(some, TITLES)
-    check_labels(fig)
-    assert len(fig.axes) == panels
 
 
 def test_style_leaves_no_trace():

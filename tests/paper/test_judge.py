@@ -27,10 +27,6 @@ def test_interval_by_hand():
     assert interval([0, 2]) == pytest.approx((1, 1 - 12.706205, 1 + 12.706205), abs=1e-5)
 
 
-def test_interval_of_too_little():
-    mean, low, high = interval([4.0])
-    assert mean == 4 and np.isnan([low, high]).all()
-    assert np.isnan(interval([])).all()
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from fakes import SMALL, coloured
 
-from pddm_lite.data.base import ImageSet, fingerprint
 from pddm_lite.networks.embedding import Embedding
 from pddm_lite.store.errors import UserError
 from pddm_lite.training import embedder
@@ -18,43 +17,14 @@ from pddm_lite.training.loop import embed
 from pddm_lite.training.runs import fit_or_load
 
 
-def pictures(name, classes=8, images=4, seed=0):
-    """Classes of 64x64 noise about a colour each."""
-    rng = np.random.default_rng(seed)
-    labels = np.repeat(np.arange(classes), images)
-    x = rng.integers(0, 128, (classes, 1, 1, 3))[labels]
-    x = (x + rng.integers(0, 128, (len(labels), 64, 64, 3))).astype(np.uint8)
-    return ImageSet(
-        name=name,
-        title=name,
-        labels=labels,
-        class_names=tuple(f"{name} {c}" for c in range(classes)),
-        read=lambda i: Image.fromarray(x[i]),
-        fingerprint=fingerprint(x.tobytes()),
-        train_classes=classes // 2,
-    )
-
-
 @pytest.fixture(scope="module")
 def data():
-    return pictures("seen")
+    return coloured()
 
 
 def fitted(folder, data, **changes):
-    small = dict(
-        embedding_size=8,
-        classes_per_batch=2,
-        samples_per_class=2,
-        batch_size=4,
-        steps=4,
-        eval_every=2,
-        holdout=0.0,
-    )
-    e = make(
-        **{"data": data.name, "mode": "frozen", "backbone": "smallnet", "lr": 1e-2, **small}
-        | changes
-    )
-    return fit_or_load(e, data, folder, bar=False)
+    usual = dict(data=data.name, mode="frozen", backbone="smallnet", lr=1e-2)
+    return fit_or_load(make(**usual | SMALL | changes), data, folder, bar=False)
 
 
 @pytest.mark.parametrize("name", ["PDDM+Quadruplet", "LiftedStruct"])  # on the sphere, and free
@@ -104,7 +74,7 @@ def test_a_run_that_trained_its_network_needs_the_network(tmp_path, data):
 
 
 def test_a_run_of_other_data_is_refused(tmp_path, data):
-    run, other = fitted(tmp_path, data), pictures("other", seed=1)
+    run, other = fitted(tmp_path, data), coloured("other", seed=1)
     with pytest.raises(UserError, match="was trained on seen, not on other"):
         embed_images(run, other, other.test, tmp_path)
 

@@ -227,7 +227,7 @@ def test_variant_runs_ask_for_the_methods_of_the_study_alone(monkeypatch, tmp_pa
         assert asked == {("", EUCLIDEAN), ("1 quadruplet", EUCLIDEAN)}
     else:
         assert asked == {(v, m) for v in ("", "1 quadruplet") for m in COMPARED} | {
-            ("the paper's letter", PDDM)
+            ("the paper's letter", COMPARED[0])
         }
     for (d, v, m, s), run in found.items():
         assert run == (d, m, s, VARIANTS[v][1] if v else {})

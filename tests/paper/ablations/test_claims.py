@@ -154,12 +154,6 @@ def test_minings_are_compared_by_quadruplets_from_one_to_all():
     assert verdict[0, "recall_1"] == REPRODUCED and verdict[1, "recall_1"] == NOT_ENOUGH
 
 
-def test_one_number_of_quadruplets_is_one_comparison():
-    """The paper's letter as recipe has 1 quadruplet, as the variant has."""
-    table = claims.recipe_effects(variant_runs(VALUES, NUMBERS | {"": 1}))
-    mining = table[table["compared"] == "mining"]
-    assert mining["quadruplets"].tolist() == [1, 1] and set(mining["variant"]) == {""}
-    assert set(mining["measure"]) == {"recall_1", "auc"}
 
 
 def test_collapses_and_untrained_pairs_are_counted():
@@ -203,12 +197,6 @@ def test_ablations_are_changes_against_the_recipe_in_a_fixed_order():
     )
 
 
-def test_ablations_need_pddm_as_it_stands():
-    full = claims.ablation_effects(changed_runs({"m = 32": {}}))
-    for keep in (lambda v: v, lambda v: not v, lambda v: False):
-        some = {k: run for k, run in changed_runs({"m = 32": {}}).items() if keep(k[1])}
-        table = claims.ablation_effects(some)
-        assert table.empty and list(table.columns) == list(full.columns)
 
 
 def test_what_is_ablated_is_known_to_the_experiments():
