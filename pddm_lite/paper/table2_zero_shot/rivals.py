@@ -92,7 +92,8 @@ def conse(task: Task, images: Tensor, p: Tensor, top: int = 10) -> Scores:
     likely, y = p.topk(min(top, p.shape[1]), dim=1)
     weight = torch.zeros_like(p).scatter(1, y, likely)
     f = weight @ s[: len(task.seen)] / weight.sum(dim=1, keepdim=True)
-    return Scores(normalize(f, dim=1) @ s.T, same(s))
+    unseen = s[len(task.seen) :]
+    return Scores(normalize(f, dim=1) @ unseen.T, same(unseen))
 
 
 def devise(
@@ -116,7 +117,7 @@ def devise(
     """
     x, centre, scale = _standardised(task)
     s, y = class_vectors(task).float(), task.labels.cpu()
-    seen = s[: len(task.seen)]
+    seen, unseen = s[: len(task.seen)], s[len(task.seen) :]
     draw = torch.Generator().manual_seed(seed)
     M = torch.zeros(s.shape[1], x.shape[1], requires_grad=True)
     optimiser = torch.optim.Adam([M], lr=rate)
@@ -129,7 +130,7 @@ def devise(
             (hinge.sum() / len(idx)).backward()
             optimiser.step()
     mapped = (images.cpu() - centre) / scale @ M.detach().T
-    return Scores(mapped @ s.T, same(s))
+    return Scores(mapped @ unseen.T, same(unseen))
 
 
 def inner_nodes(task: Task, images: Tensor, p: Tensor) -> Scores:
@@ -144,21 +145,21 @@ def inner_nodes(task: Task, images: Tensor, p: Tensor) -> Scores:
     member, below = _membership(task)
     node = p @ member[: len(task.seen)]
     gain = torch.log(node.clamp(min=1e-6) / (below / len(task.seen)))
-    return Scores(gain @ member.T, same(member))
+    unseen = member[len(task.seen) :]
+    return Scores(gain @ unseen.T, same(unseen))
 
 
 def pst(
     task: Task,
     images: Tensor,
     p: Tensor,
-    rule: str = "ancestors",
     neighbours: int = 20,
     alpha: float = 0.8,
     rounds: int = 50,
 ) -> Scores:
     """In the spirit of PST, propagated semantic transfer (Rohrbach et al. 2013): shared labels.
 
-        Y_0 = p W'       W: weights of the seen classes in every class (`relatives`)
+        Y_0 = p W'       W: weights of the seen classes in every unseen one (`relatives`)
         Y_{t+1} = alpha D^(-1/2) A D^(-1/2) Y_t + (1 - alpha) Y_0
 
     A: k-nearest-neighbour graph of the test images, made symmetric, in the space of p(s|x), with
@@ -168,7 +169,7 @@ def pst(
     From memory: the propagation and its constants. The paper is remembered to keep of Y_0 the most
     confident share alone, which is not done here.
     """
-    W = torch.cat([torch.eye(len(task.seen), dtype=torch.float64), relatives(task, rule)])
+    W = relatives(task)
     start = (p @ W.T).numpy()
     roots, k = p.sqrt().numpy(), min(neighbours, len(p) - 1)
     # Without arguments each image's neighbours are sought among the others.
@@ -195,8 +196,8 @@ def amp(task: Task, images: Tensor, p: Tensor, neighbours: int = 5) -> Scores:
 
     to the k seen and the k unseen classes most like a (all that are equally like it, too), so that
     every walk ends; sigma^2 is the mean of 1 - cos, which is half the squared distance of vectors
-    of length 1. Seen classes have no score. The paper's rule for edges is not known to us: the k
-    neighbours and the weights are ours.
+    of length 1. The paper's rule for edges is not known to us: the k neighbours and the weights
+    are ours.
     """
     s, S = class_vectors(task), len(task.seen)
     away = 1 - s[:S] @ s.T
@@ -207,7 +208,7 @@ def amp(task: Task, images: Tensor, p: Tensor, neighbours: int = 5) -> Scores:
         part[part < kth - 1e-12] = 0
     step /= step.sum(dim=1, keepdim=True)
     absorbed = torch.linalg.solve(torch.eye(S, dtype=s.dtype) - step[:, :S], step[:, S:])
-    return Scores(p @ absorbed, same(s))
+    return Scores(p @ absorbed, same(s[S:]))
 
 
 SPIRIT = "in the spirit of "  # before Table 2's name where parts are from memory

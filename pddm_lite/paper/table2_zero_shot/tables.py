@@ -100,9 +100,8 @@ def zero_shot_table(results: pd.DataFrame, data: str) -> pd.DataFrame:
 
     Rows: features, told apart by RULE; the rivals, with the features they start from; two floors;
     the ceiling of RULE, which what is tied leaves to reach.
-    "of all": among known and unseen classes together. "hp@K": hierarchical precision, left out
-    where the hierarchy is so small that a shuffled one has all of it. "tied": unseen classes that
-    nothing tells apart. The last column is the paper's, of its own data and network.
+    "tied": unseen classes that nothing tells apart. The last column is the paper's, of its own data
+    and network.
     """
     found = rows(results[results["data"] == data])
     true, floor = (found[found["hierarchy"] == h] for h in (TRUE, SHUFFLED))
@@ -112,10 +111,7 @@ def zero_shot_table(results: pd.DataFrame, data: str) -> pd.DataFrame:
     ceiling = true[true["by"] == RULE].groupby("k")["ceiling"].mean()
     for name, of in ((GUESSING, chance), (CEILING, ceiling)):
         out.append({"row": name} | {f"top-{k}": shown(of[k], 1) for k in KS})
-    table = pd.DataFrame(out).fillna("")
-    if (floor[floor["k"] == TOP]["hierarchical"] > 99.9).all():
-        table = table.drop(columns=f"hp@{TOP}")
-    return table
+    return pd.DataFrame(out).fillna("")
 
 
 def _row(own: pd.DataFrame, name: str) -> dict[str, object]:
@@ -123,8 +119,6 @@ def _row(own: pd.DataFrame, name: str) -> dict[str, object]:
     for k in KS:
         row[f"top-{k}"] = spread(own[own["k"] == k]["flat"], 1)
     at = own[own["k"] == TOP]
-    row[f"top-{TOP} of all"] = spread(at["general"].dropna(), 1)
-    row[f"hp@{TOP}"] = spread(at["hierarchical"], 1)
     row["tied"] = f"{at['tied'].mean():.0f} of {at['unseen'].mean():.0f}"
     seeds = at.loc[at["seed"] != NO_SEED, "seed"].nunique()  # plain features hang on none
     row["seeds"] = str(seeds or "")

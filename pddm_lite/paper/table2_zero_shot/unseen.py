@@ -44,8 +44,8 @@ NO_SEED = -1  # of plain features
 LEARNED = "plain, metric of [21]"  # features: plain ones under table2.learned_metric
 FILES = ("results.csv", "errors.csv")
 COLUMNS = ["data", "features", "seed", "run"]
-MEASURES = ("flat", "hierarchical", "chance", "ceiling")
-RESULTS = [*COLUMNS, *"draw by hierarchy k".split(), *MEASURES, *"general tied unseen".split()]
+MEASURES = ("flat", "chance", "ceiling")
+RESULTS = [*COLUMNS, *"draw by hierarchy k".split(), *MEASURES, *"tied unseen".split()]
 ERRORS = [*COLUMNS, *"draw by hierarchy distance share chance".split()]
 # Raise it when what is measured of the same run, data and protocol changes: draws, rules, rivals,
 # how scores are counted, the embedding of images. Then all is measured again.
@@ -180,8 +180,8 @@ def recognise(
 
     Returns:
         results: a row a draw, method (`by`, a key of RULES or RIVALS), hierarchy (TRUE; of rules
-            SHUFFLED, too, where the known classes' means change places) and k: flat, general,
-            hierarchical, chance, ceiling (percent; see zero_shot.Result), tied, unseen (classes).
+            SHUFFLED, too, where the known classes' means change places) and k: flat, chance,
+            ceiling (percent; see zero_shot.Result), tied, unseen (classes).
         errors: a row a draw, `by`, hierarchy and distance in the hierarchy, in steps, between the
             truth and the answer: share of images (percent), and that of guessing (`chance`).
     """
@@ -213,10 +213,9 @@ def recognise(
             ways.append((RULE, SHUFFLED, zero_shot.by_means(floor, images, RULE)))
         for by, kind, scores in ways:
             row = {"draw": draw, "by": by, "hierarchy": kind}
-            r = zero_shot.evaluate(task, scores, y)
+            r = zero_shot.evaluate(scores, y)
             for k in zero_shot.KS:
                 values = {m: getattr(r, m)[k] for m in MEASURES}
-                values["general"] = r.general[k] if r.general else np.nan
                 results.append(row | {"k": k} | values | {"tied": r.tied, "unseen": len(unseen)})
             errors.append(zero_shot.error_distances(task, scores, y).assign(**row))
     errors = pd.concat(errors, ignore_index=True)

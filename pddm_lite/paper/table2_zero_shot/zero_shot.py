@@ -4,8 +4,8 @@ A node's mean is that of the seen (training) classes at or below it, each counte
 
     mu(v) = 1 / |T(v)| * sum over t in T(v) of mu(t)
 
-An unseen class has no image, so it takes the means of its relatives in the hierarchy (`RULES`), and
-an image goes to the class of the nearest mean, in the Euclidean distance.
+An unseen class has no image, so it takes the mean of its ancestors' means (`relatives`), and an
+image goes to the unseen class of the nearest mean, in the Euclidean distance.
 
 Classes in the same place of the hierarchy get the same mean, and nothing can tell them apart. What
 is reported is the mean over all orders of the tied, so that a score that says nothing is as good as
@@ -14,20 +14,19 @@ guessing; `tied` counts such classes, and `ceiling` is the most that they leave 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy import sparse
 from torch import Tensor
 
 from ...store.errors import UserError, unknown
 from .hierarchy import FAR, Hierarchy
 
 KS = (1, 5)  # flat top-1 and top-5; the paper reports top-5
+RULES = ("ancestors", "distinct")  # the first is that of [21], the source of the paper's protocol
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,84 +64,28 @@ class Task:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Seen, then unseen: the order of the columns of all scores."""
+        """Seen, then unseen."""
         return (*self.seen, *self.unseen)
-
-    @cached_property
-    def apart(self) -> Tensor:
-        """Path distances among the unseen classes: int64 [U, U], in steps."""
-        return torch.from_numpy(self.hierarchy.distances(self.unseen, self.unseen)).long()
-
-
-# ------------------------------------------------------- relatives: weights of the seen classes
-# below: 0 or 1 [V, S], seen class s lies at or below node v; up: int [V, U], steps from the unseen
-# class u up to v, FAR if v is not above it. Only nodes with seen classes at or below them count.
-# A class may be an inner node: then it is its own ancestor, at 0 steps.
-
-
-def _over_ancestors(below: np.ndarray, up: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Rows of sum over ancestors a of u of w(a) mu(a), with mu(a) as weights of the classes."""
-    number = below.sum(axis=1)
-    mu = below / np.maximum(number, 1)[:, None]
-    return sparse.csr_array(up.T < FAR, dtype=float) @ ((w * (number > 0))[:, None] * mu)
-
-
-def _ancestors(task, below, up):
-    """mu(u) = 1 / |A(u)| * sum over a in A(u) of mu(a), A(u): u's ancestors (Mensink et al.)."""
-    return _over_ancestors(below, up, np.ones(len(below)))
-
-
-def _distinct(task, below, up):
-    """As _ancestors, with ancestors that have the same seen classes below them counted once.
-
-    A chain of nodes with one child each says the same again and again; [21] counts each node.
-    """
-    sets, which = np.unique(below, axis=0, return_inverse=True)
-    number = sets.sum(axis=1)
-    of = sparse.csr_array(up.T < FAR, dtype=float) @ np.eye(len(sets))[which.ravel()] > 0
-    return (of & (number > 0)) @ (sets / np.maximum(number, 1)[:, None])
-
-
-def _depth(task, below, up):
-    """mu(u) = sum over a in A(u) of w(a) mu(a) / sum of w(a), w(a) = depth(a) + 1."""
-    return _over_ancestors(below, up, task.hierarchy.depth + 1)
-
-
-def _siblings(task, below, up):
-    """mu(u) = mean of the seen classes below its parents, or below the nearest ancestors with any.
-
-    Siblings and all that is below them; with two parents, the union, each class once.
-    """
-    up = np.where(below.any(axis=1)[:, None], up, FAR)
-    nearest = sparse.csr_array((up == up.min(axis=0)).T, dtype=float)
-    return (nearest @ below > 0).astype(float)
-
-
-def _nearest(task, below, up):
-    """mu(u) = mean of the seen classes at the least path distance from u, all of them."""
-    distance = task.hierarchy.distances(task.unseen, task.seen)
-    return (distance == distance.min(axis=1, keepdims=True)).astype(float)
-
-
-RULES: dict[str, Callable] = {
-    "ancestors": _ancestors,
-    "distinct": _distinct,
-    "siblings": _siblings,
-    "nearest": _nearest,
-    "depth": _depth,
-}
 
 
 def relatives(task: Task, rule: str = "ancestors") -> Tensor:
     """Weights of the seen classes in each unseen class's mean: float64 [U, S], rows sum to 1.
 
+        mu(u) = 1 / |A(u)| * sum over a in A(u) of mu(a),  A(u): u's ancestors with any seen class
+
     Args:
-        rule: a key of RULES; "ancestors" is that of [21], the source of the paper's protocol.
+        rule: "ancestors" (Mensink et al.); "distinct" counts ancestors that have the same seen
+            classes below them once, as a chain of nodes with one child each says the same again.
     """
     if rule not in RULES:
         raise unknown("rule of relatives", rule, RULES)
-    below = (task.hierarchy.steps(task.seen) < FAR).astype(float)
-    W = RULES[rule](task, below, task.hierarchy.steps(task.unseen))
+    below = task.hierarchy.steps(task.seen) < FAR  # [V, S]; an inner node is its own ancestor
+    above = task.hierarchy.steps(task.unseen).T < FAR  # [U, V]
+    if rule == "distinct":
+        below, which = np.unique(below, axis=0, return_inverse=True)
+        above = above @ (which.reshape(-1, 1) == np.arange(len(below)))
+    number = below.sum(axis=1)
+    W = (above & (number > 0)) @ (below / np.maximum(number, 1)[:, None])
     return torch.from_numpy(W / W.sum(axis=1, keepdims=True))
 
 
@@ -151,14 +94,19 @@ def relatives(task: Task, rule: str = "ancestors") -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """How well each image fits each class.
+    """How well each image fits each unseen class.
 
-    values: float [N, S + U], larger is better; [N, U] from a method with no scores of seen classes
-    ties:   int64 [S + U], classes of one number are the same to the method
+    values: float [N, U], larger is better
+    ties:   int64 [U], classes of one number are the same to the method
     """
 
     values: Tensor
     ties: Tensor
+
+    def levelled(self) -> Tensor:
+        """The values with tied classes exactly equal, as products of matrices need not be."""
+        first = (self.ties[:, None] == self.ties).int().argmax(dim=1)
+        return self.values[:, first.to(self.values.device)]
 
 
 def same(rows: Tensor) -> Tensor:
@@ -167,14 +115,14 @@ def same(rows: Tensor) -> Tensor:
 
 
 def by_means(task: Task, images: Tensor, rule: str = "ancestors") -> Scores:
-    """Nearest class mean over seen and unseen classes, those of the unseen from their relatives.
+    """Nearest class mean over the unseen classes, their means from their relatives.
 
         score(x, c) = -|x - mu(c)|^2 + |x|^2 = 2 x . mu(c) - |mu(c)|^2     (the same order)
 
     Args:
         images: features [N, d] of test images.
     """
-    W = torch.cat([torch.eye(len(task.seen), dtype=torch.float64), relatives(task, rule)])
+    W = relatives(task, rule)
     mu = (W @ task.means.cpu().double()).to(images)
     return Scores(2 * images @ mu.T - mu.square().sum(1), same(W))
 
@@ -183,12 +131,8 @@ def by_means(task: Task, images: Tensor, rule: str = "ancestors") -> Scores:
 class Result:
     """Zero-shot recognition of the images of unseen classes; all but counts in percent.
 
-    All are means over the orders of tied classes, each order as likely as another.
-
-    flat:    K -> share of images with their class among the K first of the unseen ones
-    general: the same among seen and unseen classes together (generalised zero-shot); None for a
-             method with no scores of seen classes
-    hierarchical: K -> mean hierarchical precision hp@K among the unseen classes
+    flat:    K -> share of images with their class among the K first of the unseen ones, the mean
+             over the orders of tied classes, each order as likely as another
     tied:    number of unseen classes that the method cannot tell from another unseen one
     chance:  K -> flat top-K of guessing at random
     ceiling: K -> flat top-K of the best scores there can be: only classes that the method cannot
@@ -196,15 +140,13 @@ class Result:
     """
 
     flat: dict[int, float]
-    general: dict[int, float] | None
-    hierarchical: dict[int, float]
     tied: int
     chance: dict[int, float]
     ceiling: dict[int, float]
 
 
-def evaluate(task: Task, scores: Scores, labels: Tensor, ks: Sequence[int] = KS) -> Result:
-    """Flat top-K, generalised top-K and hierarchical precision of test images.
+def evaluate(scores: Scores, labels: Tensor, ks: Sequence[int] = KS) -> Result:
+    """Flat top-K of test images.
 
     Args:
         labels: int64 [N] in 0..U-1, the unseen class of each image.
@@ -213,32 +155,28 @@ def evaluate(task: Task, scores: Scores, labels: Tensor, ks: Sequence[int] = KS)
     Raises:
         UserError: K out of range, no images, labels out of range, or scores that are not finite.
     """
-    S, U, values = len(task.seen), len(task.unseen), scores.values
-    _check(scores, labels, U)
+    _check(scores, labels)
+    U = len(scores.ties)
     if wrong := [k for k in ks if not 1 <= k <= U]:
         raise UserError(f"zero-shot: top-{wrong[0]} of {U} unseen classes is not defined.")
-    labels, ties = labels.to(values.device), scores.ties.to(values.device)
-    places = _places(_levelled(values[:, -U:], ties[-U:]))
-    among = {k: _among(places, k) for k in ks}  # of each image and unseen class
-    general = None
-    if values.shape[1] == S + U:
-        level = _levelled(values, ties)
-        own = level.gather(1, S + labels[:, None])
-        of_all = torch.stack([(level > own).sum(1), (level == own).sum(1)])
-        general = {k: _percent(_among(of_all, k)) for k in ks}
-    alike = torch.bincount(ties[-U:])[ties[-U:]]  # of each unseen class, itself among them
+    values, labels = scores.levelled(), labels.to(scores.values.device)
+    own = values.gather(1, labels[:, None])
+    better, tied = (values > own).sum(1), (values == own).sum(1)  # tied: its own class, too
+    alike = torch.bincount(scores.ties)[scores.ties].to(labels.device)  # likewise
     return Result(
-        flat={k: _percent(among[k].gather(1, labels[:, None])) for k in ks},
-        general=general,
-        hierarchical={k: _percent(_precision(task, among[k], labels, k)) for k in ks},
+        flat={k: _percent(((k - better) / tied).clamp(0, 1)) for k in ks},
         tied=int((alike > 1).sum()),
         chance={k: 100 * k / U for k in ks},
         ceiling={k: _percent((k / alike[labels]).clamp(max=1)) for k in ks},
     )
 
 
-def _check(scores: Scores, labels: Tensor, unseen: int) -> None:
-    n = len(scores.values)
+def _percent(share: Tensor) -> float:
+    return 100 * share.double().mean().item()
+
+
+def _check(scores: Scores, labels: Tensor) -> None:
+    n, unseen = scores.values.shape
     if len(labels) != n or not n or not 0 <= labels.min() <= labels.max() < unseen:
         raise UserError(
             f"zero-shot: every image needs a label of 0 to {unseen - 1}, an unseen class."
@@ -263,62 +201,12 @@ def error_distances(task: Task, scores: Scores, labels: Tensor) -> pd.DataFrame:
     Raises:
         UserError: as `evaluate`.
     """
-    U = len(task.unseen)
-    _check(scores, labels, U)
-    values = _levelled(scores.values[:, -U:], scores.ties.to(scores.values.device)[-U:]).cpu()
-    answers = (values == values.max(dim=1, keepdim=True).values).double()
+    _check(scores, labels)
+    values = scores.levelled().cpu()
+    answers = (values == values.amax(dim=1, keepdim=True)).double()
     answers /= answers.sum(dim=1, keepdim=True)
-    away = task.apart[labels.cpu()]  # [N, U]
-    there, number = away.unique(return_inverse=True)
-    found = {"distance": there.numpy()}
-    for name, weight in (("share", answers), ("chance", torch.full_like(answers, 1 / U))):
-        total = torch.bincount(number.ravel(), weight.ravel())
-        found[name] = (100 * total / len(labels)).numpy()
-    return pd.DataFrame(found)
-
-
-def _percent(share: Tensor) -> float:
-    return 100 * share.double().mean().item()
-
-
-def _levelled(values: Tensor, ties: Tensor) -> Tensor:
-    """The scores with tied classes exactly equal, as products of matrices need not make them."""
-    first = torch.full((int(ties.max()) + 1,), len(ties), device=ties.device)
-    first.scatter_reduce_(0, ties, torch.arange(len(ties), device=ties.device), "amin")
-    return values[:, first[ties]]
-
-
-def _places(values: Tensor) -> Tensor:
-    """Of each class of each image, how many score higher, and how many as high: [2, N, C].
-
-    The class itself is among the second.
-    """
-    rising = values.sort(dim=1).values
-    at_most = torch.searchsorted(rising, values, right=True)
-    return torch.stack([values.shape[1] - at_most, at_most - torch.searchsorted(rising, values)])
-
-
-def _among(places: Tensor, k: int) -> Tensor:
-    """Chance of being among the k first where the tied stand in random order.
-
-    P = min(max((k - better) / tied, 0), 1), with tied counting the class itself
-    """
-    better, tied = places
-    return ((k - better) / tied).clamp(0, 1)
-
-
-def _precision(task: Task, among: Tensor, labels: Tensor, k: int) -> Tensor:
-    """Hierarchical precision hp@k of each image [N], as in DeViSE (Frome et al. 2013).
-
-        hp@k = |the k first classes, among the correct ones| / k
-
-    Correct are the unseen classes within R steps of the true one in the hierarchy, for the least R
-    that gives k of them or more; so hp@1 is flat top-1.
-
-    Args:
-        among: [N, U], each class's chance of being among the k first.
-    """
-    steps = task.apart.to(labels.device)
-    radius = steps.sort(dim=1).values[:, k - 1 : k]
-    correct = (steps <= radius)[labels]  # [N, U]
-    return (among * correct).sum(dim=1, dtype=torch.float64) / k
+    away = task.hierarchy.distances(task.unseen, task.unseen)[labels.cpu().numpy()]  # [N, U]
+    found = pd.DataFrame({"distance": away.ravel().astype(int), "share": answers.ravel().numpy()})
+    found["chance"] = 1 / values.shape[1]
+    found[["share", "chance"]] *= 100 / len(labels)
+    return found.groupby("distance", as_index=False).sum()

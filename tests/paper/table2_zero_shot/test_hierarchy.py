@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pddm_lite.data.official import open_real
 from pddm_lite.data.synthetic import world
 from pddm_lite.paper.table2_zero_shot.hierarchy import FAR, Hierarchy, alphabets, taxonomy, wordnet
 from pddm_lite.store.errors import UserError
@@ -54,16 +53,6 @@ def distance(h, a, b):
     return int(h.distances([a], [b])[0, 0])
 
 
-def test_two_parents():
-    h = graph()
-    assert h.above("poodle") == {"poodle", "dog", "canine", "pet", "mammal", "all", "animal"}
-    assert h.depth[h.place["dog"]] == 4 and h.depth[h.place["poodle"]] == 5  # the longest way
-    assert distance(h, "dog", "goldfish") == 2  # both are pets
-    assert distance(h, "fox", "goldfish") == 5  # canine, mammal, animal, fish, goldfish
-    # fox - canine - dog - pet would go up again: not by a common ancestor
-    assert distance(h, "fox", "pet") == 5
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_all_measures_are_those_of_walking_every_path(seed):
     h = random_graph(seed)
@@ -93,14 +82,6 @@ def test_restriction_keeps_every_measure(seed):
     for c in classes:
         assert small.above(c) == h.above(c)
         assert small.depth[small.place[c]] == h.depth[h.place[c]]
-
-
-def test_the_order_of_the_pairs_does_not_matter():
-    pairs = graph().pairs()
-    other = Hierarchy(pairs[::-1] + pairs)  # and a pair that comes twice counts once
-    assert sorted(other.pairs()) == sorted(pairs)
-    leaves = ["fox", "poodle", "goldfish"]
-    assert (other.distances(leaves, leaves) == graph().distances(leaves, leaves)).all()
 
 
 def test_errors_name_what_is_wrong():
@@ -178,15 +159,6 @@ def test_wordnet_itself():
     assert (D == D.T).all() and (D.diagonal() == 0).all() and D.max() < FAR
     for a, b in ((0, 1), (5, 500), (100, 90)):
         assert D[a, b] == distance(h, classes[a], classes[b])
-
-
-@pytest.mark.skipif(
-    not (SHARED / "tiny_imagenet_80.zip").exists() or not WORDNET.exists(),
-    reason="../shared/data/tiny_imagenet_80.zip or wordnet is not there",
-)
-def test_tiny_imagenets_classes_are_all_in_wordnet():
-    names = open_real("tiny_imagenet", SHARED).class_names
-    assert len(names) == 200 < len(wordnet(WORDNET).restricted(names))
 
 
 def test_the_embedded_taxonomy():
