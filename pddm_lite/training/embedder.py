@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from ..data import ImageSet
-from ..methods import method
 from ..networks import backbones
-from ..networks.embedding import Embedding
 from ..networks.features import features_of, stored_pixels
 from ..store.errors import UserError
 from .experiments import Experiment
@@ -68,32 +66,20 @@ def embed_images(
             ("finetune") and did not keep it, or kept another one.
     """
     e, source = run.experiment, source or data
-    what = f"run {run.id} ({e.method}, seed {e.seed})"
     if run.manifest["data_fingerprint"] != source.fingerprint:
         raise UserError(
-            f"{what} was trained on {run.manifest['data_title']}, not on {source.title} as it is "
-            "now; give the data set that it was trained on."
+            f"run {run.id} ({e.method}, seed {e.seed}) was trained on "
+            f"{run.manifest['data_title']}, not on {source.title} as it is now; give the data set "
+            "that it was trained on."
         )
+    model = run.model().to(device)
     if e.mode != "finetune":
         x = plain_features(e, data, source, results, device, bar).to(device)
-        inputs, net = Frozen(x, x.shape[1]), None
-    else:
-        state = run.state("backbone")
-        kept = network(e, source)
-        pixels = stored_pixels(data, kept.input, Path(results) / "features", bar)
-        inputs = Images(torch.from_numpy(pixels), kept.features, kept.input, torch.device(device))
-        net = kept.net.to(memory_format=torch.channels_last)
-    model = Embedding(inputs.features, e.embedding_size, net, method(e.method).free, e.bf16)
-    try:
-        if net is not None:
-            net.load_state_dict(state)
-        model.head.load_state_dict(run.state("head"))
-    except RuntimeError as err:  # its text lists every tensor
-        raise UserError(
-            f"{what} belongs to another network than {e.backbone} with features of length "
-            f"{inputs.features} ({type(err).__name__} on loading it)."
-        ) from None
-    return embed(model.to(device), inputs, idx)
+        return embed(model, Frozen(x, x.shape[1]), idx)
+    net = network(e, source)
+    pixels = stored_pixels(data, net.input, Path(results) / "features", bar)
+    images = Images(torch.from_numpy(pixels), net.features, net.input, torch.device(device))
+    return embed(model, images, idx)
 
 
 __all__ = ["embed_images", "network", "plain_features"]

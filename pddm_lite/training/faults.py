@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,12 +10,7 @@ from torch import Tensor, nn
 
 from ..networks.embedding import Embedding
 from .experiments import Experiment
-
-if TYPE_CHECKING:  # else every reader of data, and every command line, would load all of these
-    import numpy as np
-
-    from ..networks.embedding import Embedding
-    from .experiments import Experiment
+from .inputs import Images
 
 
 class TrainingError(RuntimeError):
@@ -43,34 +37,30 @@ def check_finite(step: int, batch: dict[str, Tensor], modules: dict[str, nn.Modu
 
 def out_of_memory(e: Experiment, model: Embedding, source, idx: np.ndarray) -> str:
     """What to say when the GPU's memory is full: the batch and the crop that would fit."""
-    import torch
 
-    from .inputs import Images
-
-    classes = e.classes_per_batch
-    while classes >= 4:
-        classes //= 2
+    def fits(classes: int) -> bool:
         model.zero_grad(set_to_none=True)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()
         try:
             model(source.batch(idx[: classes * e.samples_per_class], train=True)).sum().backward()
-            break
         except torch.OutOfMemoryError:
-            continue
-    else:
+            return False
+        return True
+
+    halves = (e.classes_per_batch >> n for n in range(1, 32))
+    classes = next((c for c in halves if c >= 2 and fits(c)), 0)
+    if not classes:
         return (
             "the GPU's memory is full, and would be with 2 classes a batch; use a smaller network"
         )
     m = classes * e.samples_per_class
-    text = f"the GPU's memory is full at m = {e.batch_size}"
-    fits = f"m = {m} fits (--set batch_size={m} --set classes_per_batch={classes})"
+    full = f"the GPU's memory is full at m = {e.batch_size}"
+    text = f"m = {m} fits (--set batch_size={m} --set classes_per_batch={classes})"
     if isinstance(source, Images):
         crop = source.crop
         # activations grow with m x crop^2; networks halve their input five times
-        smaller = (
-            max(32, int(crop * math.sqrt(classes / e.classes_per_batch)) // 32 * 32) + crop % 32
-        )
-        text += f", crop {crop} px"
-        fits += f", or a crop of {smaller} px (--set crop={smaller}), or --set bf16=true"
-    return f"{text}; {fits}."
+        side = int(crop * math.sqrt(classes / e.classes_per_batch))
+        smaller = max(32, side // 32 * 32) + crop % 32
+        full += f", crop {crop} px"
+        text += f", or a crop of {smaller} px (--set crop={smaller}), or --set bf16=true"
+    return f"{full}; {text}."

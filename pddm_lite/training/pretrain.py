@@ -6,7 +6,6 @@ never seen here, so what these features know of them is transfer, as with ImageN
 """
 
 import argparse
-import os
 import time
 from pathlib import Path
 
@@ -16,10 +15,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..data.synthetic import KINDS, world
+from ..measures.retrieval import recall_at_k
 from ..networks import backbones
 from ..networks.features import normalise
 from ..networks.smallnet import WEIGHTS, SmallNet
 from ..store.errors import escape_letters
+from ..store.files import write_atomic
 
 SOURCE = 20_000  # index of the first source species
 SPECIES, IMAGES, HETEROGENEITY = 100, 30, 0.7  # of each kind
@@ -81,12 +82,7 @@ def train(seed: int = 0, epochs: int = EPOCHS) -> SmallNet:
 def save(net: nn.Module, path: Path) -> None:
     """Write the state dict in float16, complete or not at all."""
     state = {k: v.half() if v.is_floating_point() else v for k, v in net.state_dict().items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        torch.save(state, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomic(path, lambda file: torch.save(state, file))
 
 
 @torch.no_grad()
@@ -94,10 +90,7 @@ def recall_at_1(net: nn.Module, kind: str, heterogeneity: float = HETEROGENEITY)
     """Cosine Recall@1 over species 50..99 of a kind, 20 images each: those the kit tests on."""
     w = world(kind, 50, 20, heterogeneity, first=50)
     z = torch.cat([net(x) for x in to_input(w.images).split(250)])
-    z = F.normalize(z)
-    labels = torch.as_tensor(w.labels)
-    nearest = (z @ z.T).fill_diagonal_(-2).argmax(1)
-    return (labels[nearest] == labels).float().mean().item()
+    return recall_at_k(torch.as_tensor(w.labels), features=F.normalize(z), ks=(1,))[1] / 100
 
 
 def main(path: str | Path = WEIGHTS) -> None:

@@ -140,13 +140,19 @@ class Run:
         frozen: of the backbone's features [B, features], scaled as inputs.inputs does.
 
         Raises:
-            UserError: a run of mode finetune that keeps no network.
+            UserError: a run of mode finetune that keeps no network, or another one.
         """
         e, head = self.experiment, self.state("head")
         net = None
         if e.mode == "finetune":
             net = backbones.load(e.backbone, "none", crop=self.manifest["crop"]).net
-            net.load_state_dict(self.state("backbone"))
+            try:
+                net.load_state_dict(self.state("backbone"))
+            except RuntimeError as err:  # its text lists every tensor
+                raise UserError(
+                    f"run {self.id} ({e.method}, seed {e.seed}) belongs to another network than "
+                    f"{e.backbone} ({type(err).__name__} on loading it)."
+                ) from None
             net = net.to(memory_format=torch.channels_last)  # as in training
         size, features = head["weight"].shape
         model = Embedding(features, size, net, method(e.method).free, e.bf16)

@@ -9,7 +9,6 @@ from fakes import SMALL, coloured
 
 from pddm_lite.networks.embedding import Embedding
 from pddm_lite.store.errors import UserError
-from pddm_lite.training import embedder
 from pddm_lite.training.embedder import embed_images, plain_features
 from pddm_lite.training.experiments import make
 from pddm_lite.training.inputs import inputs
@@ -77,10 +76,3 @@ def test_a_run_of_other_data_is_refused(tmp_path, data):
     run, other = fitted(tmp_path, data), coloured("other", seed=1)
     with pytest.raises(UserError, match="was trained on seen, not on other"):
         embed_images(run, other, other.test, tmp_path)
-
-
-def test_the_head_of_another_network_is_refused(tmp_path, data, monkeypatch):
-    run = fitted(tmp_path, data)
-    monkeypatch.setattr(embedder, "plain_features", lambda *a, **k: torch.zeros(len(data), 5))
-    with pytest.raises(UserError, match="another network than smallnet with features of length 5"):
-        embed_images(run, data, data.test, tmp_path)
