@@ -6,7 +6,7 @@ Each returns the figure and the table that it shows, as those of drawing.py do.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -133,9 +133,12 @@ def toy_arrows(frame: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         ax.label_outer()
         if name:
             _push(ax, frame[frame["loss"] == name])
-    _labels(axes[0, 0], places)
+    line = dict(arrowstyle="-", color="#777777")
+    stray = places[["x", "y"]].iloc[toy.STRAY]
+    axes[0, 0].annotate("stray point of 4", stray, (-0.55, 0.22), arrowprops=line, fontsize=11)
     marks = [
-        Line2D([], [], marker=MARKS[c], color=CLASSES[c], lw=0, label=f"class {c}") for c in MARKS
+        Line2D([], [], marker=MARKS[c], color=CLASSES[c], lw=0, label=f"class {c}{like}")
+        for c, like in zip(MARKS, (", loose", ", tight", ", tight", ""), strict=True)
     ]
     marks += [
         Line2D([], [], color=POSITIVE, linestyle="-", label="mined positive pair (i, j)"),
@@ -146,99 +149,24 @@ def toy_arrows(frame: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     return fig, frame
 
 
-def _labels(ax, places: pd.DataFrame) -> None:
-    at = {1: (-0.88, 0.74), 2: (0.02, 0.66), 3: (0.46, 0.58), 4: (0.4, -0.27)}
-    for c, (x, y) in at.items():
-        word = {1: "1, loose", 2: "2, tight", 3: "3, tight", 4: "4"}[c]
-        ax.text(x, y, word, color=CLASSES[c], weight="bold", fontsize=12)
-    stray = places.iloc[toy.STRAY]
-    ax.annotate(
-        "stray point of 4",
-        (stray["x"], stray["y"]),
-        (-0.55, 0.22),
-        fontsize=11,
-        va="center",
-        arrowprops=dict(arrowstyle="-", color="#777777"),
-    )
-
-
 def _push(ax, own: pd.DataFrame, longest: float = 0.3) -> None:
     """Arrows, the longest of them `longest`; and the mined quadruplet, where there is one."""
-    own = own.reset_index(drop=True)
-    at = {letter: own.loc[own["role"].str.contains(letter)] for letter in "ijkl"}
-    step = own[["dx", "dy"]].to_numpy()
+    at, step = (own[c].to_numpy(float) for c in (["x", "y"], ["dx", "dy"]))
     length = np.hypot(*step.T)
     step = step * (longest / max(length.max(), 1e-12))
-    if len(at["i"]):
+    seen = length > 0.02 * length.max()  # a shorter one would be a dot
+    ax.quiver(*at[seen].T, *step[seen].T, angles="xy", scale_units="xy", scale=1, width=0.008,
+              zorder=4)  # fmt: skip
+    mined = {letter: n for n, role in enumerate(own["role"]) for letter in role}
+    for a, b in PAIRS if mined else ():
+        colour, dashes = (POSITIVE, "-") if a + b == "ij" else (NEGATIVE, "--")
+        ax.plot(*at[[mined[a], mined[b]]].T, dashes, color=colour, lw=1.8, zorder=1)
+    for letter, n in mined.items():  # behind its arrow
+        ax.plot(*at[n], "o", mfc="none", mec="black", ms=13, mew=1.3, zorder=3)
+        back = step[n] / np.hypot(*step[n]) if length[n] else np.array([0.0, -1.0])
         halo = [withStroke(linewidth=2, foreground="white")]
-        for a, b in PAIRS:
-            p, q = at[a].iloc[0], at[b].iloc[0]
-            look = (POSITIVE, "-") if a + b == "ij" else (NEGATIVE, "--")
-            ax.plot([p["x"], q["x"]], [p["y"], q["y"]], look[1], color=look[0], lw=1.8, zorder=1)
-        for point in at.values():
-            ax.plot(point["x"], point["y"], "o", mfc="none", mec="black", ms=13, mew=1.3, zorder=3)
-        places = own[["x", "y"]].to_numpy()
-        lines = [(places[n], places[n] + step[n]) for n in range(len(own))]
-        lines += [tuple(at[x][["x", "y"]].iloc[0].to_numpy(float) for x in pair) for pair in PAIRS]
-        for letter, spot in _beside(at, places, lines, (*ax.get_xlim(), *ax.get_ylim())).items():
-            ax.annotate(
-                letter,
-                at[letter][["x", "y"]].iloc[0].to_numpy(float),
-                spot,
-                ha="center",
-                va="center",
-                style="italic",
-                path_effects=halo,
-                zorder=5,
-                arrowprops=dict(arrowstyle="-", color="black", lw=0.8, shrinkA=1, shrinkB=6.5),
-            )
-    for (x, y), (dx, dy), size in zip(
-        own[["x", "y"]].to_numpy(), step, length / max(length.max(), 1e-12), strict=True
-    ):
-        if size > 0.02:  # a shorter one would be a dot
-            ax.annotate(
-                "",
-                (x + dx, y + dy),
-                (x, y),
-                arrowprops=dict(
-                    arrowstyle="-|>", color="black", lw=1.5, shrinkA=0, shrinkB=0, mutation_scale=9
-                ),
-                zorder=4,
-            )
-
-
-def _beside(
-    at: Mapping[str, pd.DataFrame], places: np.ndarray, lines: list, frame: Sequence[float]
-) -> dict[str, np.ndarray]:
-    """Where a letter can stand by its ring: the nearest spot clear of points, lines and letters."""
-    spots: dict[str, np.ndarray] = {}
-    left, right, low, high = frame
-    for letter, point in at.items():
-        best = -np.inf
-        for reach in (0.13, 0.18, 0.23, 0.28):
-            for turn in np.arange(0, 2 * np.pi, np.pi / 12):
-                spot = point[["x", "y"]].iloc[0].to_numpy(float)
-                spot = spot + reach * np.array([np.cos(turn), np.sin(turn)])
-                if not (
-                    left + 0.05 < spot[0] < right - 0.05 and low + 0.05 < spot[1] < high - 0.05
-                ):
-                    continue
-                room = min(
-                    np.hypot(*(places - spot).T).min() - 0.1,
-                    min(_off(spot, a, b) for a, b in lines) - 0.06,
-                    min((np.hypot(*(s - spot)) for s in spots.values()), default=1) - 0.1,
-                )
-                if min(room, 0) > best + 1e-9:
-                    best, spots_letter = min(room, 0), spot
-        spots[letter] = spots_letter
-    return spots
-
-
-def _off(spot: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
-    """Distance of a spot from the line between a and b."""
-    way = b - a
-    t = np.clip((spot - a) @ way / max(way @ way, 1e-12), 0, 1)
-    return float(np.hypot(*(a + t * way - spot)))
+        look = dict(ha="center", va="center", style="italic", path_effects=halo, zorder=5)
+        ax.annotate(letter, at[n], at[n] - 0.12 * back, **look)
 
 
 @style()

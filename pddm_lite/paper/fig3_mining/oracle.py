@@ -20,7 +20,6 @@ tight ones: what a global metric, even a perfect one, would call hard. `who` tel
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +28,7 @@ from torch import Tensor
 
 from ...data import WORLDS, world_of
 from ...data.synthetic import Geometry, geometry
+from ...mining import hard_quadruplets
 from ...pddm import Similarity
 from .mined import batches, features
 
@@ -52,97 +52,69 @@ def apart(g: Geometry, a: np.ndarray, b: np.ndarray, ruler: str) -> np.ndarray:
     return distance
 
 
-def hard(
-    g: Geometry, index: np.ndarray, ruler: str, share: float = SHARE
-) -> tuple[np.ndarray, np.ndarray]:
+def hard(g: Geometry, index: np.ndarray, ruler: str) -> tuple[np.ndarray, np.ndarray]:
     """Genuinely hard pairs of batches: two masks [B, m, m], of positive and of negative pairs.
 
     The bar is the same for all batches: the quantile of all pairs of the kind in all of them.
     index: images of the batches [B, m].
     """
+    positive, negative = kinds(g, index)
+    R = np.stack([apart(g, x[:, None], x[None, :], ruler) for x in index])
+    far, near = np.quantile(R[positive], 1 - SHARE), np.quantile(R[negative], SHARE)
+    return positive & (far <= R), negative & (near >= R)
+
+
+def kinds(g: Geometry, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two masks [B, m, m]: the positive pairs of each batch and its negative ones."""
     labels = g.labels[index]
     same = labels[:, :, None] == labels[:, None, :]
-    positive = same & ~np.eye(index.shape[1], dtype=bool)
-    R = np.stack([apart(g, x[:, None], x[None, :], ruler) for x in index])
-    far, near = np.quantile(R[positive], 1 - share), np.quantile(R[~same], share)
-    return positive & (far <= R), ~same & (near >= R)
+    return same & ~np.eye(index.shape[1], dtype=bool), ~same
 
 
-class Picks(NamedTuple):
-    """What a similarity mines of B batches; all numbers are places in the batch."""
-
-    i: np.ndarray  # [B] the least similar positive pair of each batch: one half
-    j: np.ndarray  # [B] and the other
-    k: np.ndarray  # [B / 4, A] the most similar negative of each anchor
-
-
-def anchors(index: np.ndarray) -> np.ndarray:
-    """Places in a batch whose negatives are mined: every 16th image, to keep the time short."""
-    return np.arange(0, index.shape[1], 16)
-
-
-@torch.no_grad()
-def picks(similarity: Similarity, f: Tensor, index: np.ndarray, labels: np.ndarray) -> Picks:
-    """What a similarity mines of batches: what mining.hard_quadruplets does, for all at once.
-
-    Negatives are mined in the first quarter of the batches: they come several a batch.
+def picks(similarity: Similarity, f: Tensor, index: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Places i, j, k, l in each batch of the quadruplet that the miner takes: [B, 4].
 
     f: features [N, d].  index: images of the batches [B, m].  labels: classes of the N images.
     """
-    images, c = torch.from_numpy(index), torch.from_numpy(labels[index])
-    some = torch.from_numpy(anchors(index))
-    same = c[:, :, None] == c[:, None, :]
-    b, i, j = torch.nonzero(same.triu(1), as_tuple=True)
-    positive = f.new_full(same.shape, torch.inf)
-    positive[b, i, j] = _scores(similarity, f, images[b, i], images[b, j])
-    hardest = positive.flatten(1).argmin(dim=1).numpy()
-    different = ~same[: _quarter(index), some]
-    b, a, k = torch.nonzero(different, as_tuple=True)
-    negative = f.new_full(different.shape, -torch.inf)
-    negative[b, a, k] = _scores(similarity, f, images[b, some[a]], images[b, k])
-    return Picks(*divmod(hardest, index.shape[1]), negative.argmax(dim=2).numpy())
-
-
-def _quarter(index: np.ndarray) -> int:
-    return -(-len(index) // 4)
-
-
-def _scores(similarity: Similarity, f: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """S of the pairs (a, b) of rows of f, some thousands at a time, which stay in the cache."""
-    parts = zip(a.split(4096), b.split(4096), strict=True)
-    return torch.cat([similarity.pairs(f, p, q) for p, q in parts])
+    c = torch.from_numpy(labels[index])
+    mined = (
+        hard_quadruplets(f[torch.from_numpy(x)], y, similarity)[:4]
+        for x, y in zip(index, c, strict=True)
+    )
+    return np.array([[int(place) for place in q] for q in mined])
 
 
 def rates(
-    g: Geometry, index: np.ndarray, mined: Mapping[tuple[str, str], Picks], share: float = SHARE
+    g: Geometry, index: np.ndarray, mined: Mapping[tuple[str, str], np.ndarray]
 ) -> pd.DataFrame:
     """How often what was mined is genuinely hard: a row a miner, ruler and kind of pair.
 
-    mined: (whose features, miner) -> its picks of the batches `index` [B, m].
+    mined: (whose features, miner) -> its picks [B, 4] of the batches `index` [B, m].
 
-    Columns: features, miner, ruler, kind, picked, chance, best. Kind "positive": the one pair
-    (i, j) of a batch; "negative": the negative of each anchor. chance is what a blind draw among
-    the pairs at hand would reach; best, the share of draws that have a hard pair to pick at all.
+    Columns: features, miner, ruler, kind, picked, chance, best. Kind "positive": the pair (i, j);
+    "negative": the negatives of i and of j. chance is what a blind draw among the pairs at hand
+    would reach; best, the share of draws that have a hard pair to pick at all.
     """
-    rows, every, some = [], np.arange(len(index)), np.s_[: _quarter(index), anchors(index)]
-    c = g.labels[index]
-    same = c[:, :, None] == c[:, None, :]
-    number = same.sum(axis=(1, 2)) - index.shape[1]  # positive pairs, each twice
+    rows, b = [], np.arange(len(index))[:, None]
+    pairs, others = kinds(g, index)
     for ruler in RULERS:
-        positive, negative = hard(g, index, ruler, share)
-        negative = negative[some]
-        blind = {
-            "positive": (positive.sum(axis=(1, 2)) / number, positive.any(axis=(1, 2))),
-            "negative": (negative.sum(axis=2) / (~same[some]).sum(axis=2), negative.any(axis=2)),
-        }
-        for (of, miner), (i, j, k) in mined.items():
-            hit = {
-                "positive": positive[every, i, j],
-                "negative": np.take_along_axis(negative, k[:, :, None], axis=2),
+        positive, negative = hard(g, index, ruler)
+        for (of, miner), q in mined.items():
+            ends, nearest = q[:, :2], q[:, 2:]  # i and j; k and l
+            shares = {
+                "positive": (
+                    positive[b[:, 0], ends[:, 0], ends[:, 1]],
+                    positive.sum(axis=(1, 2)) / pairs.sum(axis=(1, 2)),
+                    positive.any(axis=(1, 2)),
+                ),
+                "negative": (
+                    negative[b, ends, nearest],
+                    negative[b, ends].sum(axis=2) / others[b, ends].sum(axis=2),
+                    negative[b, ends].any(axis=2),
+                ),
             }
-            for kind, (chance, best) in blind.items():
-                shares = (hit[kind].mean(), chance.mean(), best.mean())
-                rows.append((of, miner, ruler, kind, *shares))
+            for kind, found in shares.items():
+                rows.append((of, miner, ruler, kind, *(x.mean() for x in found)))
     columns = ["features", "miner", "ruler", "kind", "picked", "chance", "best"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -156,7 +128,7 @@ def survey(runs: Mapping, study, home: str, number: int = 300) -> tuple[pd.DataF
     The first has the columns of `rates` (features: "own" or `home`) besides data and seed, the
     second those of `who` besides data, for the first seed.
     """
-    out, hardest = [], []
+    out, hardest = [], {}
     for d, s in dict.fromkeys((d, s) for d, _, s in runs):
         g = geometry_of(d, study.profile)
         if g is None:
@@ -165,38 +137,35 @@ def survey(runs: Mapping, study, home: str, number: int = 300) -> tuple[pd.DataF
         data = study.load(d)
         index = batches(next(iter(own.values())), data, number)
         f = {m: features(run, data, study.results, study.device) for m, run in own.items()}
-        similarities = {m: run.similarity() for m, run in own.items()}
-        mined = {("own", m): picks(x, f[m], index, g.labels) for m, x in similarities.items()}
-        if home in own:
-            visits = {
-                m: picks(x, f[home], index, g.labels) for m, x in similarities.items() if m != home
-            }
-            visits[home] = mined["own", home]
-            mined |= {(home, m): visits[m] for m in similarities}
+        mined = {
+            (of, m): picks(run.similarity(), f[m if of == "own" else home], index, g.labels)
+            for of in ["own"] + [home] * (home in own)
+            for m, run in own.items()
+        }
         out.append(rates(g, index, mined).assign(data=d, seed=s))
-        if d not in [t["data"].iloc[0] for t in hardest]:
-            hardest.append(who(g, index).assign(data=d))
-    return tuple(pd.concat(x, ignore_index=True) if x else pd.DataFrame() for x in (out, hardest))
+        if d not in hardest:
+            hardest[d] = who(g, index).assign(data=d)
+    both = out, list(hardest.values())
+    return tuple(pd.concat(x, ignore_index=True) if x else pd.DataFrame() for x in both)
 
 
-def who(g: Geometry, index: np.ndarray, share: float = SHARE) -> pd.DataFrame:
+def who(g: Geometry, index: np.ndarray) -> pd.DataFrame:
     """What genuinely hard pairs are, by each ruler, beside all pairs of the batches.
 
     Columns: ruler, "positive: other morph", "negative: same family" (shares of pairs), and the
     geometric mean spread of their species over that of all pairs of the kind.
     """
     a, b = index[:, :, None], index[:, None, :]
-    same = g.labels[a] == g.labels[b]
-    positive = same & ~np.eye(index.shape[1], dtype=bool)
+    positive, negative = kinds(g, index)
     morph = g.morphs[a] != g.morphs[b]
     family = g.families[g.labels[a]] == g.families[g.labels[b]]
     spread = np.log(g.scales[g.labels[a]] * g.scales[g.labels[b]]) / 2
-    sets = {"all pairs": (positive, ~same)} | {r: hard(g, index, r, share) for r in RULERS}
+    sets = {"all pairs": (positive, negative)} | {r: hard(g, index, r) for r in RULERS}
     rows = []
     for name, (p, n) in sets.items():
         row = {"ruler": name, "positive: other morph": morph[p].mean()}
         row["positive: spread"] = np.exp(spread[p].mean() - spread[positive].mean())
         row["negative: same family"] = family[n].mean()
-        row["negative: spread"] = np.exp(spread[n].mean() - spread[~same].mean())
+        row["negative: spread"] = np.exp(spread[n].mean() - spread[negative].mean())
         rows.append(row)
     return pd.DataFrame(rows)

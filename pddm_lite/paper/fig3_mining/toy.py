@@ -53,7 +53,9 @@ def lift(p: Tensor) -> Tensor:
 
 def settings(method: str, **changes) -> experiments.Experiment:
     """The default recipe with one quadruplet, the paper's: one picture, one quadruplet."""
-    return experiments.make(data="toy", method=method, dim=DIM, **{"quadruplets": 1, **changes})
+    return experiments.make(
+        data="toy", method=method, embedding_size=DIM, **{"quadruplets": 1, **changes}
+    )
 
 
 def trained_unit(p: Tensor, classes: Tensor, seed: int = 0, steps: int = 100) -> PDDM:

@@ -118,16 +118,3 @@ def test_the_reasons_of_a_quadruplet():
     table = tables_mining.why_table(picked(), geometry("birds", 4, 4))
     assert len(table) == 6 and table["morphs"].isin(["differ", "same", ""]).all()
     assert "local" not in tables_mining.why_table(picked(), None)
-
-
-def test_letters_stand_by_their_own_points():
-    frame = arrows()
-    fig, _ = figures.toy_arrows(frame)
-    for ax, name in zip(fig.axes[4:], list(toy.LOSSES)[3:], strict=True):
-        own = frame[frame["loss"] == name]
-        letters = {t.get_text(): t for t in ax.texts if t.get_text()}
-        assert set(letters) == set("ijkl")
-        for letter, t in letters.items():
-            point = own[own["role"].str.contains(letter)][["x", "y"]].to_numpy()[0]
-            assert t.xy == pytest.approx(point)  # where its leader line ends
-            assert np.hypot(*(np.array(t.get_position()) - point)) < 0.3

@@ -9,9 +9,8 @@ import torch
 from pddm_lite import data
 from pddm_lite.data.sampler import class_balanced
 from pddm_lite.data.synthetic import geometry
-from pddm_lite.mining import hard_quadruplets
 from pddm_lite.paper.fig3_mining import oracle
-from pddm_lite.pddm import PDDM, Euclidean, Similarity
+from pddm_lite.pddm import Euclidean, Similarity
 
 G = geometry("birds", 40, 8)
 
@@ -59,22 +58,6 @@ def test_a_tenth_of_all_pairs_is_hard_and_of_its_kind(ruler):
     assert positive.sum() / (same & ~oneself).sum() == pytest.approx(0.1, abs=0.01)
     assert negative.sum() / (~same).sum() == pytest.approx(0.1, abs=0.01)
     assert np.array_equal(positive, positive.transpose(0, 2, 1))
-
-
-@pytest.mark.parametrize("similarity", [Euclidean(), PDDM(8, dropout=0.0)])
-def test_picks_are_those_of_the_miner(similarity):
-    torch.manual_seed(0)
-    f = torch.nn.functional.normalize(torch.randn(len(G.labels), 8), dim=1)
-    index = drawn(9)
-    found = oracle.picks(similarity, f, index, G.labels)
-    assert len(found.i) == len(found.j) == 9 and len(found.k) == 3
-    for n, batch in enumerate(index):
-        own, c = f[torch.from_numpy(batch)], torch.from_numpy(G.labels[batch])
-        with torch.no_grad():
-            one, every = (hard_quadruplets(own, c, similarity, number=x) for x in (1, 0))
-        assert (found.i[n], found.j[n]) == (int(one.i), int(one.j))
-        for anchor, k in zip(oracle.anchors(index), found.k[n] if n < 3 else (), strict=n < 3):
-            assert int(every.k[every.i == anchor][0]) == k
 
 
 @pytest.mark.parametrize("ruler", oracle.RULERS)
