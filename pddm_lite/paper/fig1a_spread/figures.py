@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -18,8 +19,6 @@ from ...methods import METHODS
 from ..claims import Runs
 from ..drawing import (
     COLOURS,
-    NEGATIVE,
-    POSITIVE,
     axes_grid,
     beside,
     draw_legend,
@@ -32,7 +31,7 @@ from ..questions import EUCLIDEAN, IN_PARTS, PDDM
 SHOWN = (EUCLIDEAN, PDDM)
 DRAWN = 1_200  # images in all panels together: t-SNE is what this notebook waits for
 LOOSE, TIGHT = "#6f4fa3", "#2b8a3e"  # the enlarged classes A and B
-KINDS = {"within A": POSITIVE, "A to B": NEGATIVE, "within B": POSITIVE}
+KINDS = ("within A", "A to B", "within B")
 
 Names = Mapping[str, tuple[str, ...]]  # data -> names of its classes
 
@@ -113,7 +112,7 @@ def embedding(runs: Runs, titles: Mapping[str, str], names: Names) -> tuple[Figu
             if d == next(iter(shown)):
                 ax.set_title(m)
         row[0].set_ylabel(f"{beside(titles[d])}\nt-SNE (no unit)")
-        frames += _apart(row[-1], d, own, a, b)
+        frames.append(_apart(row[-1], d, own, a, b))
         for ax, left, letter, c, ink in (
             (row[0], 0.0, "A", a, LOOSE),
             (row[len(columns) - 1], 0.0 if len(columns) > 1 else 0.5, "B", b, TIGHT),
@@ -126,8 +125,7 @@ def embedding(runs: Runs, titles: Mapping[str, str], names: Names) -> tuple[Figu
         Line2D([], [], color=LOOSE, marker="o", ms=10, label="A: highest spread / gap", **mark),
         Line2D([], [], color=TIGHT, marker="^", ms=11, label="B: the class nearest to A", **mark),
         Line2D([], [], color="#bbbbbb", marker="o", ms=5, label="other unseen classes", **mark),
-        Patch(color=POSITIVE, label="pairs of one class: middle 50, 90 %"),
-        Patch(color=NEGATIVE, label="pairs of two classes, likewise"),
+        *(Patch(color=COLOURS[m], label=f"{m}: middle 50, 90 %") for m in columns),
         Line2D([], [], color="black", marker="|", ms=14, mew=3, lw=0, label="root mean square"),
     ]
     draw_legend(fig, marks, 3)
@@ -145,37 +143,34 @@ def _plane(ax, xy: np.ndarray, labels: np.ndarray, a: int, b: int) -> None:
     ax.margins(0.04)
 
 
-def _apart(ax, d: str, own: Mapping, a: int, b: int) -> list[pd.DataFrame]:
-    """Distances of the pairs of A and B: whiskers from 5 to 95 %, and the numbers."""
-    at, frames, y = {}, [], 0.0
+def _apart(ax, d: str, own: Mapping, a: int, b: int) -> pd.DataFrame:
+    """Distances of the pairs of A and B: boxes and whiskers, and their root mean squares."""
+    frames = []
     for m, run in own.items():
         stored = run.embeddings
         f, labels = stored["f"].astype(np.float64), stored["labels"]
         # mean |f - f'|² over all pairs = 2 v, v the variance of all images
         unit = np.sqrt(2 * f.var(axis=0, ddof=1).sum()) or 1.0
-        head = dict(transform=ax.get_yaxis_transform(), va="center", fontsize=11.5)
-        ax.text(0, y, m, weight="bold", **head)
-        ax.text(1.0, y, "rms", **head)
         for kind, D in distances(f, labels, a, b).items():
-            y += 1
-            at[y] = kind
-            ends = np.quantile(D, (0.05, 0.25, 0.75, 0.95)) / unit
-            root = np.sqrt(np.mean(D**2))
-            ax.plot(ends[[0, 3]], [y, y], color=KINDS[kind], lw=2)
-            ax.plot(ends[[1, 2]], [y, y], color=KINDS[kind], lw=10, solid_capstyle="butt")
-            ax.plot(root / unit, y, "|", color="black", ms=17, mew=3)
-            ax.text(1.0, y, f"{root:.3f}", transform=ax.get_yaxis_transform(), va="center")
-            values = dict(zip(("q05", "q25", "q75", "q95"), ends * unit, strict=True))
-            row = dict(data=d, method=m, kind=kind, rms=root, all_pairs=unit, **values)
-            frames.append(pd.DataFrame([row]))
-        y += 1.2
-    ax.set_yticks(list(at), at.values())
-    ax.set(ylim=(y - 0.5, -0.6), xlabel="distance over the rms\ndistance of all pairs")
-    ax.set_ylabel("pairs of images")
+            frames.append(pd.DataFrame({"method": m, "kind": kind, "all_pairs": unit, "D": D}))
+    t = pd.concat(frames, ignore_index=True)
+    t["over all"] = t["D"] / t["all_pairs"]
+    how = dict(x="over all", y="kind", hue="method", order=KINDS, legend=False, ax=ax)
+    sns.boxplot(t, palette=COLOURS, whis=(5, 95), showfliers=False, **how)
+    how |= dict(
+        estimator=_rms, errorbar=None, dodge=0.4 * (len(own) > 1), marker="|", linestyle="none"
+    )
+    sns.pointplot(t, palette=["black"] * len(own), markersize=15, markeredgewidth=3, **how)
+    ax.set(xlabel="distance over the rms\ndistance of all pairs", ylabel="pairs of images")
     ax.set_xlim(left=0)
-    ax.margins(x=0.1)
     ax.grid(axis="x")
-    return frames
+    by = t.groupby(["method", "kind", "all_pairs"], sort=False)["D"]
+    ends = by.quantile([0.05, 0.25, 0.75, 0.95]).unstack().add_prefix("q")
+    return ends.assign(rms=by.agg(_rms)).reset_index().assign(data=d)
+
+
+def _rms(D: pd.Series) -> float:
+    return float(np.sqrt(np.mean(np.square(D))))
 
 
 # ------------------------------------------------------------------------------ spread and gap
@@ -216,22 +211,20 @@ def spread_gap(runs: Runs, titles: Mapping[str, str], names: Names) -> tuple[Fig
         if columns:
             row[0].set_ylabel(f"{beside(titles[d])}\nspread (rms distance)")
         ax = row[-1]
-        for y, m in enumerate(rows):
-            own = shares[(shares["data"] == d) & (shares["method"] == m)]
-            for column, height, face in (
-                ("looser", -0.14, COLOURS[m]),
-                ("looser_by_chance", 0.2, "white"),
-            ):
-                x = 100 * own[column]
-                look = dict(color=COLOURS[m], mfc=face, ms=7, alpha=0.8)
-                ax.plot(x, [y + height] * len(x), "o", **look)
+        share = shares[shares["data"] == d]
+        for column, height, look in (
+            ("looser", -0.14, {}), ("looser_by_chance", 0.2, {"mfc": "white"})
+        ):  # fmt: skip
+            for y, m in enumerate(rows):
+                x = 100 * share[share["method"] == m][column]
+                ax.plot(x, [y + height] * len(x), "o", color=COLOURS[m], alpha=0.8, **look)
         ax.axvline(100 * IN_PARTS, color="black", lw=1.6)
         ax.set_yticks(range(len(rows)), rows)
         ax.set(ylim=(len(rows) - 0.4, -0.6), ylabel="" if columns else beside(titles[d]))
         ax.set_xlabel("spread > gap\n(% of classes)")
         ax.set_xlim(left=0)
         ax.grid(axis="x")
-        frames.append(shares[shares["data"] == d].assign(kind="share"))
+        frames.append(share.assign(kind="share"))
     mark = dict(color="#333333", marker="o", lw=0)
     marks = [
         Line2D([], [], ms=6, label="a class: spread > gap", **mark),
@@ -251,22 +244,15 @@ def _classes(ax, found: pd.DataFrame, pair: tuple[int, int], colour: str, words:
     room = 0.1 * ((high - low) or 1.0)
     limits = (low - room, high + room)
     ax.plot(limits, limits, "--", color="black", lw=1.6)
-    for looser, face in ((False, "#bbbbbb"), (True, colour)):
-        own = found[found["looser"] == looser]
-        ax.plot(own["gap"], own["spread"], "o", color=face, ms=6, mew=0, alpha=0.85)
+    ink = {False: "#bbbbbb", True: colour}
+    sns.scatterplot(found, x="gap", y="spread", hue="looser", palette=ink, legend=False, ax=ax)
     for letter, c, ink in zip("AB", pair, (LOOSE, TIGHT), strict=True):
         (x,) = found[found["class"] == c].itertuples()
         ax.plot(x.gap, x.spread, "o", mfc="none", mec=ink, ms=13, mew=2)
-        ax.annotate(
-            letter,
-            (x.gap, x.spread),
-            (-14, 4),
-            textcoords="offset points",
-            color=ink,
-            weight="bold",
-        )
+        aside = dict(textcoords="offset points", color=ink, weight="bold")
+        ax.annotate(letter, (x.gap, x.spread), (-14, 4), **aside)
     ax.text(0.97, 0.04, words, transform=ax.transAxes, ha="right", weight="bold")
-    ax.set(xlim=limits, ylim=limits)
+    ax.set(xlim=limits, ylim=limits, ylabel="")
     ax.set_aspect("equal")
     ax.locator_params(nbins=4)
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from pddm_lite.data import ImageSet
@@ -119,8 +120,8 @@ def test_classes_above_the_diagonal_are_marked():
     some = runs(methods=(EUCLIDEAN,), data=("d",))
     fig, frame = fe.spread_gap(some, TITLES, NAMES)
     looser = spread.classes(**some["d", EUCLIDEAN, 0].embeddings)["looser"]
-    marked = [x for x in fig.axes[0].lines if x.get_color() == drawing.COLOURS[EUCLIDEAN]]
-    assert sum(len(x.get_xdata()) for x in marked) == looser.sum() > 0
+    inks = [to_hex(c) for c in fig.axes[0].collections[0].get_facecolors()]
+    assert inks.count(drawing.COLOURS[EUCLIDEAN]) == looser.sum() > 0
     words = [t.get_text() for t in fig.axes[0].texts]
     assert f"{100 * looser.mean():.0f} % above\n(seed 0)" in words
     shares = frame[frame["kind"] == "share"]
