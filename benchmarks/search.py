@@ -90,6 +90,7 @@ def trials(stage: str) -> dict[str, tuple[str, dict]]:
         for name, method, change in (
             ("base", PDDM, {}),
             ("random head", PDDM, TRIED["random head"]),
+            ("SGD 1e-2", PDDM, TRIED["SGD 1e-2"]),
             ("hardest", PDDM, TRIED["hardest"]),
             ("Triplet", "Triplet", {}),
             ("Euclidean+Quadruplet", "Euclidean+Quadruplet", {}),
