@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -24,7 +24,6 @@ from ..training import ownership
 from ..training.runs import Run
 from ..training.study import Study
 from . import judge, letters
-from .claims import Runs
 from .wording import shown
 
 # One colour, one meaning, in every figure; told apart with any of the common colour blindnesses.
@@ -210,10 +209,32 @@ def samples(data: ImageSet, classes: int = 6, images: int = 9) -> tuple[Figure, 
     return fig, pd.DataFrame(rows, columns=["class", "part", "column", "index"])
 
 
+def show(
+    fig: Figure,
+    frame: pd.DataFrame,
+    study: Study,
+    name: str,
+    caption: str,
+    runs: Mapping | None = None,
+    width: int = 1000,
+) -> None:
+    """`save` the figure and display it, so many pixels wide, over its one-sentence caption."""
+    from IPython.display import Image, Markdown, display
+
+    path = save(fig, frame, study, name, runs, caption)
+    display(Image(str(path), width=width, alt=caption), Markdown(f"*{caption}*"))
+
+
 def save(
-    fig: Figure, frame: pd.DataFrame, study: Study, name: str, runs: Runs | None = None
+    fig: Figure,
+    frame: pd.DataFrame,
+    study: Study,
+    name: str,
+    runs: Mapping | None = None,
+    caption: str = "",
 ) -> Path:
-    """Write figures/NAME.png, .svg, .csv (what it shows) and .json (its runs); the PNG's path.
+    """Write figures/NAME.png, .svg, .csv (what it shows) and .json (its runs and its caption); the
+    PNG's path.
 
     The same figure gives the same bytes. Places (folders) are left out of the .json.
     """
@@ -238,7 +259,7 @@ def save(
     arguments = {k: v for k, v in study.arguments().items() if k not in ("results", "data_root")}
     arguments["weights"] = Path(study.weights).name
     ids = sorted({run.id for run in (runs or {}).values()})
-    about = {"figure": name, "study": arguments, "runs": ids}
+    about = {"figure": name, "caption": caption, "study": arguments, "runs": ids}
     write_text(folder / f"{name}.json", json.dumps(about, indent=1) + "\n")
     return folder / f"{name}.png"
 
