@@ -145,11 +145,16 @@ def draw_distribution(
     ax.stairs(np.minimum(p, n), edges, fill=True, color="#333333", alpha=0.75)
     ax.stairs(n, edges, color=NEGATIVE, linewidth=1.8)
     ax.stairs(p, edges, color=POSITIVE, linewidth=1.8)
-    ax.set(xlabel=name, ylim=(0, room * max(p.max(), n.max())))
+    ax.set(xlabel=name, ylim=(0, room * highest(h)))
     ax.spines["top"].set(visible=True, color=colour, linewidth=5)
     ax.text(0.02, 0.96, words, transform=ax.transAxes, va="top", fontsize=11.5)
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+
+
+def highest(h: pd.DataFrame) -> float:
+    """The highest bin of a histogram, in percent."""
+    return 100 * h[["positive", "negative"]].to_numpy().max()
 
 
 def draw_pair_legend(fig: Figure, shared: str) -> None:

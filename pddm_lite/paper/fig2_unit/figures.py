@@ -28,7 +28,7 @@ from . import position
 from .position import Trained
 
 Units = Mapping[tuple[str, str, int], Trained]
-U, V = COLOURS["LMDM score"], COLOURS["PDDM+Quadruplet"]  # LMDM is what u alone can do
+U, V = COLOURS["LMDM score"], COLOURS["PDDM score"]  # LMDM is what u alone can do
 GREY = "#555555"
 
 
@@ -197,7 +197,7 @@ def trained_position(units: Units, titles: Mapping[str, str]) -> tuple[Figure, p
 
 
 def _colour(name: str) -> str:
-    return COLOURS.get(name, V)
+    return V if name in (*position.UNITS, position.UNTRAINED) else COLOURS[name]
 
 
 def _slides(ax, own: dict[str, Trained], unit: str, most: int = 40) -> pd.DataFrame:

@@ -46,18 +46,20 @@ DASHES = {"ij": "-", "ik": "--", "jl": ":"}
 def quadruplets(
     mined: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], data: ImageSet, side: int = 128
 ) -> tuple[Figure, pd.DataFrame]:
-    """The hardest quadruplet of one batch under several similarities: a row a method.
+    """Quadruplets of one batch, by several similarities or rules for the negatives: a row each.
 
-    mined: method -> (the quadruplet, all pairs of the batch), of mined.quadruplet. Left,
-    the images k, i, j, l in a chain; right, where its three pairs lie among all of the batch.
+    mined: "METHOD" or "METHOD, rule" -> (the quadruplet, all pairs of the batch), of
+    mined.quadruplet. Left, the images k, i, j, l in a chain; right, where its three pairs lie among
+    all of the batch.
     """
     if not mined:
         return nothing_to_draw("none of the methods of this figure was run"), pd.DataFrame()
     fig = new_figure(0.7 + 2.7 * len(mined))
     axes = fig.subplots(len(mined), 2, squeeze=False, width_ratios=(9, 4))
-    for (chain, spread), (m, (own, every)) in zip(axes, mined.items(), strict=True):
+    for (chain, spread), (title, (own, every)) in zip(axes, mined.items(), strict=True):
+        m = title.partition(",")[0]
         _chain(chain, own.set_index("pair"), data, side)
-        chain.set_title(f"{m}: the hardest by {_score(m)}")
+        chain.set_title(f"{title}: the hardest by {_score(m)}")
         _spread(spread, own.set_index("pair"), every, m)
     kinds = (POSITIVE, "pairs of one class"), (NEGATIVE, "pairs of two classes")
     lines = [Patch(color=c, alpha=0.5, label=k) for c, k in kinds]
