@@ -15,7 +15,6 @@ from ..drawing import (
     beside,
     draw_distribution,
     draw_pair_legend,
-    highest,
     histogram_of,
     nothing_to_draw,
     style,
@@ -24,8 +23,8 @@ from ..wording import spread
 
 FIG_1B = ("Triplet", "Euclidean+Quadruplet", "Mahalanobis score", "LMDM score", "PDDM score")
 AXES = {
-    "euclidean": "−distance D",
-    "mahalanobis": "−(Mahalanobis)²",
+    "euclidean": "−distance",
+    "mahalanobis": "−Mahalanobis",
     "lmdm": "LMDM's S",
     "pddm": "PDDM's S",
 }
@@ -39,14 +38,14 @@ def score_distributions(
 ) -> tuple[Figure, pd.DataFrame]:
     """Fig. 1b: scores of positive and negative pairs; a row a data set, a column a method.
 
-    Curves are the first seed's; overlap, AUC and equal-error rate are means over the seeds. Panels
-    of a row have one height, so that a peak is no separation.
+    Curves are the first seed's; overlap, AUC and equal-error rate are means over the seeds. All
+    scores share one scale, drawing.ranks.
     """
     methods = [m for m in methods if any(n == m for _, n, _ in runs)]
     data, frames = list(dict.fromkeys(d for d, _, _ in runs)), []
     if not methods:
         return nothing_to_draw("none of the methods of this figure was run"), pd.DataFrame()
-    fig, axes = axes_grid(len(data), len(methods), 0.9 + 3.0 * len(data), sharey="row")
+    fig, axes = axes_grid(len(data), len(methods), 0.9 + 3.0 * len(data))
     for row, d in zip(axes, data, strict=True):
         for ax, m in zip(row, methods, strict=True):
             ranking = METHODS[m].rank
@@ -63,8 +62,7 @@ def score_distributions(
             draw_distribution(ax, h, name, COLOURS[m], text)
             if d == data[0]:
                 ax.set_title(m)
-        row[0].set_ylim(0, 1.5 * max(map(highest, frames[-len(methods) :])))
-        row[0].set_ylabel(f"{beside(titles[d])}\ntest pairs (% a bin)")
+        row[0].set_ylabel(f"{beside(titles[d])}\ntest pairs")
     several = len({s for _, m, s in runs if m in methods}) > 1
     seeds = f"curves: seed {seed}; numbers: all seeds" if several else f"seed {seed}"
     draw_pair_legend(fig, f"shared by both ({seeds})")

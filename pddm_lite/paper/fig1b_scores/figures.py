@@ -147,7 +147,7 @@ def thresholds(
     if not first:
         return nothing_to_draw("none of the metrics was run"), pd.DataFrame()
     names = [m for m in methods if m in first]
-    fig, axes = axes_grid(len(names), len(rejected), 0.9 + 2.4 * len(names), sharey=True)
+    fig, axes = axes_grid(len(names), len(rejected), 0.9 + 2.4 * len(names))
     rows = []
     for row, m in zip(axes, names, strict=True):
         h = drawing.histogram_of(first[m], METHODS[m].rank)
@@ -156,16 +156,14 @@ def thresholds(
         for ax, share in zip(row, rejected, strict=True):
             at = int(np.abs(miss - share).argmin())
             draw_distribution(ax, h, AXES[kind], COLOURS[m])
-            ax.axvline(h["left"][at], ymax=0.78, color="black", lw=2)
+            ax.axvline(drawing.ranks(h)[at], ymax=0.78, color="black", lw=2)
             look = dict(transform=ax.transAxes, va="top", weight="bold", fontsize=11.5)
             text = f"{100 * miss[at]:.0f} % of one class rejected"
             ax.text(0.02, 0.98, text, color=POSITIVE, **look)
             text = f"{100 * accepted[at]:.0f} % of two classes accepted"
             ax.text(0.02, 0.87, text, color=NEGATIVE, **look)
             rows.append((data, m, h["left"][at], miss[at], accepted[at]))
-        row[0].set_ylabel(f"{m}\npairs (% a bin)")
-    top = max(drawing.highest(drawing.histogram_of(first[m], METHODS[m].rank)) for m in names)
-    axes[0, 0].set_ylim(0, 1.6 * top)
+        row[0].set_ylabel(m)
     draw_pair_legend(fig, "shared by both")
     return fig, pd.DataFrame(rows, columns=["data", "method", "threshold", "rejected", "accepted"])
 
@@ -175,10 +173,11 @@ def one_threshold(
     samples: Mapping[tuple[str, str, int], heterogeneity_scores.Sample],
     prices: pd.DataFrame,
     titles: Mapping[str, str],
+    called: Mapping[str, str] | None = None,
 ) -> tuple[Figure, pd.DataFrame]:
     """Each class's own best threshold, in standard deviations of the metric's scores from the one
     for all: a row a data set, a column a metric of `samples`, a dot a class of the first seed,
-    against its error."""
+    against its error. `called`: method -> what the figure calls it."""
     data = list(dict.fromkeys(d for d, _, _ in samples))
     names = [m for m in METHODS if any(m == name for _, name, _ in samples)]
     if not data:
@@ -209,7 +208,7 @@ def one_threshold(
             )
             ax.text(0.98, 0.97, text, transform=ax.transAxes, **look)
             if d == data[0]:
-                ax.set_title(m)
+                ax.set_title((called or {}).get(m, m))
             ax.grid(axis="y")
             frames.append(t)
         row[0].set_ylim(-1, 1.25 * top)  # room for the words

@@ -18,7 +18,6 @@ from ..drawing import (
     draw_distribution,
     draw_legend,
     draw_pair_legend,
-    highest,
     histogram_of,
     nothing_to_draw,
     style,
@@ -28,8 +27,8 @@ from .given import ALONE, CLIMBED, ENDS, ROWS, RUNGS, Key
 
 NOT_RUN = "the given space was not measured in this study"
 AXES = {
-    "Euclidean": "−distance D",
-    "Mahalanobis": "−(Mahalanobis)²",
+    "Euclidean": "−distance",
+    "Mahalanobis": "−Mahalanobis",
     "LMDM": "LMDM's S",
     "PDDM": "PDDM's S",
 }
@@ -40,7 +39,7 @@ SHAPES = {0.0: dict(ls="--", mfc="white"), 1.0: dict(ls="-")}
 def distributions(made: Mapping[Key, Run], table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """Scores of pairs of unseen species, where only the similarity learned: a row a place of the
     knob, a column a metric. Curves are the first world's, overlaps mean and deviation over worlds;
-    `table` is given.measured. Panels of a row have one height."""
+    `table` is given.measured. All scores share one scale, drawing.ranks."""
     first = {}  # (heterogeneity, row) -> a run whose histograms hold it
     for (h, _, rung, row), run in made.items():
         if rung == ALONE:
@@ -50,7 +49,7 @@ def distributions(made: Mapping[Key, Run], table: pd.DataFrame) -> tuple[Figure,
     names = [name for name in ROWS if any((h, name) in first for h in places)]
     if not places:
         return nothing_to_draw(NOT_RUN), pd.DataFrame()
-    fig, axes = axes_grid(len(places), len(names), 0.9 + 2.7 * len(places), sharey="row")
+    fig, axes = axes_grid(len(places), len(names), 0.9 + 2.7 * len(places))
     frames = []
     for row, h in zip(axes, places, strict=True):
         for ax, name in zip(row, names, strict=True):
@@ -58,13 +57,12 @@ def distributions(made: Mapping[Key, Run], table: pd.DataFrame) -> tuple[Figure,
             drawn = histogram_of(first[h, name], "distance" if name == "Euclidean" else ranking)
             own = table.query("rung == @ALONE and row == @name and heterogeneity == @h")["overlap"]
             text = f"overlap {spread(own, 3)}"
-            draw_distribution(ax, drawn, AXES[name], COLOURS[ROWS[name]], text)
+            draw_distribution(ax, drawn, AXES[name], COLOURS[ROWS[name]], text, 1.3)
             if h == places[0]:
                 ax.set_title(name)
             frames.append(drawn.assign(heterogeneity=h, row=name, overlap=own.mean()))
-        row[0].set_ylim(0, 1.3 * max(map(highest, frames[-len(names) :])))
         loose = {0.0: "all equally loose", 1.0: "loose here, tight there"}.get(h, "")
-        row[0].set_ylabel(f"heterogeneity {h:g}\n{loose}\npairs (% a bin)")
+        row[0].set_ylabel(f"heterogeneity {h:g}\n{loose}")
     draw_pair_legend(fig, "shared by both")
     return fig, pd.concat(frames, ignore_index=True)
 
