@@ -13,7 +13,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from PIL import ImageOps
@@ -30,6 +30,7 @@ from ..drawing import (
     draw_legend,
     new_figure,
     nothing_to_draw,
+    sheet,
     style,
 )
 from . import toy
@@ -110,6 +111,42 @@ def _spread(ax, own: pd.DataFrame, every: pd.DataFrame, m: str) -> None:
     ax.set(xlabel=_score(m).removeprefix("the "), ylabel="share of pairs (%)")
     ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+
+
+@style()
+def six(
+    data: ImageSet, index: np.ndarray, S: np.ndarray, chosen: Sequence[int]
+) -> tuple[Figure, pd.DataFrame]:
+    """Some images, a row two of them, beside their similarities S [n, n]; the pairs (i, j), (i, k)
+    and (j, l) of the quadruplet `chosen`, places in `index`, are framed."""
+    fig = new_figure(4.6)
+    left, right = fig.subplots(1, 2, width_ratios=(2, 5))
+    sheet(left, [[data.read(int(n)) for n in pair] for pair in index.reshape(-1, 2)], 2)
+    letters = {n: "" for n in range(len(index))}
+    for letter, n in zip("ijkl", chosen, strict=True):
+        letters[int(n)] += letter
+    words = [f"{n} {letter}".strip() for n, letter in letters.items()]
+    for n, word in enumerate(words):
+        left.text(
+            n % 2 + 0.08, n // 2 + 0.14, word, weight="bold", bbox=dict(fc="white", ec="none")
+        )
+    left.set(xticks=[], yticks=[], xlabel="a row a class", ylabel=" ")
+    shown = np.where(np.eye(len(S), dtype=bool), np.nan, S)
+    right.imshow(shown, cmap="Greys", aspect="auto")
+    middle = (np.nanmin(shown) + np.nanmax(shown)) / 2
+    for a, b in zip(*np.nonzero(np.isfinite(shown)), strict=True):
+        colour = "white" if shown[a, b] > middle else "black"
+        right.text(b, a, f"{shown[a, b]:.3f}", ha="center", va="center", color=colour, fontsize=11)
+    i, j, k, l = map(int, chosen)
+    for a, b, colour in ((i, j, POSITIVE), (i, k, NEGATIVE), (j, l, NEGATIVE)):
+        frame = Rectangle((b - 0.48, a - 0.46), 0.96, 0.92, fill=False, ec=colour, lw=4)
+        right.add_patch(frame)
+    right.set_xticks(range(len(words)), words)
+    right.set_yticks(range(len(words)), words)
+    right.set(xlabel="similarity S (darker: more alike)", ylabel="image")
+    kinds = (POSITIVE, "(i, j): the least alike of one class"), (NEGATIVE, "(i, k) and (j, l)")
+    draw_legend(fig, [Patch(fc="white", ec=c, lw=3, label=text) for c, text in kinds])
+    return fig, pd.DataFrame(S.round(4)).assign(image=index, letters=list(letters.values()))
 
 
 CLASSES = {1: "#0072c6", 2: "#e2500f", 3: "#f0a500", 4: "#333333"}
