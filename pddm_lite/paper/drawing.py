@@ -133,7 +133,7 @@ def nothing_to_draw(why: str) -> Figure:
     return fig
 
 
-RANKS = (5, 25, 50, 75, 95)  # ticks of an axis of ranks, percent
+RANKS = (5, 50, 95)  # ticks of an axis of ranks, percent
 TOP = 0.8  # the highest density there is on it: twice the bell's, where one kind is alone
 
 
@@ -148,11 +148,9 @@ def ranks(h: pd.DataFrame) -> np.ndarray:
     return norm.ppf((lower / lower[-1]).clip(0.001, 0.999))
 
 
-def draw_distribution(
-    ax, h: pd.DataFrame, name: str, colour: str, words: str = "", room: float = 1.5
-) -> None:
-    """A histogram (measures.scores.histogram) of the score `name` on the scale of `ranks`, under a
-    bar of its method's colour; `room` is the axis' height over the highest density, for words."""
+def draw_distribution(ax, h: pd.DataFrame, colour: str, words: str = "", room: float = 1.5) -> None:
+    """A histogram (measures.scores.histogram) of a score on the scale of `ranks`, under a bar of
+    its method's colour; `room` is the axis' height over the highest density, for words."""
     z = ranks(h)
     wide = np.diff(z) > 1e-6  # a bin without pairs has no width
     edges = np.r_[z[:-1][wide], z[-1]]
@@ -162,7 +160,7 @@ def draw_distribution(
     ax.stairs(np.minimum(p, n), edges, fill=True, color="#333333", alpha=0.75)
     ax.stairs(n, edges, color=NEGATIVE, linewidth=1.8)
     ax.stairs(p, edges, color=POSITIVE, linewidth=1.8)
-    ax.set(xlabel=f"rank by {name} (%)", xlim=(-3, 3), ylim=(0, room * TOP), yticks=[])
+    ax.set(xlabel="rank of the score (%)", xlim=(-3, 3), ylim=(0, room * TOP), yticks=[])
     ax.set_xticks(norm.ppf(np.array(RANKS) / 100), map(str, RANKS))
     ax.spines["top"].set(visible=True, color=colour, linewidth=5)
     ax.text(0.02, 0.96, words, transform=ax.transAxes, va="top", fontsize=11.5)

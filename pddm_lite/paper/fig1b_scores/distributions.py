@@ -22,12 +22,6 @@ from ..drawing import (
 from ..wording import spread
 
 FIG_1B = ("Triplet", "Euclidean+Quadruplet", "Mahalanobis score", "LMDM score", "PDDM score")
-AXES = {
-    "euclidean": "−distance",
-    "mahalanobis": "−Mahalanobis",
-    "lmdm": "LMDM's S",
-    "pddm": "PDDM's S",
-}
 
 
 @style()
@@ -52,16 +46,15 @@ def score_distributions(
             own = {s: r for (a, b, s), r in sorted(runs.items()) if (a, b) == (d, m)}
             seed, run = next(iter(own.items()))
             h = histogram_of(run, ranking)
-            name = AXES[METHODS[m].similarity if ranking == "score" else "euclidean"]
             values = pd.DataFrame([r.metrics["test"][ranking] for r in own.values()])
             means = values[["overlap", "auc", "eer"]].mean()
             frames.append(h.assign(data=d, method=m, seed=seed, **means))
             text = "\n".join(
                 f"{k} {spread(values[k.lower()], 3)}" for k in ("overlap", "AUC", "EER")
             )
-            draw_distribution(ax, h, name, COLOURS[m], text)
+            draw_distribution(ax, h, COLOURS[m], text)
             if d == data[0]:
-                ax.set_title(m)
+                ax.set_title(m.replace("+", "+\n") if len(methods) > 4 else m)
         row[0].set_ylabel(f"{beside(titles[d])}\ntest pairs")
     several = len({s for _, m, s in runs if m in methods}) > 1
     seeds = f"curves: seed {seed}; numbers: all seeds" if several else f"seed {seed}"

@@ -32,7 +32,7 @@ from ..drawing import (
 from ..questions import EUCLIDEAN, PDDM
 from ..wording import spread
 from . import heterogeneity as heterogeneity_scores
-from .distributions import AXES, FIG_1B
+from .distributions import FIG_1B
 
 CHANGE = {"overlap": "overlap", "auc": "AUC", "eer": "equal-error rate"}
 LINES = {  # space of heterogeneity.dilution -> its look
@@ -152,16 +152,15 @@ def thresholds(
     for row, m in zip(axes, names, strict=True):
         h = drawing.histogram_of(first[m], METHODS[m].rank)
         miss, accepted = heterogeneity_scores.errors(h)
-        kind = METHODS[m].similarity if METHODS[m].rank == "score" else "euclidean"
         for ax, share in zip(row, rejected, strict=True):
             at = int(np.abs(miss - share).argmin())
-            draw_distribution(ax, h, AXES[kind], COLOURS[m])
-            ax.axvline(drawing.ranks(h)[at], ymax=0.78, color="black", lw=2)
+            draw_distribution(ax, h, COLOURS[m], room=1.7)
+            ax.axvline(drawing.ranks(h)[at], ymax=0.72, color="black", lw=2)
             look = dict(transform=ax.transAxes, va="top", weight="bold", fontsize=11.5)
             text = f"{100 * miss[at]:.0f} % of one class rejected"
-            ax.text(0.02, 0.98, text, color=POSITIVE, **look)
+            ax.text(0.02, 0.95, text, color=POSITIVE, **look)
             text = f"{100 * accepted[at]:.0f} % of two classes accepted"
-            ax.text(0.02, 0.87, text, color=NEGATIVE, **look)
+            ax.text(0.02, 0.84, text, color=NEGATIVE, **look)
             rows.append((data, m, h["left"][at], miss[at], accepted[at]))
         row[0].set_ylabel(m)
     draw_pair_legend(fig, "shared by both")
@@ -211,7 +210,7 @@ def one_threshold(
                 ax.set_title((called or {}).get(m, m))
             ax.grid(axis="y")
             frames.append(t)
-        row[0].set_ylim(-1, 1.25 * top)  # room for the words
+        row[0].set_ylim(-1, 1.5 * top)  # room for the words
         row[0].set_ylabel(f"{beside(titles[d])}\nerrors of a class (%)")
     for ax in axes[-1]:
         ax.set_xlabel("own threshold −\nthe one for all (sd)")

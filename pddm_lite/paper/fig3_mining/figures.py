@@ -35,7 +35,7 @@ from ..drawing import (
 )
 from . import toy
 from .mined import PAIRS
-from .oracle import RULERS
+from .oracle import KINDS, RULERS
 
 CHAIN = "kijl"  # a quadruplet as a chain: each image beside the ones it is paired with
 LINKS = {"ik": 0.5, "ij": 1.5, "jl": 2.5}  # where the words on a pair stand in the chain
@@ -60,7 +60,7 @@ def quadruplets(
     for (chain, spread), (title, (own, every)) in zip(axes, mined.items(), strict=True):
         m = title.partition(",")[0]
         _chain(chain, own.set_index("pair"), data, side)
-        chain.set_title(f"{title}: the hardest by {_score(m)}")
+        chain.set_title(f"{title}, by {_score(m)}")
         _spread(spread, own.set_index("pair"), every, m)
     kinds = (POSITIVE, "pairs of one class"), (NEGATIVE, "pairs of two classes")
     lines = [Patch(color=c, alpha=0.5, label=k) for c, k in kinds]
@@ -312,7 +312,7 @@ def oracle(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.D
             ax.set_yticks(range(len(names)), names)
             ax.grid(axis="x")
             if d == data[0]:
-                ax.set_title(f"{kind} pairs,\n{ruler} ruler")
+                ax.set_title(f"{KINDS[kind]},\n{ruler} ruler")
             if d == data[-1]:
                 ax.set_xlabel("genuinely hard\n(% of picks)")
             else:

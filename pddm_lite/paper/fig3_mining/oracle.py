@@ -14,7 +14,7 @@ negative pairs, the nearest. How far is said by one of two rulers:
 The local ruler is the paper's idea of hard: two birds of a loose species are no hard pair because
 that species is loose, nor are two tight species because both are small. Its far pairs are mostly of
 different morphs. By the plain ruler hard positives come from loose species and hard negatives from
-tight ones: what a global metric, even a perfect one, would call hard. `who` tells how far.
+tight ones: what a global metric, even a perfect one, would call hard.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from ...pddm import Similarity
 from .mined import batches, features
 
 RULERS = ("local", "plain")
+KINDS = {"positive": "pairs of one class", "negative": "pairs of two"}
 SHARE = 0.1  # the hardest 10 % are genuinely hard
 
 

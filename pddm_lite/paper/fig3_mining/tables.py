@@ -12,7 +12,7 @@ from ...methods import METHODS
 from ..judge import interval
 from ..questions import EUCLIDEAN
 from ..wording import spread, with_interval
-from .oracle import RULERS, apart
+from .oracle import KINDS, RULERS, apart
 
 Mined = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]  # method -> mined.quadruplet
 
@@ -61,7 +61,7 @@ def rates_table(rates: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
     """
     rows = []
     for (d, ruler, kind, of), t in rates.groupby(["data", "ruler", "kind", "features"], sort=False):
-        row = {"data": titles[d], "ruler": ruler, "pairs": kind, "features": of}
+        row = {"data": titles[d], "ruler": ruler, "pairs": KINDS[kind], "features": of}
         for m in [m for m in METHODS if m in set(rates["miner"])]:
             row[m] = spread(100 * t[t["miner"] == m]["picked"], 1)
         one = t[t["miner"] == t["miner"].iloc[0]]

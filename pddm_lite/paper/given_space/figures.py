@@ -26,12 +26,6 @@ from ..wording import spread
 from .given import ALONE, CLIMBED, ENDS, ROWS, RUNGS, Key
 
 NOT_RUN = "the given space was not measured in this study"
-AXES = {
-    "Euclidean": "−distance",
-    "Mahalanobis": "−Mahalanobis",
-    "LMDM": "LMDM's S",
-    "PDDM": "PDDM's S",
-}
 SHAPES = {0.0: dict(ls="--", mfc="white"), 1.0: dict(ls="-")}
 
 
@@ -57,7 +51,7 @@ def distributions(made: Mapping[Key, Run], table: pd.DataFrame) -> tuple[Figure,
             drawn = histogram_of(first[h, name], "distance" if name == "Euclidean" else ranking)
             own = table.query("rung == @ALONE and row == @name and heterogeneity == @h")["overlap"]
             text = f"overlap {spread(own, 3)}"
-            draw_distribution(ax, drawn, AXES[name], COLOURS[ROWS[name]], text, 1.3)
+            draw_distribution(ax, drawn, COLOURS[ROWS[name]], text, 1.3)
             if h == places[0]:
                 ax.set_title(name)
             frames.append(drawn.assign(heterogeneity=h, row=name, overlap=own.mean()))
