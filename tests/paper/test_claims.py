@@ -35,8 +35,6 @@ def test_common_level_by_hand():
     assert reached == pytest.approx({"a": 125, "b": 280})
 
 
-
-
 @pytest.mark.parametrize(
     "other", [curve(40, 39, 30), curve(40, 40.4, 40.2), curve(40)], ids=["falls", "noise", "one"]
 )
@@ -98,8 +96,6 @@ def test_c10_wants_eight_points():
     v = only(study({PDDM: 70}), "C10")
     assert v.verdict == NOT_ENOUGH and "Contrastive was not run" in v.note
     assert only(study({PDDM: 70, "Softmax": 65}), "C10").seeds == 0  # no rival there
-
-
 
 
 def test_c10_is_asked_again_over_the_rivals_as_printed(monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pddm_lite.mining import positive_pairs
-from pddm_lite.paper.exercises import EXERCISES, answer, check
+from pddm_lite.paper.exercises import EXERCISES, check
 from pddm_lite.paper.fig1b_scores import exercises as exercises_scores
 from pddm_lite.paper.fig2_unit.exercises import FIRST
 from pddm_lite.paper.fig3_mining import exercises as exercises_mining
@@ -71,10 +71,6 @@ def test_right_wrong_and_untried(name, capsys):
 def test_never_raises(name, capsys):
     for value in ODD:
         assert said(capsys, name, value).startswith(f"{name}: not yet: ")
-
-
-
-
 
 
 def test_every_exercise_has_its_cases():

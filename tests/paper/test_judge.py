@@ -27,8 +27,6 @@ def test_interval_by_hand():
     assert interval([0, 2]) == pytest.approx((1, 1 - 12.706205, 1 + 12.706205), abs=1e-5)
 
 
-
-
 @pytest.mark.parametrize(
     "values, threshold, verdict",
     [

@@ -154,8 +154,6 @@ def test_minings_are_compared_by_quadruplets_from_one_to_all():
     assert verdict[0, "recall_1"] == REPRODUCED and verdict[1, "recall_1"] == NOT_ENOUGH
 
 
-
-
 def test_collapses_and_untrained_pairs_are_counted():
     runs = variant_runs(VALUES, NUMBERS)
     runs["d", "1 quadruplet", PDDM, 1].metrics["collapse"] = "collapsed"
@@ -195,8 +193,6 @@ def test_ablations_are_changes_against_the_recipe_in_a_fixed_order():
     assert table.loc[2, ["low", "high"]].tolist() == pytest.approx(
         list(judge.interval([-1, -2, -3])[1:])
     )
-
-
 
 
 def test_what_is_ablated_is_known_to_the_experiments():
