@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from fakes import one_state
-from matplotlib import markers
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from pddm_lite.data import ImageSet
 from pddm_lite.methods import METHODS
-from pddm_lite.paper import drawing, judge, questions
+from pddm_lite.paper import drawing, judge, printed, questions
 from pddm_lite.paper.ablations import claims as claims_ablations
 from pddm_lite.paper.ablations import figures as figures_recipe
 from pddm_lite.paper.fig1b_scores import distributions
@@ -174,7 +174,7 @@ def test_every_method_has_a_colour_of_its_own():
         assert apart[np.triu_indices(len(rgb), 1)].min() > 20
 
 
-def test_a_claim_on_no_data_set_has_panels_of_its_own():
+def test_each_verdict_has_its_colour_and_mark_and_cost_stands_apart():
     rows = [
         (way, m, s, cost.WAYS[way].pairs(m), 1e-3 + 1e-6 * m**p)
         for way, p in ((cost.PDDM, 1), (cost.LIFTED, 2))
@@ -184,43 +184,28 @@ def test_a_claim_on_no_data_set_has_panels_of_its_own():
     costs = pd.DataFrame(rows, columns=cost.COLUMNS)
     table = claims_verdict.verdicts(runs(), list(TITLES), None, costs)
     fig, _ = figures_verdict.verdict(table, TITLES)
-    check_labels(fig)
-    order, ratio = fig.axes[-2:]
-    assert [x.get_text() for x in order.get_yticklabels()] == [cost.DATA] * 4
-    assert ratio.get_xscale() == "log" and ratio.get_xlabel() == questions.MEASURES["faster"].unit
-    assert sum(t.get_text().startswith("C5") for ax in fig.axes for t in ax.texts) == 5
+    (ax,) = fig.axes
+    assert [x.get_text() for x in ax.get_xticklabels()] == [*TITLES.values(), cost.DATA]
+    words = [t.get_text().split()[0] for t in ax.texts]
+    assert sorted(words) == sorted(tables.MARKS[v] for v in table["verdict"])
+    (mesh,) = ax.collections
+    fig.draw_without_rendering()
+    coloured = [to_hex(c) for c in mesh.get_facecolors() if c[3]]
+    of = dict(zip(words, coloured, strict=True))
+    assert of == {tables.MARKS[v]: drawing.VERDICTS[v] for v in set(table["verdict"])}
+    questions_ = [t.get_text() for t in ax.get_yticklabels()]
+    head = questions_.index("what a batch costs")
+    assert all(q.startswith("C5") for q in questions_[head + 1 :]) and len(questions_) == head + 6
+
+
+def test_every_claim_is_of_one_kind():
+    kinds = [c for claims in printed.KINDS.values() for c in claims]
+    assert sorted(kinds) == sorted(printed.CLAIMS)
 
 
 def test_verdicts_have_colours():
     words = {judge.REPRODUCED, judge.LEVEL, judge.NOT_REPRODUCED, judge.NOT_ENOUGH}
     assert set(drawing.VERDICTS) == words == set(tables.MARKS) - {tables.NO_LEAD}
-
-
-MARGIN = questions.MEASURES["overlap"].margin
-
-
-def test_a_claim_that_two_things_are_alike_lies_between_two_marks():
-    table = claims_verdict.verdicts(runs(data=("folder:own",)), ["folder:own"], only=["C1", "C2"])
-    fig, _ = figures_verdict.verdict(table, TITLES)
-    (ax,) = fig.axes  # both are differences of overlaps
-    marks = [float(x.get_xdata()[0]) for x in ax.lines if x.get_color() == "black"]
-    assert marks == [0, 0, *[MARGIN, -MARGIN] * 2]
-    assert ax.get_xlim()[0] < -MARGIN < MARGIN < ax.get_xlim()[1]
-
-
-def test_an_interval_beyond_the_axis_ends_in_an_arrow():
-    table = claims_verdict.verdicts(runs(data=("folder:own",)), ["folder:own"], only=["C6", "C7"])
-    for low, arrows in ((-2.0, []), (-90.0, [markers.CARETLEFT])):
-        table[["effect", "low", "high", "threshold"]] = [1.0, low, 3.0, 0.0]
-        fig, _ = figures_verdict.verdict(table[:1], TITLES)
-        (ax,) = fig.axes
-        carets = (markers.CARETLEFT, markers.CARETRIGHT)
-        drawn = [line for line in ax.lines if line.get_marker() in carets]
-        assert [line.get_marker() for line in drawn] == arrows
-        assert all(line.get_xdata()[0] == ax.get_xlim()[0] for line in drawn)
-        words = [t.get_text() for legend in fig.legends for t in legend.get_texts()]
-        assert ("the interval goes on" in words) == bool(drawn)
-    assert drawn
 
 
 def test_the_paper_stands_apart_and_only_beside_its_own_half():

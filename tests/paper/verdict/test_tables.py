@@ -117,6 +117,17 @@ def test_clusters_are_of_features_and_so_of_rows_that_rank_by_distance():
 # -------------------------------------------------------------------------------- verdicts
 
 
+def test_verdicts_are_counted_by_kind():
+    verdicts = pd.DataFrame(
+        [("C5", judge.REPRODUCED), ("C10", judge.LEVEL), ("C9", judge.REPRODUCED)],
+        columns=["claim", "verdict"],
+    )
+    found = tables_verdict.by_kind(verdicts)
+    assert found.loc["PDDM beats a rival"].tolist() == [1, 1, 0, 0]
+    assert found.loc["what a batch costs", judge.REPRODUCED] == 1
+    assert found.to_numpy().sum() == 3
+
+
 def test_verdict_table_says_effect_interval_and_what_was_claimed():
     verdicts = claims_verdict.verdicts(runs(), [BIRDS])
     table = tables_verdict.verdict_table(verdicts, TITLES.get)
