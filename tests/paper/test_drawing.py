@@ -15,7 +15,7 @@ from pddm_lite.data import ImageSet
 from pddm_lite.methods import METHODS
 from pddm_lite.paper import drawing, judge, printed, questions
 from pddm_lite.paper.ablations import claims as claims_ablations
-from pddm_lite.paper.ablations import figures as figures_recipe
+from pddm_lite.paper.ablations import figures as figures_changes
 from pddm_lite.paper.fig1b_scores import distributions
 from pddm_lite.paper.fig4_convergence import cost
 from pddm_lite.paper.fig4_convergence import figures as figures_convergence
@@ -111,10 +111,8 @@ FIGURES = {
     "convergence": lambda r: figures_convergence.convergence(r, TITLES),
     "recall": lambda r: figures_retrieval.recall(r, TITLES),
     "verdict": lambda r: figures_verdict.verdict(claims_verdict.verdicts(r, list(TITLES)), TITLES),
-    "recipe": lambda r: figures_recipe.recipe(
-        claims_ablations.recipe_effects(variant_runs(r)), TITLES
-    ),
-    "ablations": lambda r: figures_recipe.ablations(ablated(r), TITLES),
+    "recipe": lambda r: figures_changes.changes(claims_ablations.effects(variant_runs(r)), TITLES),
+    "ablations": lambda r: figures_changes.changes(claims_ablations.effects(ablated(r)), TITLES),
     "samples": lambda r: drawing.samples(pictures()),
 }
 
@@ -248,46 +246,14 @@ def test_convergence_marks_the_level_of_claim_c4():
     assert 2**ratio == pytest.approx(c4["effect"].item())
 
 
-def test_changes_of_the_recipe_are_crossed_where_they_collapse():
-    fig, frame = figures_recipe.recipe(
-        claims_ablations.recipe_effects(variant_runs(runs())), TITLES
-    )
-    assert len(fig.axes) == 4  # changes and minings, for two data sets
-    words = [t.get_text() for ax in fig.axes for t in ax.texts]
-    assert words.count("2 of 3 collapsed") == 2
-    markers = [line.get_marker() for ax in fig.axes[::2] for line in ax.lines]
-    assert markers.count("X") == 2 and markers.count("o") == 4
-    assert [x.get_text() for x in fig.axes[1].get_xticklabels()] == ["1", "all"]
-    drawn = {float(line.get_xdata()[0]) for line in fig.axes[0].lines if line.get_marker() == "X"}
-    row = frame[(frame["collapsed"] > 0) & (frame["data"] == "synthetic_birds")]
-    assert drawn == {row["effect"].item()}
-
-
-@pytest.mark.parametrize(
-    "keep, panels, title",
-    [
-        (lambda v, m: not v, 1, "PDDM − Euclidean"),
-        (lambda v, m: m == questions.PDDM, 1, "change − recipe as it stands"),
-        (lambda v, m: not v and m == questions.PDDM, 1, ""),
-    ],
-    ids=["no variants", "one method", "neither"],
-)
-def test_the_recipe_figure_of_a_part(keep, panels, title):
-    some = variant_runs(runs(data=("folder:own",)))
-    some = {k: run for k, run in some.items() if keep(k[1], k[2])}
-    fig, _ = figures_recipe.recipe(claims_ablations.recipe_effects(some), TITLES)
-    fig.draw_without_rendering()
-    assert len(fig.axes) == panels
-    assert fig.axes[0].get_title(loc="left") == title
-
-
-def test_ablations_show_the_paper_the_collapsed_and_both_rankings():
-    fig, frame = figures_recipe.ablations(ablated(runs()), TITLES)
-    changes, d_panel, m_panel = fig.axes[:3]  # of the first data set
+def test_changes_show_the_paper_the_collapsed_and_both_rankings():
+    fig, frame = figures_changes.changes(claims_ablations.effects(ablated(runs())), TITLES)
+    changes, _ = fig.axes
     labels = [x.get_text() for x in changes.get_yticklabels()]
-    assert labels[:2] == ["embedding loss", "without Eₑ"] and labels[-1] == "LMDM mining"
-    own = frame[(frame["data"] == "synthetic_birds") & frame["effect"].notna()]
-    marks = [line for line in changes.lines if line.get_marker() in "oX"]
+    assert labels[:2] == ["embedding loss", "without Eₑ"]
+    assert claims_ablations.MINES in labels and "LMDM mining" in labels
+    own = frame[frame["data"] == "synthetic_birds"]
+    marks = [line for line in changes.lines if line.get_marker() in ("o", "X")]
     assert [float(x.get_xdata()[0]) for x in marks] == own["effect"].tolist()
     assert [x.get_marker() == "X" for x in marks] == (own["collapsed"] > 0).tolist()
     assert [x.get_mfc() == "white" for x in marks] == (own["ranking"] == "score").tolist()
@@ -295,21 +261,18 @@ def test_ablations_show_the_paper_the_collapsed_and_both_rankings():
     assert {-6.5, -3.4, -2.6} <= set(ticks)
     low, high = changes.get_xlim()
     assert low < own[["effect", "claimed"]].min().min() and own["effect"].max() < high
-    assert [x.get_text() for x in d_panel.get_xticklabels()] == ["64", "128", "256"]
-    assert [x.get_text() for x in m_panel.get_xticklabels()] == ["32", "64", "132"]
-    assert (len(d_panel.lines), len(m_panel.lines)) == (3, 2)  # Euclidean at one m is no line
-    (score,) = [x for x in m_panel.lines if x.get_linestyle() == "--"]
-    means = frame[(frame["data"] == "synthetic_birds") & (frame["group"] == "batch size")]
-    means = means[means["ranking"] == "score"].groupby("at")["recall_1"].mean()
-    assert score.get_ydata().tolist() == pytest.approx(means.tolist())
 
 
-@pytest.mark.parametrize("only, panels", [("", 1), ("m = 32", 2), ("without E_e", 1)])
-def test_ablations_of_a_part(only, panels):
-    some = {k: r for k, r in ablated(runs(data=("folder:own",))).items() if k[1] in ("", only)}
-    fig, _ = figures_recipe.ablations(some, TITLES)
+def test_a_setting_turned_is_drawn_over_the_recipe_as_it_stands():
+    before, after = (fake_run("folder:own", questions.PDDM, s) for s in range(2))
+    for run in (before, after):
+        run.history["loss"] = [2.0, 1.5, 1.0]
+    fig, frame = figures_changes.turned(before, after, "beta = 0.5")
     check_labels(fig)
-    assert len(fig.axes) == panels
+    assert len(fig.axes) == 2  # this history has no ranking by score
+    drawn = [line.get_ydata().tolist() for line in fig.axes[1].lines if len(line.get_ydata())]
+    assert drawn == [run.history["val_recall_1"].tolist() for run in (before, after)]
+    assert set(frame["recipe"]) == {"the recipe as it stands", "beta = 0.5"}
 
 
 def test_style_leaves_no_trace():
