@@ -39,10 +39,10 @@ def with_interval(effect: float, low: float, high: float, digits: int, sign: str
 
 
 def asked(study: Study, wanted: Iterable[str] = ()) -> str:
-    """What the study was asked for, a line each; and what it leaves out of the methods `wanted`."""
-    lines = [f"{m} is not among its methods and is left out." for m in study.left_out(wanted)]
-    values = study.arguments().items()
-    lines += [f"{k}: {v or 'default'}" for k, v in values if k not in ("results", "data_root")]
+    """The study in a line; and what it leaves out of the methods `wanted`."""
+    data, seeds = ", ".join(study.titles().values()), ", ".join(map(str, study.seeds))
+    lines = [f"{data}: profile {study.profile}, {study.backbone}, {study.mode}, seeds {seeds}"]
+    lines += [f"{m} is not among its methods and is left out." for m in study.left_out(wanted)]
     return "\n".join(lines)
 
 

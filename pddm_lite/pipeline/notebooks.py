@@ -105,7 +105,11 @@ def _arguments(study: Study, name: str, parameters: dict) -> dict[str, object]:
     for key in ("results", "data_root", "weights"):
         if os.path.isabs(given[key]):
             given[key] = os.path.relpath(given[key], FOLDER)
-    return {k: v for k, v in {**given, **parameters}.items() if k in declared(name)}
+    takes = declared(name)
+    rest = {k: v for k, v in given.items() if k not in takes and (v or k == "variants")}
+    options = [f"{k}={','.join(v) if isinstance(v, list) else v}" for k, v in rest.items()]
+    given |= parameters | {"options": [*options, *parameters.get("options", [])]}
+    return {k: v for k, v in given.items() if k in takes}
 
 
 @lru_cache(maxsize=4)

@@ -22,6 +22,8 @@ EMBEDDED = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of 
 # folders of the results that are not a study's
 NOT_NAMES = ("runs", "features", "reference", "cost", "transfer", "zero_shot", "bench")
 OPTIONS = ("data", "method", "seed", "backbone", "weights", "mode")  # settings with their own
+LISTS = ("methods", "variants")
+TEXTS = ("backbone", "weights", "mode", "recipe", "name", "device")
 
 
 def path(given: object) -> str:
@@ -37,6 +39,20 @@ def listed(what: str, given: Iterable) -> tuple:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise UserError(f"{what} must be a list, not {given!r}.")
     return tuple(given)
+
+
+def options(given: Iterable[str]) -> dict[str, object]:
+    """Arguments of `Study.of` by name, of texts such as "mode=finetune" and "methods=A,B"."""
+    out: dict[str, object] = {}
+    for text in listed("options", given):
+        key, equals, value = str(text).partition("=")
+        if not equals:
+            raise UserError(f"an option is NAME=VALUE, as in 'mode=finetune', not {text!r}.")
+        if key not in (*LISTS, *TEXTS):
+            raise unknown("option", key, (*LISTS, *TEXTS))
+        parts = (part.strip() for part in value.split(","))
+        out[key] = [part for part in parts if part] if key in LISTS else value
+    return out
 
 
 def among(what: str, given: str, known: Iterable[str]) -> str:

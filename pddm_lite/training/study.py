@@ -54,24 +54,35 @@ class Study:
         profile: str = "quick",
         data: Iterable[str] = (),
         data_root: str = "",
+        seeds: Iterable[int] = (),
+        settings: Iterable[str] = (),
+        results: str = "",
+        options: Iterable[str] = (),
+        *,
         backbone: str = "",
         weights: str = "",
         mode: str = "",
         methods: Iterable[str] = (),
-        seeds: Iterable[int] = (),
         recipe: str = "default",
-        settings: Iterable[str] = (),
         variants: Iterable[str] = ("core",),
-        results: str = "",
         name: str = "",
         device: str = "",
     ) -> Study:
         """A checked study; empty values take the defaults.
 
+        The first seven are a notebook's parameters; its `options` hold the rest.
+
         Args:
             profile: "smoke" (seconds), "quick" (minutes) or "paper" (the paper's own values).
             data: names of data sets; the embedded birds and cars by default.
             data_root: where real data sets lie.
+            seeds: 0, 1, 2 by default (smoke: 0, 1).
+            settings: changes of single settings for all runs, as in "alpha=0.2".
+            results: folder of the store and of everything made; results/ of the clone by default,
+                or of the working directory where the package is not in a clone.
+            options: any argument below as text, as in "mode=finetune" or
+                "methods=Triplet,PDDM score"; it goes before the argument itself, a later one before
+                an earlier one.
             backbone: the network (backbones.NETWORKS or timm:NAME); by default smallnet for
                 embedded data, latents for worlds without pictures, else googlenet as in the
                 paper.
@@ -79,16 +90,12 @@ class Study:
             mode: "frozen", "finetune", or "metric" (only the similarity learns); by default the
                 profile's.
             methods: rows of Table 1; all by default, and the Mahalanobis metric of Fig. 1b.
-            seeds: 0, 1, 2 by default (smoke: 0, 1).
             recipe: "default" or "letter", the paper's own.
-            settings: changes of single settings for all runs, as in "alpha=0.2".
             variants: changes of the recipe to compare with it: names (experiments.CHANGES), groups
                 ("core" for the number of quadruplets, the paper's letter, the heterogeneity of the
                 embedded birds and the ends of the given space; "heterogeneity" and "given" alone,
                 "recipe", "ablations", "sizes", "all"), or none. A change of the birds' world is
                 left out on all other data.
-            results: folder of the store and of everything made; results/ of the clone by default,
-                or of the working directory where the package is not in a clone.
             name: of the study's own folder in there; by default made of profile, data, mode, recipe
                 and settings where they are not the default (and not of network, methods or seeds).
             device: "cpu", "cuda" or "cuda:1"; a GPU where there is one, by default.
@@ -96,6 +103,10 @@ class Study:
         Raises:
             UserError: whatever of it is unknown, of the wrong type, or missing on disk.
         """
+        if given := checks.options(options):
+            own = dict(backbone=backbone, weights=weights, mode=mode, methods=methods)
+            own |= dict(recipe=recipe, variants=variants, name=name, device=device)
+            return cls.of(profile, data, data_root, seeds, settings, results, **(own | given))
         data_root, weights, results = map(checks.path, (data_root, weights, results))
         lists = dict(
             data=data, methods=methods, seeds=seeds, settings=settings, variants=variants
@@ -212,7 +223,7 @@ class Study:
         return [m for m in wanted if m not in self.methods]
 
     def arguments(self) -> dict[str, object]:
-        """What `Study.of`, and so a notebook's parameters cell, takes to give this study again."""
+        """What `Study.of` takes to give this study again."""
         values = dataclasses.asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 

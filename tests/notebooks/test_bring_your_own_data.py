@@ -49,12 +49,10 @@ def execute(folder: Path, out: Path, **changes):
         "profile": "smoke",
         "data": ["folder:cars"],
         "data_root": str(folder),
-        "backbone": "smallnet",
-        "weights": str(backbones.SHIPPED),
         "settings": ["classes_per_batch=10", "batch_size=40"],
         "seeds": [3, 4],
         "results": str(out.parent / "results"),
-        "device": "cpu",
+        "options": ["backbone=smallnet", f"weights={backbones.SHIPPED}", "device=cpu"],
     }
     papermill.execute_notebook(
         REPO / "notebooks" / f"{NAME}.ipynb",

@@ -289,11 +289,11 @@ BAD = {
         ["seeds", "list[int]"],
     ),
     "parameter of an unknown method": (
-        lambda t: ["--only", "60_retrieval", "-p", "methods", "['PDDM']"],
+        lambda t: ["--only", "60_retrieval", "-p", "options", "['methods=PDDM']"],
         ["method 'PDDM'", "PDDM+Quadruplet"],
     ),
     "parameter of an unknown data set": (
-        lambda t: ["-p", "data", "['sintetic_birds']", "-p", "backbone", "resnet18"],
+        lambda t: ["-p", "data", "['sintetic_birds']", "-p", "options", "['backbone=resnet18']"],
         ["sintetic_birds", "synthetic_birds"],
     ),
     "names without a name": (lambda t: ["--data", ","], ["','", "A,B"]),
@@ -503,15 +503,19 @@ PARAMETERS = {
     "truth for a seed": ({"seeds": [True]}, ["a seed must be an integer", "True"]),
     "unknown profile": ({"profile": "qick"}, ["'qick'", "Did you mean 'quick'"]),
     "unknown data set": ({"data": ["sintetic_birds"]}, ["synthetic_birds"]),
-    "unknown method": ({"methods": ["PDDM"]}, ["'PDDM'", "Known"]),
-    "unknown recipe": ({"recipe": "papers"}, ["'papers'", "letter"]),
-    "unknown variant": ({"variants": ["cor"]}, ["'cor'", "core"]),
-    "unknown mode": ({"mode": "froze"}, ["froze", "frozen"]),
-    "unknown network": ({"backbone": "resnet"}, ["'resnet'", "resnet18"]),
+    "unknown method": ({"options": ["methods=PDDM"]}, ["'PDDM'", "Known"]),
+    "unknown recipe": ({"options": ["recipe=papers"]}, ["'papers'", "letter"]),
+    "unknown variant": ({"options": ["variants=core,cor"]}, ["'cor'", "core"]),
+    "unknown mode": ({"options": ["mode=froze"]}, ["froze", "frozen"]),
+    "unknown network": ({"options": ["backbone=resnet"]}, ["'resnet'", "resnet18"]),
     "setting without value": ({"settings": ["alpha"]}, ["NAME=VALUE"]),
     "setting that is not one": ({"settings": ["learning_rate=1"]}, ["learning_rate", "Known"]),
-    "folder out of the results": ({"name": "../mine"}, ["'../mine'", "letters, digits"]),
-    "unknown device": ({"device": "gpu"}, ["cpu, cuda", "'gpu'"]),
+    "folder out of the results": ({"options": ["name=../mine"]}, ["'../mine'", "letters, digits"]),
+    "unknown device": ({"options": ["device=gpu"]}, ["cpu, cuda", "'gpu'"]),
+    "text for options": ({"options": "mode=frozen"}, ["options must be a list"]),
+    "option without value": ({"options": ["frozen"]}, ["NAME=VALUE", "'frozen'"]),
+    "option that is none": ({"options": ["modes=frozen"]}, ["option 'modes'", "mode"]),
+    "option that is a parameter": ({"options": ["seeds=1"]}, ["option 'seeds'", "methods"]),
 }
 
 
@@ -520,7 +524,7 @@ def validation() -> str:
     """The cell of a notebook that checks its parameters; tests/notebooks: all have the same."""
     nb = json.loads((ROOT / "notebooks" / "60_retrieval.ipynb").read_text(encoding="utf-8"))
     cells = ["".join(c["source"]) for c in nb["cells"] if c["cell_type"] == "code"]
-    return f"{cells[0]}\n{{}}\n{next(c for c in cells if c.startswith('study = Study.of('))}"
+    return f"{cells[0]}\n{{}}\n{cells[1].splitlines()[-1]}"
 
 
 @pytest.mark.parametrize("case", PARAMETERS)

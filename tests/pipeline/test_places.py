@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 def test_a_tilde_is_home_in_a_notebook_too(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    study = Study.of("smoke", ["folder"], "~/images", "resnet18", "~/w.pth", results="~/results")
+    study = Study.of("smoke", ["folder"], "~/images", results="~/results", backbone="resnet18",
+                     weights="~/w.pth")  # fmt: skip
     assert study.folder.parent == tmp_path / "results"
     assert (study.data_root, study.weights) == (str(tmp_path / "images"), str(tmp_path / "w.pth"))
     args = options.parser().parse_args(["--results", "~/results"])

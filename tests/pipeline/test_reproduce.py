@@ -16,8 +16,7 @@ import pandas as pd
 from pddm_lite.paper import drawing, wording
 from pddm_lite.training.study import Study
 from matplotlib.figure import Figure
-study = Study.of(profile, data, data_root, backbone, weights, mode, methods, seeds, recipe,
-                 settings, variants, results, name, device)
+study = Study.of(profile, data, data_root, seeds, settings, results, options)
 runs = study.runs()
 frame = pd.DataFrame({"method": [m for _, m, _ in runs], "R@1": [
     run.metrics["test"]["distance"]["recall_1"] for run in runs.values()]})
