@@ -210,10 +210,31 @@ def samples(data: ImageSet, classes: int = 6, images: int = 9) -> tuple[Figure, 
     return fig, pd.DataFrame(rows, columns=["class", "part", "column", "index"])
 
 
+def show(
+    fig: Figure,
+    frame: pd.DataFrame,
+    study: Study,
+    name: str,
+    caption: str,
+    runs: Runs | None = None,
+) -> None:
+    """`save`, and the picture in the notebook over its caption, a sentence."""
+    from IPython.display import Image, Markdown, display
+
+    path = save(fig, frame, study, name, runs, caption)
+    display(Image(path, width=1000, alt=caption), Markdown(f"*{caption}*"))
+
+
 def save(
-    fig: Figure, frame: pd.DataFrame, study: Study, name: str, runs: Runs | None = None
+    fig: Figure,
+    frame: pd.DataFrame,
+    study: Study,
+    name: str,
+    runs: Runs | None = None,
+    caption: str = "",
 ) -> Path:
-    """Write figures/NAME.png, .svg, .csv (what it shows) and .json (its runs); the PNG's path.
+    """Write figures/NAME.png, .svg, .csv (what it shows) and .json (its caption and runs); the
+    PNG's path.
 
     The same figure gives the same bytes. Places (folders) are left out of the .json.
     """
@@ -238,7 +259,7 @@ def save(
     arguments = {k: v for k, v in study.arguments().items() if k not in ("results", "data_root")}
     arguments["weights"] = Path(study.weights).name
     ids = sorted({run.id for run in (runs or {}).values()})
-    about = {"figure": name, "study": arguments, "runs": ids}
+    about = {"figure": name, "caption": caption, "study": arguments, "runs": ids}
     write_text(folder / f"{name}.json", json.dumps(about, indent=1) + "\n")
     return folder / f"{name}.png"
 

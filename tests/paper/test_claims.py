@@ -727,7 +727,7 @@ def test_collapses_are_counted():
     runs["d", "1 quadruplet", PDDM, 1].metrics["collapse"] = "collapsed"
     table = claims_ablations.effects(runs)
     crossed = table[table["collapsed"] > 0]
-    assert set(crossed["change"]) == {"1 quadruplet"} and set(crossed["method"]) == {PDDM}
+    assert set(crossed["change"]) == {"1 quadruplet"} and PDDM in set(crossed["method"])
 
 
 @pytest.mark.parametrize(
@@ -762,9 +762,9 @@ def test_ablations_stand_in_a_fixed_order_beside_the_papers_changes():
     table = claims_ablations.effects(runs)
     assert table[["change", "method", "ranking", "effect"]].to_numpy().tolist() == [
         ["without E_e", PDDM, "distance", -5],
-        ["without E_e", PDDM, "score", 2],
+        ["without E_e", "PDDM score", "score", 2],
         ["m = 32", PDDM, "distance", -2],
-        ["m = 32", PDDM, "score", 0],
+        ["m = 32", "PDDM score", "score", 0],
         ["LMDM mining", "LMDM score", "distance", -4],
         ["Euclidean mining", EUCLIDEAN, "distance", 1],
     ]

@@ -35,6 +35,7 @@ def fake_run(data, name, seed):
     rankings = ["distance"] + ["score"] * (METHODS[name].similarity != "euclidean")
     edges = np.linspace(-1, 0, 9)
     histograms, metrics = [], {"test": {}, "chosen_step": 10, "collapse": ""}
+    metrics["start"] = 35.0
     for ranking in rankings:
         shares = rng.dirichlet(np.ones(8), 2)
         table = {"left": edges[:-1], "right": edges[1:]}
@@ -297,6 +298,10 @@ def test_saved_files_are_complete_and_the_same_each_time(tmp_path):
     assert png == study.folder / "figures" / "x.png"
     about = json.loads(png.with_suffix(".json").read_text(encoding="utf-8"))
     assert about["runs"] == sorted({run.id for run in some.values()})
-    assert about["study"]["profile"] == "smoke" and str(tmp_path) not in json.dumps(about)
+    assert (
+        about["caption"] == ""
+        and about["study"]["profile"] == "smoke"
+        and str(tmp_path) not in json.dumps(about)
+    )
     assert len(pd.read_csv(png.with_suffix(".csv"))) == len(frame)
     assert Image.open(png).info["dpi"][0] == pytest.approx(160, abs=0.1)

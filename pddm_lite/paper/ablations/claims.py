@@ -33,7 +33,8 @@ def effects(variant_runs: VariantRuns) -> pd.DataFrame:
     """COLUMNS: test Recall@1 of each change minus that of what it changes, paired over seeds.
 
     A variant is compared with the recipe as it stands, of the same method; a method of MINERS also
-    with PDDM, of the same variant and by distance (group MINES). `claimed` is the paper's change,
+    with PDDM, of the same variant and by distance (group MINES). "PDDM score" is PDDM's run, ranked
+    by its score. `claimed` is the paper's change,
     nan where it has none; `collapsed` counts the change's collapsed runs.
     """
     cells: dict[tuple[str, str, str], dict[int, object]] = {}
@@ -43,9 +44,11 @@ def effects(variant_runs: VariantRuns) -> pd.DataFrame:
     rows = []
     for (data, variant, method), own in cells.items():
         if variant and (base := cells.get((data, "", method))):
-            names = (data, group_of.get(variant, "the recipe"), variant, variant, method)
-            rankings = ("distance", "score") if method == PDDM else ("distance",)
-            rows += [(*names, by, *_paired(own, base, by, variant)) for by in rankings]
+            names = (data, group_of.get(variant, "the recipe"), variant, variant)
+            rankings = {"distance": method} | ({"score": "PDDM score"} if method == PDDM else {})
+            rows += [
+                (*names, m, by, *_paired(own, base, by, variant)) for by, m in rankings.items()
+            ]
         if method in MINERS and (base := cells.get((data, variant, PDDM))):
             change = ", ".join(filter(None, (MINERS[method], variant)))
             names = (data, MINES, change, variant, method, "distance")
