@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from fakes import one_state
-from matplotlib import markers
+from matplotlib.colors import to_hex
 from PIL import Image
 
 from pddm_lite.data import ImageSet
 from pddm_lite.methods import METHODS
-from pddm_lite.paper import drawing, judge, questions
+from pddm_lite.paper import drawing, judge, printed, questions
 from pddm_lite.paper.ablations import claims as claims_ablations
-from pddm_lite.paper.ablations import figures as figures_recipe
+from pddm_lite.paper.ablations import figures as figures_changes
 from pddm_lite.paper.fig1b_scores import distributions
+from pddm_lite.paper.fig4_convergence import cost
 from pddm_lite.paper.fig4_convergence import figures as figures_convergence
 from pddm_lite.paper.table1_retrieval import figures as figures_retrieval
 from pddm_lite.paper.verdict import claims as claims_verdict
@@ -34,6 +35,7 @@ def fake_run(data, name, seed):
     rankings = ["distance"] + ["score"] * (METHODS[name].similarity != "euclidean")
     edges = np.linspace(-1, 0, 9)
     histograms, metrics = [], {"test": {}, "chosen_step": 10, "collapse": ""}
+    metrics["start"] = 35.0
     for ranking in rankings:
         shares = rng.dirichlet(np.ones(8), 2)
         table = {"left": edges[:-1], "right": edges[1:]}
@@ -110,10 +112,8 @@ FIGURES = {
     "convergence": lambda r: figures_convergence.convergence(r, TITLES),
     "recall": lambda r: figures_retrieval.recall(r, TITLES),
     "verdict": lambda r: figures_verdict.verdict(claims_verdict.verdicts(r, list(TITLES)), TITLES),
-    "recipe": lambda r: figures_recipe.recipe(
-        claims_ablations.recipe_effects(variant_runs(r)), TITLES
-    ),
-    "ablations": lambda r: figures_recipe.ablations(ablated(r), TITLES),
+    "recipe": lambda r: figures_changes.changes(claims_ablations.effects(variant_runs(r)), TITLES),
+    "ablations": lambda r: figures_changes.changes(claims_ablations.effects(ablated(r)), TITLES),
     "samples": lambda r: drawing.samples(pictures()),
 }
 
@@ -173,36 +173,38 @@ def test_every_method_has_a_colour_of_its_own():
         assert apart[np.triu_indices(len(rgb), 1)].min() > 20
 
 
+def test_each_verdict_has_its_colour_and_mark_and_cost_stands_apart():
+    rows = [
+        (way, m, s, cost.WAYS[way].pairs(m), 1e-3 + 1e-6 * m**p)
+        for way, p in ((cost.PDDM, 1), (cost.LIFTED, 2))
+        for m in (16, 64, 256, 1024)
+        for s in range(3)
+    ]
+    costs = pd.DataFrame(rows, columns=cost.COLUMNS)
+    table = claims_verdict.verdicts(runs(), list(TITLES), None, costs)
+    fig, _ = figures_verdict.verdict(table, TITLES)
+    (ax,) = fig.axes
+    assert [x.get_text() for x in ax.get_xticklabels()] == [*TITLES.values(), cost.DATA]
+    words = [t.get_text().split()[0] for t in ax.texts]
+    assert sorted(words) == sorted(tables.MARKS[v] for v in table["verdict"])
+    (mesh,) = ax.collections
+    fig.draw_without_rendering()
+    coloured = [to_hex(c) for c in mesh.get_facecolors() if c[3]]
+    of = dict(zip(words, coloured, strict=True))
+    assert of == {tables.MARKS[v]: drawing.VERDICTS[v] for v in set(table["verdict"])}
+    questions_ = [t.get_text() for t in ax.get_yticklabels()]
+    head = questions_.index("what a batch costs")
+    assert all(q.startswith("C5") for q in questions_[head + 1 :]) and len(questions_) == head + 6
+
+
+def test_every_claim_is_of_one_kind():
+    kinds = [c for claims in printed.KINDS.values() for c in claims]
+    assert sorted(kinds) == sorted(printed.CLAIMS)
+
+
 def test_verdicts_have_colours():
     words = {judge.REPRODUCED, judge.LEVEL, judge.NOT_REPRODUCED, judge.NOT_ENOUGH}
     assert set(drawing.VERDICTS) == words == set(tables.MARKS) - {tables.NO_LEAD}
-
-
-MARGIN = questions.MEASURES["overlap"].margin
-
-
-def test_a_claim_that_two_things_are_alike_lies_between_two_marks():
-    table = claims_verdict.verdicts(runs(data=("folder:own",)), ["folder:own"], only=["C1", "C2"])
-    fig, _ = figures_verdict.verdict(table, TITLES)
-    (ax,) = fig.axes  # both are differences of overlaps
-    marks = [float(x.get_xdata()[0]) for x in ax.lines if x.get_color() == "black"]
-    assert marks == [0, 0, *[MARGIN, -MARGIN] * 2]
-    assert ax.get_xlim()[0] < -MARGIN < MARGIN < ax.get_xlim()[1]
-
-
-def test_an_interval_beyond_the_axis_ends_in_an_arrow():
-    table = claims_verdict.verdicts(runs(data=("folder:own",)), ["folder:own"], only=["C6", "C7"])
-    for low, arrows in ((-2.0, []), (-90.0, [markers.CARETLEFT])):
-        table[["effect", "low", "high", "threshold"]] = [1.0, low, 3.0, 0.0]
-        fig, _ = figures_verdict.verdict(table[:1], TITLES)
-        (ax,) = fig.axes
-        carets = (markers.CARETLEFT, markers.CARETRIGHT)
-        drawn = [line for line in ax.lines if line.get_marker() in carets]
-        assert [line.get_marker() for line in drawn] == arrows
-        assert all(line.get_xdata()[0] == ax.get_xlim()[0] for line in drawn)
-        words = [t.get_text() for legend in fig.legends for t in legend.get_texts()]
-        assert ("the interval goes on" in words) == bool(drawn)
-    assert drawn
 
 
 def test_convergence_marks_the_level_of_claim_c4():
@@ -217,19 +219,21 @@ def test_convergence_marks_the_level_of_claim_c4():
     assert 2**ratio == pytest.approx(c4["effect"].item())
 
 
-def test_changes_of_the_recipe_are_crossed_where_they_collapse():
-    fig, frame = figures_recipe.recipe(
-        claims_ablations.recipe_effects(variant_runs(runs())), TITLES
-    )
-    assert len(fig.axes) == 4  # changes and minings, for two data sets
-    words = [t.get_text() for ax in fig.axes for t in ax.texts]
-    assert words.count("2 of 3 collapsed") == 2
-    markers = [line.get_marker() for ax in fig.axes[::2] for line in ax.lines]
-    assert markers.count("X") == 2 and markers.count("o") == 4
-    assert [x.get_text() for x in fig.axes[1].get_xticklabels()] == ["1", "all"]
-    drawn = {float(line.get_xdata()[0]) for line in fig.axes[0].lines if line.get_marker() == "X"}
-    row = frame[(frame["collapsed"] > 0) & (frame["data"] == "synthetic_birds")]
-    assert drawn == {row["effect"].item()}
+def test_changes_show_the_paper_the_collapsed_and_both_rankings():
+    fig, frame = figures_changes.changes(claims_ablations.effects(ablated(runs())), TITLES)
+    changes, _ = fig.axes
+    labels = [x.get_text() for x in changes.get_yticklabels()]
+    assert labels[:2] == ["embedding loss", "without Eₑ"]
+    assert claims_ablations.MINES in labels and "LMDM mining" in labels
+    own = frame[frame["data"] == "synthetic_birds"]
+    marks = [line for line in changes.lines if line.get_marker() in ("o", "X")]
+    assert [float(x.get_xdata()[0]) for x in marks] == own["effect"].tolist()
+    assert [x.get_marker() == "X" for x in marks] == (own["collapsed"] > 0).tolist()
+    assert [x.get_mfc() == "white" for x in marks] == (own["ranking"] == "score").tolist()
+    ticks = [float(x.get_xdata()[0]) for x in changes.lines if x.get_color() == "black"]
+    assert {-6.5, -3.4, -2.6} <= set(ticks)
+    low, high = changes.get_xlim()
+    assert low < own[["effect", "claimed"]].min().min() and own["effect"].max() < high
 
 
 def test_style_leaves_no_trace():
@@ -254,6 +258,10 @@ def test_saved_files_are_complete_and_the_same_each_time(tmp_path):
     assert png == study.folder / "figures" / "x.png"
     about = json.loads(png.with_suffix(".json").read_text(encoding="utf-8"))
     assert about["runs"] == sorted({run.id for run in some.values()})
-    assert about["study"]["profile"] == "smoke" and str(tmp_path) not in json.dumps(about)
+    assert (
+        about["caption"] == ""
+        and about["study"]["profile"] == "smoke"
+        and str(tmp_path) not in json.dumps(about)
+    )
     assert len(pd.read_csv(png.with_suffix(".csv"))) == len(frame)
     assert Image.open(png).info["dpi"][0] == pytest.approx(160, abs=0.1)

@@ -176,13 +176,15 @@ def recall(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]
             mean = own.groupby("K")["recall"].mean() - level
             dashes = "--" if METHODS[m].rank == "score" else "-"
             curve.plot(mean.index, mean, dashes, color=COLOURS[m], marker="o", ms=4)
+        start = [r.metrics["start"] for (e, m, _), r in runs.items() if (e, m) == (d, names[-1])]
+        ours.axvline(np.mean(start), color="#333333", ls=":", lw=2, zorder=1)
         half = PAPER_HALF.get(d.partition("@")[0], "")
         theirs = {m: v for m, v in paper.TABLE_1.get(half, {}).items() if m in at}
         values = [v[0] for v in theirs.values()]
         printed.plot(values, [at[m] for m in theirs], "o", mfc="none", mec="#555555", mew=2, ms=8)
         printed.set_facecolor("#f1f1f1")
         printed.set_xlabel(f"paper, {half}:\nRecall@1 (%)" if half else "not in the paper")
-        ours.set_xlabel(f"{beside(titles[d])}:\ntest Recall@1 (%)")
+        ours.set_xlabel(f"{beside(titles[d])}:\ntest Recall@1 (%, right: better)")
         curve.set(
             xscale="log",
             xlabel="K (colours as at the left)",
@@ -204,8 +206,10 @@ def recall(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataFrame]
         [
             Line2D([], [], marker="o", color="#333333", alpha=0.6, linestyle="", label="a seed"),
             Line2D([], [], marker="|", color="#333333", ms=14, mew=3, linestyle="", label="mean"),
+            Line2D([], [], color="#333333", ls=":", label="before training"),
             Line2D([], [], color="#333333", linestyle="-", label="ranked by distance"),
             Line2D([], [], color="#333333", linestyle="--", label="ranked by score"),
         ],
+        5,
     )
     return fig, frame.reset_index(drop=True)

@@ -25,7 +25,7 @@ LOOKS = {
     (PLAIN, METRIC): ("plain, metric of [21]", "#66aa55", "-"),
     (UNTRAINED, NCM): ("untrained head", "#8a8a8a", ":"),
     **{(m, NCM): (m, COLOURS[m], "-") for m in table2.METHODS},
-    (PDDM, SCORE): ("PDDM+Q., by score", COLOURS["PDDM score"], "-"),
+    (PDDM, SCORE): ("PDDM score", COLOURS["PDDM score"], "-"),
     (PLAIN, KNN): ("plain: k-NN", "#222222", "v"),
     (PLAIN, LINEAR): ("plain: linear", "#222222", "^"),
     (PDDM, KNN): ("PDDM+Quadruplet: k-NN", COLOURS[PDDM], "v"),
@@ -34,7 +34,7 @@ LOOKS = {
 # drawn as marks: few sizes are trained
 TRAINED = {KNN: ("v", "k-NN, retrained"), LINEAR: ("^", "linear, retrained")}
 BOLD = ((PLAIN, NCM), (PLAIN, METRIC), (PDDM, NCM))  # the other curves are thin, under these
-FEW = "by score, few classes"  # in the legend: of all classes the right panel has none
+FEW = "PDDM score, few classes"  # in the legend: of all classes the right panel has none
 THIN = {"lw": 1.2, "zorder": 1.5}
 IN_TABLE_2 = {(PLAIN, METRIC): "NCM [21]", (PDDM, NCM): "PDDM"}  # the paper's name of a row
 

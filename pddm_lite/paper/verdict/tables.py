@@ -8,6 +8,7 @@ import pandas as pd
 
 from .. import judge, questions
 from ..judge import count
+from ..printed import KINDS
 from ..wording import with_interval
 
 
@@ -52,6 +53,17 @@ def verdict_lines(verdicts: pd.DataFrame, title: Callable[[str], str | None] = s
         f"{row['effect [95 % interval]']:<22} {part}".rstrip()
         for claim, part, (_, row) in zip(verdicts["claim"], parts, shown.iterrows(), strict=True)
     ]
+
+
+def by_kind(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """How many questions have which verdict: a row a kind of claim (printed.KINDS).
+
+    A claim's questions and data sets each count by themselves.
+    """
+    kind = verdicts["claim"].map({c: k for k, claims in KINDS.items() for c in claims})
+    found = pd.crosstab(kind, verdicts["verdict"])
+    words = [v for v in MARKS if v != NO_LEAD]
+    return found.reindex(index=list(KINDS), columns=words, fill_value=0).rename_axis(None, axis=1)
 
 
 def chance(verdicts: pd.DataFrame) -> str:

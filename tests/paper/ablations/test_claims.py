@@ -131,62 +131,64 @@ VALUES = {
 NUMBERS = {"": 0, "1 quadruplet": 1, "dropout 0.5 in the unit": 0}
 
 
-def test_changes_are_paired_with_the_recipe_as_it_stands():
-    table = claims.recipe_effects(variant_runs(VALUES, NUMBERS))
-    change = table[table["compared"] == "change"].set_index(["variant", "method"])
-    assert list(change.index) == [k for k in VALUES if k[0]]
-    row = change.loc[("1 quadruplet", PDDM)]
+def test_changes_are_paired_with_what_they_change():
+    table = claims.effects(variant_runs(VALUES, NUMBERS))
+    change = table[table["group"] == "the recipe"].dropna(subset="effect")
+    assert change[["variant", "method"]].to_numpy().tolist() == [list(k) for k in VALUES if k[0]]
+    row = change.iloc[0]
     assert row[["effect", "low", "high"]].tolist() == pytest.approx(judge.interval([-3, -4, -5]))
     assert change["effect"].tolist() == pytest.approx([-4, 1 / 3, 1])
-    assert set(change["verdict"]) == {""} and set(change["seeds"]) == {3}
+    assert set(change["seeds"]) == {3}
+    mining = table[table["group"] == claims.MINES]
+    assert mining["change"].tolist() == ["Euclidean mining", "Euclidean mining, 1 quadruplet"]
+    assert mining["effect"].tolist() == pytest.approx([-2, 7 / 3])
 
 
-def test_minings_are_compared_by_quadruplets_from_one_to_all():
-    table = claims.recipe_effects(variant_runs(VALUES, NUMBERS))
-    mining = table[(table["compared"] == "mining") & (table["measure"] == "recall_1")]
-    assert mining["quadruplets"].tolist() == [1, 0]
-    assert mining["effect"].tolist() == pytest.approx([-7 / 3, 2])
-    auc = table[(table["compared"] == "mining") & (table["measure"] == "auc")]
-    assert auc["effect"].tolist() == pytest.approx([-0.07 / 3, 0.02])
-    better = dict(VALUES) | {("", PDDM): [68, 79.1, 57]}
-    table = claims.recipe_effects(variant_runs(better, NUMBERS))
-    verdict = table[table["compared"] == "mining"].set_index(["quadruplets", "measure"])["verdict"]
-    assert verdict[0, "recall_1"] == REPRODUCED and verdict[1, "recall_1"] == NOT_ENOUGH
-
-
-def test_collapses_and_untrained_pairs_are_counted():
+def test_collapses_are_counted():
     runs = variant_runs(VALUES, NUMBERS)
     runs["d", "1 quadruplet", PDDM, 1].metrics["collapse"] = "collapsed"
-    for variant in ("", "1 quadruplet"):
-        runs["d", variant, PDDM, 2].metrics["chosen_step"] = 0
-    runs["d", "", PDDM, 0].metrics["chosen_step"] = 0
-    table = claims.recipe_effects(runs)
-    row = table[(table["variant"] == "1 quadruplet") & (table["method"] == PDDM)].iloc[0]
-    assert (row["collapsed"], row["untrained"]) == (1, 1)
-    assert table["collapsed"][table["compared"] == "change"].sum() == 1
+    table = claims.effects(runs)
+    crossed = table[table["collapsed"] > 0]
+    assert set(crossed["change"]) == {"1 quadruplet"} and PDDM in set(crossed["method"])
 
 
-def test_ablations_are_changes_against_the_recipe_in_a_fixed_order():
+@pytest.mark.parametrize(
+    "keep, groups",
+    [
+        (lambda v, m: not v, {claims.MINES}),
+        (lambda v, m: m == PDDM, {"the recipe"}),
+        (lambda v, m: v, {claims.MINES}),  # no recipe as it stands
+        (lambda v, m: not v and m == PDDM, set()),
+        (lambda v, m: False, set()),
+    ],
+    ids=["no variants", "PDDM alone", "variants alone", "one recipe", "nothing"],
+)
+def test_a_part_of_the_variants(keep, groups):
+    some = {k: v for k, v in VALUES.items() if keep(*k)}
+    table = claims.effects(variant_runs(some, NUMBERS))
+    assert set(table["group"]) == groups
+    assert list(table.columns) == claims.COLUMNS
+
+
+def test_ablations_stand_in_a_fixed_order_beside_the_papers_changes():
     runs = changed_runs(
         {
             "m = 32": {"distance": [-1, -2, -3]},
             "without E_e": {"distance": -5, "score": [1, 2, 3]},
-            "beta 0.1, lambda 4": {"distance": -9},  # a change of the recipe alone
         }
     )
     for s in range(3):
         runs["d", "", "LMDM score", s] = fake_run(BASE["distance"][s] - 4, 99.0)
         runs["d", "", EUCLIDEAN, s] = fake_run(BASE["distance"][s] + 1)
-        runs["d", "1 quadruplet", EUCLIDEAN, s] = fake_run(0.0)  # not PDDM
     runs["d", "without E_e", PDDM, 1].metrics["collapse"] = "collapsed"
-    table = claims.ablation_effects(runs)
+    table = claims.effects(runs)
     assert table[["change", "method", "ranking", "effect"]].to_numpy().tolist() == [
         ["without E_e", PDDM, "distance", -5],
-        ["without E_e", PDDM, "score", 2],
+        ["without E_e", "PDDM score", "score", 2],
         ["m = 32", PDDM, "distance", -2],
-        ["m = 32", PDDM, "score", 0],
-        ["Euclidean mining", EUCLIDEAN, "distance", 1],
+        ["m = 32", "PDDM score", "score", 0],
         ["LMDM mining", "LMDM score", "distance", -4],
+        ["Euclidean mining", EUCLIDEAN, "distance", 1],
     ]
     assert table["claimed"].fillna(0).tolist() == [-6.5, -3.4, -2.6, 0, 0, 0]
     assert table["collapsed"].tolist() == [1, 1, 0, 0, 0, 0] and set(table["seeds"]) == {3}
@@ -198,7 +200,6 @@ def test_ablations_are_changes_against_the_recipe_in_a_fixed_order():
 def test_what_is_ablated_is_known_to_the_experiments():
     names = [change for changes in claims.ABLATED.values() for change in changes]
     assert len(set(names)) == len(names)
-    assert set(names) - set(claims.MINERS) <= set(experiments.CHANGES)
-    assert {*experiments.ABLATIONS, *experiments.SIZES} <= set(names)
-    assert set(claims.MINERS.values()) <= set(METHODS)
+    assert set(names) == {*experiments.ABLATIONS, *experiments.SIZES}
+    assert set(claims.MINERS) <= set(METHODS)
     assert {change for change, _ in printed.COSTS} <= set(experiments.ABLATIONS)

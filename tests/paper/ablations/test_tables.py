@@ -3,10 +3,8 @@
 from functools import partial
 
 import fakes
-import pandas as pd
-import pytest
 
-from pddm_lite.paper import judge, questions
+from pddm_lite.paper import questions
 from pddm_lite.paper.ablations import tables
 from pddm_lite.paper.questions import EUCLIDEAN, PDDM
 
@@ -35,8 +33,8 @@ def variant_runs(data=BIRDS):
     return out
 
 
-def test_recipe_table():
-    table = tables.recipe_table(variant_runs(), BIRDS).set_index(["recipe", "method"])
+def test_change_table():
+    table = tables.change_table(variant_runs(), BIRDS).set_index(["recipe", "method"])
     assert list(table.index) == [
         (tables.AS_IT_STANDS, PDDM),
         (tables.AS_IT_STANDS, EUCLIDEAN),
@@ -46,54 +44,29 @@ def test_recipe_table():
     ]
     assert table.loc[(tables.AS_IT_STANDS, PDDM)].tolist() == [
         *("61.0 ± 1.0", "50.0 ± 0.0", "0.900 ± 0.000", "0.950 ± 0.000"),
-        *("0 of 3", "0, 100, 200", ""),
+        *("0 of 3", "0, 100, 200", "0.040 ± 0.000", ""),
     ]
     assert table.loc[("1 quadruplet", PDDM)].tolist() == [
         *("57.0 ± 0.0", "41.0 ± 1.0", "0.700 ± 0.000", "0.750 ± 0.000"),
-        *("0 of 3", "0, 0, 0", "-4.0 [-6.5, -1.5]"),
+        *("0 of 3", "0, 0, 0", "0.040 ± 0.000", "-4.0 [-6.5, -1.5]"),
     ]
     assert table.loc[("1 quadruplet", EUCLIDEAN), "R@1 by score"] == ""
     assert table.loc[(LETTER, PDDM), "collapsed"] == "2 of 3"
 
 
-def test_quadruplets_table():
-    table = tables.quadruplets_table(variant_runs(), BIRDS).set_index("quadruplets")
-    assert list(table.index) == ["1", "all"]
-    # 0, -2, -4 and 2, 1, 0: half widths 4.968 and 2.484
-    assert table["R@1, points [95 % interval]"].tolist() == [
-        "-2.0 [-7.0, +3.0]",
-        "+1.0 [-1.5, +3.5]",
-    ]
-    assert set(table["R@1 verdict"]) == {judge.NOT_ENOUGH}
-    assert table["AUC [95 % interval]"].tolist() == [
-        "+0.100 [+0.100, +0.100]",
-        "+0.090 [+0.065, +0.115]",
-    ]
-    assert set(table["AUC verdict"]) == {judge.REPRODUCED} and set(table["seeds"]) == {3}
-
-
-def test_ablation_table_is_the_recipe_table_with_overfitting():
+def test_the_change_table_says_how_far_the_score_overfits():
     some = variant_runs()
     some[BIRDS, "1 quadruplet", PDDM, 1].metrics["train"]["score"]["auc"] += 0.03
     some[BIRDS, "", "LMDM score", 0] = fake_run(61.0, score=55.0)
-    table, recipe = (f(some, BIRDS) for f in (tables.ablation_table, tables.recipe_table))
-    pd.testing.assert_frame_equal(table.iloc[:, :-1], recipe)
-    gaps = table.set_index(["recipe", "method"])[questions.OVERFITTING]
-    assert gaps[tables.AS_IT_STANDS, PDDM] == "0.040 ± 0.000"
+    table = tables.change_table(some, BIRDS).set_index(["recipe", "method"])
+    gaps = table[questions.OVERFITTING]
     assert gaps["1 quadruplet", PDDM] == "0.050 ± 0.017"
     assert gaps[tables.AS_IT_STANDS, EUCLIDEAN] == ""  # ranks by distance alone
     assert gaps[tables.AS_IT_STANDS, "LMDM score"] == "0.040"  # one seed
 
 
-TABLES_OF_VARIANTS = [
-    tables.recipe_table,
-    tables.quadruplets_table,
-    tables.ablation_table,
-]
-
-
-@pytest.mark.parametrize("make", TABLES_OF_VARIANTS)
-def test_tables_of_variants_keep_their_columns_when_empty(make):
+def test_the_change_table_keeps_its_columns_when_empty():
+    make = tables.change_table
     empty = make({}, BIRDS)
     assert empty.empty and list(empty.columns) == list(make(variant_runs(), BIRDS).columns)
     assert make(variant_runs(), "folder:own").empty
@@ -101,5 +74,6 @@ def test_tables_of_variants_keep_their_columns_when_empty(make):
 
 def test_a_collapse_is_told_once_a_variant():
     assert tables.collapses(variant_runs(), TITLES) == [
-        f"birds, {LETTER}, {PDDM}, seeds 0, 2: collapsed from step 5"
+        f"birds, {LETTER}, {PDDM}, seeds 0, 2: collapsed from step 5",
+        "2 of 15 runs collapsed.",
     ]

@@ -105,3 +105,14 @@ def test_the_terminal_tells_the_parts_of_a_claim_apart():
     assert "  C9   birds                    reproduced            6.0 [3.5, 8.5]" in lines
     n = (table["seeds"] > 2).sum()
     assert tables.chance(table).startswith(f"{len(table)} comparisons, {n} of them on 3 seeds")
+
+
+def test_verdicts_are_counted_by_kind():
+    verdicts = pd.DataFrame(
+        [("C5", judge.REPRODUCED), ("C10", judge.LEVEL), ("C9", judge.REPRODUCED)],
+        columns=["claim", "verdict"],
+    )
+    found = tables.by_kind(verdicts)
+    assert found.loc["PDDM beats a rival"].tolist() == [1, 1, 0, 0]
+    assert found.loc["what a batch costs", judge.REPRODUCED] == 1
+    assert found.to_numpy().sum() == 3
