@@ -92,15 +92,6 @@ class Tiles:
             torch.add(self.half[rows, None], self.half[columns], out=v.view(*shape, -1))
         return self._score(len(u)).view(shape)
 
-    @torch.no_grad()
-    def pairs(self, i: Tensor, j: Tensor) -> Tensor:
-        """S of the pairs (i[p], j[p]), at most tile^2 of them: [P]."""
-        u, v, _, _ = self._room(len(i))
-        torch.sub(self.f[i], self.f[j], out=u)
-        if self.half is not None:
-            torch.add(self.half[i], self.half[j], out=v)
-        return self._score(len(u))[:, 0]
-
     def _room(self, pairs: int) -> tuple[Tensor, ...]:
         return (*(x[:pairs] for x in self.buffers), self.norm[:pairs])
 
@@ -137,9 +128,6 @@ class Products:
         S = torch.addmm(-squares, self.g[a:b], g.T, alpha=2)
         return S.sub_(self.squares[a:b, None]).clamp_(max=0)
 
-    def pairs(self, i: Tensor, j: Tensor) -> Tensor:
-        return -(self.g[i] - self.g[j]).square().sum(-1)
-
 
 class Pairwise:
     """Strips of S for any other similarity, pair by pair in its evaluation mode."""
@@ -153,6 +141,3 @@ class Pairwise:
         f_i, f_j = self.f[a:b], self.f[a:end]
         rows = [self.similarity(row.expand_as(f_j), f_j) for row in f_i]
         return torch.stack(rows)
-
-    def pairs(self, i: Tensor, j: Tensor) -> Tensor:
-        return self.similarity(self.f[i], self.f[j])

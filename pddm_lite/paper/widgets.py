@@ -7,7 +7,7 @@ and a machine without ipywidgets lose nothing.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -36,9 +36,8 @@ def explore(draw: Callable[..., tuple[Figure, pd.DataFrame]], width: int = 700, 
     Args:
         draw: called with a value for every control, by name; returns (figure, table).
         width: of the picture, in pixels.
-        controls: name -> (low, high, step) for a slider; a list of numbers for a slider over just
-            these; a list of words or of (words, value) for a menu. The name is what is written
-            beside it; it starts in the middle, a menu at its first entry.
+        controls: name -> (low, high, step) for a slider that starts in the middle; a list of
+            values, or of (words, value), for a menu (ipywidgets.interactive's own words).
     """
     if not live():
         return None
@@ -48,21 +47,10 @@ def explore(draw: Callable[..., tuple[Figure, pd.DataFrame]], width: int = 700, 
     def shown(**values) -> None:
         display(Image(png(draw(**values)[0]), width=width))
 
-    return ipywidgets.interactive(shown, **{k: _control(k, v) for k, v in controls.items()})
-
-
-def _control(name: str, values: Sequence):
-    import ipywidgets as w
-
-    look = dict(description=name.replace("_", " "), continuous_update=False)
-    if isinstance(values, tuple):
-        low, high, step = values
-        middle = low + round((high - low) / 2 / step) * step
-        return w.FloatSlider(value=middle, min=low, max=high, step=step, **look)
-    if values and all(isinstance(v, float) for v in values):
-        options = [(f"{v:g}", v) for v in values]
-        return w.SelectionSlider(options=options, value=values[len(values) // 2], **look)
-    return w.Dropdown(options=values, description=look["description"])
+    box = ipywidgets.interactive(shown, **controls)
+    for control in box.kwargs_widgets:
+        control.continuous_update = False  # a figure takes longer than a hand
+    return box
 
 
 def png(fig: Figure) -> bytes:

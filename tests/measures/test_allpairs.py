@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 
 from pddm_lite.measures import allpairs, retrieval
-from pddm_lite.measures.tiles import Tiles
 from pddm_lite.pddm import LMDM, PDDM, Euclidean, Mahalanobis, Similarity
 from pddm_lite.store.errors import UserError
 
@@ -141,14 +140,6 @@ def test_strips_stay_small_whatever_n(monkeypatch):
     monkeypatch.setattr(allpairs, "STRIP", 64 * 600)
     sizes = [strip.numel() for _, strip in allpairs.strips(s, f, threads=1)]
     assert max(sizes) <= 64 * 600 and sum(sizes) < 0.6 * 600 * 600
-
-
-def test_tiles_score_lists_of_pairs_as_the_forward_pass_does():
-    for kind in ("pddm", "lmdm"):
-        s, f = build(kind, 33), items(60, 33)
-        i, j = torch.randint(60, (2, 1000), generator=torch.Generator().manual_seed(1))
-        with torch.no_grad():
-            torch.testing.assert_close(Tiles(s, f).pairs(i, j), s(f[i], f[j]), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ALL)

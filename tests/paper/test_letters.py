@@ -5,8 +5,6 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from fontTools.fontBuilder import FontBuilder
-from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 
 from pddm_lite.paper import drawing, letters
@@ -23,27 +21,6 @@ def drawn(tmp_path, name: str):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return drawing.save(fig, pd.DataFrame({"x": [1]}), study, "60_x").read_bytes()
-
-
-def font(path) -> None:
-    """A font with two letters, each a box."""
-    names = [".notdef", *(f"u{ord(c):X}" for c in NAME)]
-    pen = TTGlyphPen(None)
-    pen.moveTo((0, 0))
-    for point in ((0, 800), (800, 800), (800, 0)):
-        pen.lineTo(point)
-    pen.closePath()
-    box = pen.glyph()
-    build = FontBuilder(1000, isTTF=True)
-    build.setupGlyphOrder(names)
-    build.setupCharacterMap({ord(c): f"u{ord(c):X}" for c in NAME})
-    build.setupGlyf(dict.fromkeys(names, box))
-    build.setupHorizontalMetrics(dict.fromkeys(names, (900, 0)))
-    build.setupHorizontalHeader(ascent=900, descent=-100)
-    build.setupNameTable({"familyName": letters.FALLBACK[0], "styleName": "Regular"})
-    build.setupOS2()
-    build.setupPost()
-    build.save(path)
 
 
 @pytest.fixture
@@ -63,13 +40,3 @@ def test_letters_that_no_font_has_are_one_line(tmp_path, fonts, capsys):
     assert all(c in line for c in NAME) and "ü" not in line
     plain = drawn(tmp_path, "Müller")
     assert capsys.readouterr().out == "" and plain == drawn(tmp_path, "Müller")
-
-
-def test_a_font_that_is_installed_draws_them(tmp_path, fonts, capsys):
-    without = drawn(tmp_path, NAME)
-    capsys.readouterr()
-    font(tmp_path / "cjk.ttf")
-    fonts.manager.addfont(tmp_path / "cjk.ttf")
-    assert letters.fonts() == [letters.FIRST, letters.FALLBACK[0]]
-    assert drawn(tmp_path, NAME) != without
-    assert capsys.readouterr().out == ""

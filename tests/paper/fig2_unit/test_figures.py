@@ -69,11 +69,6 @@ def test_a_moved_pair_has_length_one_and_the_same_difference():
     assert ((there - turned) @ t.f[0] >= -1e-12).all()
 
 
-def test_a_way_to_where_one_is_stays():
-    v = torch.tensor([0.0, 0.8, 0.0])
-    torch.testing.assert_close(position.slide(v, v, torch.linspace(0, 1, 3)), v.expand(3, 3))
-
-
 def test_only_the_unit_sees_place():
     own = {m: made_up(m) for m in KINDS}
     pair = position.sample_pairs(own["LMDM score"].labels, 1)["positive"][0]
@@ -83,14 +78,6 @@ def test_only_the_unit_sees_place():
     assert change["PDDM+Quadruplet"] > 1e-3
     assert position.numbers(own["LMDM score"])["by_u_negative"] == pytest.approx(1)
     assert position.numbers(own["LMDM score"])["moved"] == pytest.approx(0, abs=1e-9)
-
-
-def test_a_unit_of_place_alone_is_not_explained_by_u():
-    t = made_up()
-    with torch.no_grad():
-        t.similarity.W_c.weight[:, :8] = 0
-    n = position.numbers(t)
-    assert n["by_u_positive"] < 0.5 and n["moved"] > 0.3
 
 
 def test_a_unit_that_forgives_loose_classes_is_found_out():
@@ -176,16 +163,6 @@ def test_the_toy_shows_one_reach_without_v_and_several_with_it():
     assert let_in["PDDM: u and v"] < 0.05 < let_in["Euclidean"]
 
 
-def test_the_toy_without_place_is_the_blind_one():
-    points = torch.tensor(position.toy_data()[0][:60]).float()
-    with torch.no_grad():
-        a = position.toy_unit(0)(points[:30], points[30:])
-        b = position.toy_blind()(points[:30], points[30:])
-    torch.testing.assert_close(a, b)
-    figures.toy(0)[0].draw_without_rendering()
-    figures.toy(-1)[0].draw_without_rendering()
-
-
 @pytest.mark.parametrize(
     "some",
     [
@@ -205,11 +182,6 @@ def test_the_trained_units_panels(some):
     flat = moved.apply(lambda x: x.abs().max())
     assert flat.drop("PDDM+Quadruplet").lt(1e-9).all() and flat["PDDM+Quadruplet"] > 1e-3
     assert set(flat.index) == {m for _, m, _ in some}
-
-
-def test_without_a_unit_the_figure_says_so():
-    fig, frame = figures.trained_position(units(names=("LMDM score",)), TITLES)
-    assert "no PDDM unit" in fig.axes[0].texts[0].get_text() and frame.empty
 
 
 # ---------------------------------------------------------------------------------- notebook

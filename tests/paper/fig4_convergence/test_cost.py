@@ -9,8 +9,6 @@ from pddm_lite import losses, mining
 from pddm_lite.paper import drawing
 from pddm_lite.paper.fig4_convergence import cost, figures, tables
 from pddm_lite.pddm import PDDM
-from pddm_lite.store.errors import UserError
-from pddm_lite.training.study import Study
 
 SIZES = (16, 32, 64, 128, 256, 512, 1024)
 TINY = (8, 12, 16, 20), 2, 1  # sizes, seeds, repeats
@@ -79,15 +77,6 @@ def test_the_exponent_is_found_beside_any_fixed_cost(p, fixed):
 def test_the_exponent_of_what_does_not_grow_or_of_too_little_is_none():
     assert np.isnan(cost.exponent(SIZES, [1.0] * 7)) and np.isnan(cost.exponent(SIZES, SIZES[::-1]))
     assert np.isnan(cost.exponent(SIZES[:3], SIZES[:3]))
-
-
-def test_exponents_by_way_and_seed():
-    table = cost.exponents(made_up(Euclidean=1.5)).set_index(["way", "seed"])
-    assert len(table) == len(cost.WAYS) * 3
-    assert table.loc[(cost.LIFTED, 2), "seconds"] == pytest.approx(2, abs=1e-3)
-    assert table.loc[(cost.EUCLIDEAN, 0), "seconds"] == pytest.approx(1.5, abs=1e-3)
-    assert table.loc[(cost.PDDM, 0), "pairs"] == pytest.approx(1, abs=0.05)
-    assert table.loc[(cost.LIFTED, 0), "pairs"] == pytest.approx(2, abs=0.05)
 
 
 def test_where_the_curves_cross():
@@ -161,28 +150,3 @@ def test_it_is_measured_once_a_machine(plan, tmp_path, monkeypatch):
     monkeypatch.setattr(cost, "COST", cost.COST + 1)
     cost.measured(tmp_path, "smoke", show=False)
     assert len(plan) == 3
-
-
-@pytest.mark.parametrize("name", ["cost.csv", "manifest.json"])
-def test_a_torn_measurement_is_made_anew(plan, tmp_path, name):
-    cost.measured(tmp_path, "smoke", show=False)
-    (path,) = tmp_path.glob(f"cost/*/{name}")
-    path.write_text(
-        path.read_text(encoding="utf-8")[: len(path.read_text(encoding="utf-8")) // 2],
-        encoding="utf-8",
-    )
-    frame = cost.measured(tmp_path, "smoke", show=False)
-    assert len(plan) == 2 and len(frame) == len(cost.WAYS) * 8
-    cost.measured(tmp_path, "smoke", show=False)
-    assert len(plan) == 2
-
-
-def test_a_folder_that_cannot_be_written_is_one_line(plan, tmp_path):
-    (tmp_path / "cost").write_text("a file in its place", encoding="utf-8")
-    with pytest.raises(UserError, match="cannot be written"):
-        cost.measured(tmp_path, "smoke", show=False)
-
-
-def test_its_folder_is_no_studys_name(tmp_path):
-    with pytest.raises(UserError, match="cannot be a study's folder"):
-        Study.of(profile="smoke", results=tmp_path, name="cost", device="cpu")

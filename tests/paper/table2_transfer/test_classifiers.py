@@ -1,12 +1,10 @@
 """The protocol of transfer: who asks and who makes means, nested subsets, tidy frames, errors."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
 
-from pddm_lite.measures.learned import learn_metric, linear_classifier
+from pddm_lite.measures.learned import linear_classifier
 from pddm_lite.measures.ncm import Rows, accuracy, class_means, knn
 from pddm_lite.paper.table2_transfer.classifiers import (
     check_disjoint,
@@ -106,17 +104,6 @@ def test_subsets_of_classes_are_nested():
         for small, large in ((10, 20), (20, 30)):
             assert all(a < b for a, b in zip(seen[draw, small], seen[draw, large], strict=True))
     assert seen[0, 10] != seen[1, 10] and seen[0, 30][0] == set(NEW.tolist())
-
-
-def test_the_learned_metric_makes_a_classifier_of_its_own():
-    x, labels = data(2)
-    loud = torch.cat([x, 5 * torch.randn(len(x), 6, generator=torch.manual_seed(0))], 1)
-    of_source = np.flatnonzero(labels < 10)
-    W = learn_metric(Rows(loud, of_source), labels[of_source], steps=200, rates=(0.1,))
-    both = NCM | {"learned": partial(nearest_mean, metric=W)}
-    frame = curves(loud, labels, NEW, both, [30], [0], (1,), draws=2)
-    mean = frame.groupby("classifier")["accuracy"].mean()
-    assert mean["learned"] > mean["NCM"] + 5
 
 
 def test_errors_are_one_clear_line():

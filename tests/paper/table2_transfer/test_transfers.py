@@ -19,7 +19,6 @@ from pddm_lite.paper.table2_transfer.transfers import KNN, LINEAR, METRIC, NCM, 
 from pddm_lite.paper.verdict import claims as claims_verdict
 from pddm_lite.pddm import Euclidean, r
 from pddm_lite.store.errors import UserError
-from pddm_lite.store.store import Store
 from pddm_lite.training.study import Study
 
 TITLES = {"made_up": "made up"}
@@ -93,21 +92,6 @@ def test_a_row_is_ncm_on_f_of_the_new_images(study, measured):
     asked = [measured[(measured["features"] == m) & (measured["seed"] == 1)] for m in (PLAIN, PDDM)]
     ncm = [set(map(tuple, t[t["classifier"] == NCM][by].to_numpy())) for t in asked]
     assert ncm[0] == ncm[1]
-
-
-def test_it_is_kept_and_a_torn_part_is_made_again(study, measured, monkeypatch):
-    store = Store(study.results + "/transfer")
-    kept = list(store.ids())
-    assert len(kept) == 2 * 4  # seeds, and sorts of features
-    torn = store.path(kept[0]) / "transfer.csv"
-    torn.write_text("torn", encoding="utf-8")
-    made = []
-    measure = transfers.measure
-    monkeypatch.setattr(transfers, "measure", lambda *a: made.append(a[1:]) or measure(*a))
-    again = transfers.measured(study, show=False)
-    pd.testing.assert_frame_equal(again, measured)
-    assert len(made) == 1
-    assert list(store.ids()) == kept
 
 
 def test_the_score_ranks_as_the_distance_where_the_score_is_the_distance():
@@ -236,26 +220,6 @@ def test_the_table_beside_the_papers():
     assert t.loc["plain features", tables.PAPER] == ""
 
 
-def test_as_many_images_in_every_class_are_one_number(study, monkeypatch):
-    assert ", 6 images each; " in tables.described(study)
-    monkeypatch.setattr(transfers, "protocol", lambda study: "new classes, 6 to 60 images each")
-    assert tables.described(study) == "new classes, 6 to 60 images each"
-
-
-def test_without_the_metric_of_21_the_rest_is_drawn_and_said():
-    frame = made_up()
-    frame = frame[frame["classifier"] != METRIC]
-    table = tables.transfer_table(frame, "made_up").set_index("features")
-    assert table.loc[PDDM, tables.AGAINST] == "" and table.loc[PDDM, "top-1"]
-    assert "plain, metric of [21]" not in table.index
-    for draw in (figures.accuracy, figures.table_2):
-        assert len(draw(frame, TITLES)[1])
-    measures = claims_verdict.verdicts({}, ["made_up"], only=["C14"], measured={"C14": frame})[
-        "measure"
-    ]
-    assert len(measures) and not measures.str.contains("21").any()
-
-
 def test_halves_are_rounded_away_from_zero():
     frame = made_up(seeds=3, wobble=0.0)
     at = (frame["features"] == PDDM) & (frame["classifier"] == NCM)
@@ -275,22 +239,6 @@ def test_what_a_network_of_imagenet_may_have_seen_is_said(study):
         assert table2.pretrained(own).startswith(f"{backbone} starts from ImageNet's")
     bare = dataclasses.replace(study, backbone="googlenet", weights="none")
     assert table2.pretrained(bare) == ""
-
-
-def test_every_panel_draws_what_the_legend_lists():
-    fig, _ = figures.accuracy(made_up(), TITLES)
-    (legend,) = fig.legends
-    listed = {
-        (h.get_color(), h.get_linestyle())
-        for h, text in zip(legend.legend_handles, legend.get_texts(), strict=True)
-        if hasattr(h, "get_color") and h.get_linewidth() and text.get_text() != "chance"
-    }
-    level, over, few = fig.axes
-    by_score = {(drawing.COLOURS["PDDM score"], "-")}  # of few classes alone
-    metric = {(figures.LOOKS[PLAIN, METRIC][1], "-")}  # made_up has it at all images only
-    assert len(listed) == 7 and by_score | metric < listed
-    for ax, lacks in ((level, set()), (over, set()), (few, by_score)):
-        assert listed - lacks <= {(x.get_color(), x.get_linestyle()) for x in ax.lines}
 
 
 def test_the_figures_show_the_frame(study, measured):
