@@ -92,7 +92,12 @@ def axes_grid(rows: int, columns: int, height: float, **kw) -> tuple[Figure, np.
 
 
 def draw_legend(fig: Figure, handles: Sequence, columns: int = 4) -> None:
-    fig.legend(handles=handles, loc="outside lower center", ncols=columns)
+    """What its axes hold under a label, each label once, and `handles`."""
+    listed = {}
+    for ax in fig.axes:
+        listed |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    listed |= {handle.get_label(): handle for handle in handles}
+    fig.legend(handles=list(listed.values()), loc="outside lower center", ncols=columns)
 
 
 def dots(

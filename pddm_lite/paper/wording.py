@@ -55,15 +55,9 @@ def protocol(study: Study, runs: Runs) -> str:
     held = f"step chosen on {e.holdout:.0%} held-out training classes" if e.holdout else "last step"
     first = {key[0]: run for key, run in reversed(runs.items())} if e.holdout else {}
     # where a share of the training classes is less than two
-    none = [d for d, run in first.items() if "val_recall_1" not in run.history]
+    none = [study.titles().get(d, d) for d in first if "val_recall_1" not in first[d].history]
     if none:
-        too_few = f"too few training classes to hold {e.holdout:.0%} out"
-        of = f" of {', '.join(study.titles().get(d, d) for d in sorted(none))}"
-        held = (
-            f"last step ({too_few})"
-            if len(none) == len(first)
-            else f"{held},{of} the last ({too_few})"
-        )
+        held += f" (the last of {', '.join(sorted(none))}: too few training classes)"
     weights = e.weights.rpartition("/")[2] or "default weights"
     changed = f" with {', '.join(study.settings)}" if study.settings else ""
     return (

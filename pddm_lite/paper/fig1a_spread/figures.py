@@ -218,7 +218,7 @@ def spread_gap(runs: Runs, titles: Mapping[str, str], names: Names) -> tuple[Fig
             for y, m in enumerate(rows):
                 x = 100 * share[share["method"] == m][column]
                 ax.plot(x, [y + height] * len(x), "o", color=COLOURS[m], alpha=0.8, **look)
-        ax.axvline(100 * IN_PARTS, color="black", lw=1.6)
+        ax.axvline(100 * IN_PARTS, color="black", lw=1.6, label="right: C3 claims more")
         ax.set_yticks(range(len(rows)), rows)
         ax.set(ylim=(len(rows) - 0.4, -0.6), ylabel="" if columns else beside(titles[d]))
         ax.set_xlabel("spread > gap\n(% of classes)")
@@ -229,10 +229,8 @@ def spread_gap(runs: Runs, titles: Mapping[str, str], names: Names) -> tuple[Fig
     marks = [
         Line2D([], [], ms=6, label="a class: spread > gap", **mark),
         Line2D([], [], color="#bbbbbb", marker="o", ms=6, lw=0, label="a class: spread < gap"),
-        Line2D([], [], color="black", ls="--", lw=1.6, label="spread = gap"),
         Line2D([], [], ms=8, label="right: a seed", **mark),
         Line2D([], [], ms=8, mfc="white", label="right: if all were equally loose", **mark),
-        Line2D([], [], color="black", marker="|", ms=14, lw=0, label="right: C3 claims more"),
     ]
     draw_legend(fig, marks, 3)
     return fig, pd.concat(frames, ignore_index=True)
@@ -243,7 +241,7 @@ def _classes(ax, found: pd.DataFrame, pair: tuple[int, int], colour: str, words:
     low, high = ends.min(), ends.max()
     room = 0.1 * ((high - low) or 1.0)
     limits = (low - room, high + room)
-    ax.plot(limits, limits, "--", color="black", lw=1.6)
+    ax.plot(limits, limits, "--", color="black", lw=1.6, label="spread = gap")
     ink = {False: "#bbbbbb", True: colour}
     sns.scatterplot(found, x="gap", y="spread", hue="looser", palette=ink, legend=False, ax=ax)
     for letter, c, ink in zip("AB", pair, (LOOSE, TIGHT), strict=True):

@@ -44,6 +44,7 @@ def batch_cost(costs: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         # a wide line shows below a narrow one: several ways score the same pairs
         wide = 3.5 * (way in (cost.LIFTED, cost.EUCLIDEAN))
         look = dict(marker=marker, mfc="white", mew=2)
+        look["label"] = way
         counted.plot(pairs, dashes, lw=2.2 + wide, ms=7 + wide, color=colour, **look)
         band(timed, frame[frame["way"] == way], "m", "ms", colour, ls=dashes, ms=7, **look)
         if np.isfinite(p.loc[way, "seconds"]):
@@ -64,10 +65,6 @@ def batch_cost(costs: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     model = dict(transform=timed.transAxes, ha="right", va="bottom")
     timed.text(0.99, 0.03, "fitted: time = a + b mᵖ", **model)
     shown = [
-        Line2D([], [], color=c, ls=dashes, marker=mark, ms=7, mfc="white", mew=2, label=way)
-        for way, (c, dashes, mark, _) in reversed(LOOKS.items())
-    ]
-    shown += [
         Patch(color="#333333", alpha=0.22, label="band: lowest to highest seed"),
         Line2D([], [], color="#bbbbbb", lw=5, alpha=0.5, label=f"the paper's m = {PAPER_M}"),
     ]
@@ -108,7 +105,8 @@ def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataF
             fastest = own.groupby("seed")["seconds"].max().idxmin()
             seconds = own[own["seed"] == fastest].set_index("step")["seconds"]
             own = own.assign(fastest=own["step"].map(seconds))
-            band(row[0], own, "step", "E_e", COLOURS[m])
+            words = m.replace("+", " mining + ")
+            band(row[0], own, "step", "E_e", COLOURS[m], label=words)
             band(row[1], own, "step", "val_recall_1", COLOURS[m])
             band(row[2], own, "fastest", "val_recall_1", COLOURS[m])
             marks = own.groupby("seed")[["reached", "level"]].first().dropna()
@@ -123,9 +121,8 @@ def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataF
         ):
             ax.set_xlabel(x)
             ax.grid(axis="y")
-    lines = [Line2D([], [], color=COLOURS[m], label=m.replace("+", " mining + ")) for m in FIG_4]
     mark = dict(marker="D", mfc="white", mec="#333333", ms=8, mew=2, linestyle="")
-    lines += [
+    lines = [
         Patch(color="#333333", alpha=0.22, label="band: lowest to highest seed"),
         Line2D([], [], **mark, label="common level of claim C4 reached, one a seed"),
     ]

@@ -70,35 +70,11 @@ def accuracy(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd
             ax.xaxis.set_minor_formatter(NullFormatter())
             ax.xaxis.set_major_formatter("{x:,g}")
             ax.grid()
-        few.set_xticks(*_ticks(_of(whole, (PLAIN, NCM))["images"]))
-        few.minorticks_off()
-    present = set(zip(t["features"], t["classifier"], strict=True))
-    listed = [
-        Line2D(
-            [],
-            [],
-            color=colour,
-            linestyle=dashes,
-            label=FEW if key[1] == SCORE else name,
-            **({} if key in BOLD else THIN),
-        )
-        for key, (name, colour, dashes) in LOOKS.items()
-        if key in present and key[1] not in TRAINED
-    ]
     hollow = dict(color="#555555", mfc="white", mew=2, ms=8, lw=0)
-    listed += [Line2D([], [], marker=mark, label=name, **hollow) for mark, name in TRAINED.values()]
-    listed += [
-        Line2D([], [], color="#bbbbbb", lw=4, label="chance"),
-        Patch(color="#333333", alpha=0.2, label="lowest to highest seed"),
-    ]
+    listed = [Line2D([], [], marker=mark, label=name, **hollow) for mark, name in TRAINED.values()]
+    listed.append(Patch(color="#333333", alpha=0.2, label="lowest to highest seed"))
     draw_legend(fig, listed, 4)
     return fig, t
-
-
-def _ticks(images: pd.Series) -> tuple[list[float], list[str]]:
-    at = sorted(images.round(1).unique())
-    at = [x for x in at if x == at[-1] or 1.4 * x < at[-1]]  # else the last two would overlap
-    return at, [f"{x:.0f}" if x > 5 else f"{x:g}" for x in at]
 
 
 def _of(t: pd.DataFrame, key: tuple[str, str]) -> pd.DataFrame:
@@ -117,17 +93,15 @@ def paired(rows: pd.DataFrame, own: tuple[str, str], base: tuple[str, str]) -> p
     return both.groupby(["classes", "seed"]).mean()
 
 
-def _curve(ax, own: pd.DataFrame, x: str, key: tuple[str, str], alpha: float = 0.15) -> None:
-    """Mean over seeds and the band from the lowest to the highest."""
-    if len(own):
-        _, colour, dashes = LOOKS[key]
-        band(ax, own, x, "accuracy", colour, alpha, ls=dashes, **({} if key in BOLD else THIN))
-
-
-def _curves(ax, rows: pd.DataFrame, x: str) -> None:
-    """All rows of LOOKS that the legend lists as curves, those of BOLD with their bands."""
-    for key in (k for k in LOOKS if k[1] not in TRAINED):
-        _curve(ax, _of(rows, key), x, key, 0.15 * (key in BOLD))
+def _curves(ax, rows: pd.DataFrame, x: str, bands=BOLD) -> None:
+    """Means over seeds of all rows of LOOKS but the trained ones, some with the band from the
+    lowest to the highest seed."""
+    for key, (name, colour, dashes) in LOOKS.items():
+        own = _of(rows, key)
+        if key[1] not in TRAINED and len(own):
+            look = {"ls": dashes, "label": FEW if key[1] == SCORE else name}
+            look |= {} if key in BOLD else THIN
+            band(ax, own, x, "accuracy", colour, 0.15 * (key in bands), **look)
 
 
 def _level(ax, sizes: pd.DataFrame) -> None:
@@ -137,18 +111,20 @@ def _level(ax, sizes: pd.DataFrame) -> None:
             mean = own.groupby("classes")["accuracy"].mean()
             ax.plot(mean, mark, color=colour, mfc="white", mew=2, ms=8, zorder=4)
     classes = np.array(sorted(sizes["classes"].unique()))
-    ax.plot(classes, 100 / classes, color="#bbbbbb", lw=4, zorder=1)
+    ax.plot(classes, 100 / classes, color="#bbbbbb", lw=4, zorder=1, label="chance")
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter("{x:g}")
 
 
 def _over(ax, rows: pd.DataFrame) -> None:
     """Each row of LOOKS over the plain features, both on the same seed's draws of classes."""
+    gains = []
     for key in [k for k in LOOKS if k[1] not in TRAINED and k != (PLAIN, NCM)]:
         mean = paired(rows, key, (PLAIN, NCM))
-        gain = (100 * (mean["own"] / mean["base"].replace(0, np.nan) - 1)).rename("accuracy")
-        bands = 0.15 * (key in ((PDDM, NCM), (PLAIN, METRIC)))
-        _curve(ax, gain.reset_index(), "classes", key, bands)
+        gain = 100 * (mean["own"] / mean["base"].replace(0, np.nan) - 1)
+        gain = gain.rename("accuracy").reset_index()
+        gains.append(gain.assign(features=key[0], classifier=key[1]))
+    _curves(ax, pd.concat(gains), "classes", ((PDDM, NCM), (PLAIN, METRIC)))
     ax.axhline(0, color=LOOKS[PLAIN, NCM][1], ls="--", lw=1.6, zorder=1)
     ax.yaxis.set_major_formatter(lambda x, _: f"{x:+g}".replace("-", "−") if x else "0")
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))

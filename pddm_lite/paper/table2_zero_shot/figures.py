@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from ..drawing import COLOURS, axes_grid, beside, dots, draw_legend, nothing_to_draw, style
@@ -110,7 +109,7 @@ def astray(errors: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
     for (shares, mean), d in zip(axes, data, strict=True):
         here = frame[frame["data"] == d]
         chance = here.groupby("distance")["chance"].mean()
-        shares.bar(chance.index, chance, width=0.8, color="#cccccc", zorder=0)
+        shares.bar(chance.index, chance, color="#cccccc", zorder=0, label="guessing (left)")
         for n, r in enumerate(names):
             by = here[here["features"] == r].groupby("distance")["share"]
             c, apart = look(r)["color"], 0.8 / len(names)
@@ -122,7 +121,8 @@ def astray(errors: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
             found, floor = (one[one["hierarchy"] == h]["distance"] for h in (TRUE, SHUFFLED))
             mean.plot(floor, [y] * len(floor), alpha=0.7, ms=7, **FLOORS)
             dots(mean, found, y, digits=2, **look(r))
-        mean.axvline(far[far["data"] == d]["chance"].mean(), color=FLOOR, ls="--", lw=1.8, zorder=0)
+        wrong = far[far["data"] == d]["chance"].mean()
+        mean.axvline(wrong, color=FLOOR, ls="--", zorder=0, label="wrong guesses (right)")
         if len(chance) <= 12:
             shares.set_xticks(chance.index)
         else:
@@ -137,8 +137,6 @@ def astray(errors: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
     marks = [
         Line2D([], [], marker="o", alpha=0.6, label="mean (left), a seed (right)", **mark),
         Line2D([], [], ms=7, label="shuffled hierarchy", **FLOORS),
-        Patch(color="#cccccc", label="guessing (left)"),
-        Line2D([], [], color=FLOOR, ls="--", label="wrong guesses (right)"),
     ]
     draw_legend(fig, marks, 4)
     return fig, frame
