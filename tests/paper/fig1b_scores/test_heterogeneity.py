@@ -197,13 +197,11 @@ def test_controls_move_the_figure(monkeypatch):
         asked.append(values)
         return figures.thresholds({}, "d")
 
-    box = widgets.explore(
-        draw, threshold=(0.0, 1.0, 0.0125), heterogeneity=[0.0, 0.5, 1.0], one=[("a", 1), ("b", 2)]
-    )
-    slider, knob, menu = box.children[:3]
-    assert [c.description for c in box.children[:3]] == ["threshold", "heterogeneity", "one"]
+    box = widgets.explore(draw, threshold=(0.0, 1.0, 0.0125), one_more=(1.0, 3.0, 1.0))
+    slider, other = box.children[:2]
+    assert [c.description for c in box.children[:2]] == ["threshold", "one more"]
     assert isinstance(slider, ipywidgets.FloatSlider) and slider.value == 0.5
     box.update()
-    slider.value, knob.value, menu.value = 0.75, 1.0, 2
-    assert asked[0] == dict(threshold=0.5, heterogeneity=0.5, one=1)
-    assert asked[-1] == dict(threshold=0.75, heterogeneity=1.0, one=2)
+    slider.value, other.value = 0.75, 3.0
+    assert asked[0] == dict(threshold=0.5, one_more=2.0)
+    assert asked[-1] == dict(threshold=0.75, one_more=3.0)
