@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -15,8 +15,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.text import Text
-from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageOps
+from scipy.stats import norm
 
 from ..data import ImageSet
 from ..store.files import write_atomic, write_text
@@ -24,7 +24,6 @@ from ..training import ownership
 from ..training.runs import Run
 from ..training.study import Study
 from . import judge, letters
-from .claims import Runs
 from .wording import shown
 
 # One colour, one meaning, in every figure; told apart with any of the common colour blindnesses.
@@ -134,23 +133,37 @@ def nothing_to_draw(why: str) -> Figure:
     return fig
 
 
-def draw_distribution(
-    ax, h: pd.DataFrame, name: str, colour: str, words: str = "", room: float = 1.5
-) -> None:
-    """A histogram (measures.scores.histogram) of the score `name` under a bar of its method's
-    colour; `room` is the axis' height over the highest bin's, for words above."""
-    edges = np.r_[h["left"], h["right"].iloc[-1]]
-    p, n = 100 * h["positive"], 100 * h["negative"]
+RANKS = (5, 50, 95)  # ticks of an axis of ranks, percent
+TOP = 0.8  # the highest density there is on it: twice the bell's, where one kind is alone
+
+
+def ranks(h: pd.DataFrame) -> np.ndarray:
+    """Where the edges of a histogram's bins lie on the scale that all scores share: [B + 1].
+
+    A score is stretched, its order kept, until positive and negative pairs together, as many of
+    either, form a bell: z of the share of pairs that score lower. Overlap, AUC and equal-error rate
+    stay as they are, and a place means the same under every score.
+    """
+    lower = np.r_[0, np.cumsum(h["positive"] + h["negative"])]
+    return norm.ppf((lower / lower[-1]).clip(0.001, 0.999))
+
+
+def draw_distribution(ax, h: pd.DataFrame, colour: str, words: str = "", room: float = 1.5) -> None:
+    """A histogram (measures.scores.histogram) of a score on the scale of `ranks`, under a bar of
+    its method's colour; `room` is the axis' height over the highest density, for words."""
+    z = ranks(h)
+    wide = np.diff(z) > 1e-6  # a bin without pairs has no width
+    edges = np.r_[z[:-1][wide], z[-1]]
+    p, n = (h[kind].to_numpy()[wide] / np.diff(z)[wide] for kind in ("positive", "negative"))
     ax.stairs(n, edges, fill=True, color=NEGATIVE, alpha=0.3)
     ax.stairs(p, edges, fill=True, color=POSITIVE, alpha=0.35)
     ax.stairs(np.minimum(p, n), edges, fill=True, color="#333333", alpha=0.75)
     ax.stairs(n, edges, color=NEGATIVE, linewidth=1.8)
     ax.stairs(p, edges, color=POSITIVE, linewidth=1.8)
-    ax.set(xlabel=name, ylim=(0, room * max(p.max(), n.max())))
+    ax.set(xlabel="rank of the score (%)", xlim=(-3, 3), ylim=(0, room * TOP), yticks=[])
+    ax.set_xticks(norm.ppf(np.array(RANKS) / 100), map(str, RANKS))
     ax.spines["top"].set(visible=True, color=colour, linewidth=5)
     ax.text(0.02, 0.96, words, transform=ax.transAxes, va="top", fontsize=11.5)
-    ax.xaxis.set_major_locator(MaxNLocator(3))
-    ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
 
 
 def draw_pair_legend(fig: Figure, shared: str) -> None:
@@ -216,13 +229,14 @@ def show(
     study: Study,
     name: str,
     caption: str,
-    runs: Runs | None = None,
+    runs: Mapping | None = None,
+    width: int = 1000,
 ) -> None:
-    """`save`, and the picture in the notebook over its caption, a sentence."""
+    """`save` the figure and display it, so many pixels wide, over its one-sentence caption."""
     from IPython.display import Image, Markdown, display
 
     path = save(fig, frame, study, name, runs, caption)
-    display(Image(path, width=1000, alt=caption), Markdown(f"*{caption}*"))
+    display(Image(str(path), width=width, alt=caption), Markdown(f"*{caption}*"))
 
 
 def save(
@@ -230,10 +244,10 @@ def save(
     frame: pd.DataFrame,
     study: Study,
     name: str,
-    runs: Runs | None = None,
+    runs: Mapping | None = None,
     caption: str = "",
 ) -> Path:
-    """Write figures/NAME.png, .svg, .csv (what it shows) and .json (its caption and runs); the
+    """Write figures/NAME.png, .svg, .csv (what it shows) and .json (its runs and its caption); the
     PNG's path.
 
     The same figure gives the same bytes. Places (folders) are left out of the .json.

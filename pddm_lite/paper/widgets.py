@@ -1,4 +1,4 @@
-"""Sliders and menus of a notebook that is open in JupyterLab; nothing where nobody can move them.
+"""Sliders of a notebook that is open in JupyterLab; nothing where nobody can move them.
 
 Whatever a widget shows, a figure beside it shows at several places at once, so that HTML, GitHub
 and a machine without ipywidgets lose nothing.
@@ -7,7 +7,7 @@ and a machine without ipywidgets lose nothing.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -30,15 +30,18 @@ def live() -> bool:
         return False
 
 
-def explore(draw: Callable[..., tuple[Figure, pd.DataFrame]], width: int = 700, **controls):
+def explore(
+    draw: Callable[..., tuple[Figure, pd.DataFrame]],
+    width: int = 700,
+    **controls: tuple[float, float, float],
+):
     """Controls above the figure that `draw` makes of their values; None where not `live`.
 
     Args:
         draw: called with a value for every control, by name; returns (figure, table).
         width: of the picture, in pixels.
-        controls: name -> (low, high, step) for a slider; a list of numbers for a slider over just
-            these; a list of words or of (words, value) for a menu. The name is what is written
-            beside it; it starts in the middle, a menu at its first entry.
+        controls: name -> (low, high, step) of a slider. The name is what is written beside it; it
+            starts in the middle.
     """
     if not live():
         return None
@@ -48,21 +51,20 @@ def explore(draw: Callable[..., tuple[Figure, pd.DataFrame]], width: int = 700, 
     def shown(**values) -> None:
         display(Image(png(draw(**values)[0]), width=width))
 
-    return ipywidgets.interactive(shown, **{k: _control(k, v) for k, v in controls.items()})
+    return ipywidgets.interactive(shown, **{k: _slider(k, *v) for k, v in controls.items()})
 
 
-def _control(name: str, values: Sequence):
-    import ipywidgets as w
+def _slider(name: str, low: float, high: float, step: float):
+    import ipywidgets
 
-    look = dict(description=name.replace("_", " "), continuous_update=False)
-    if isinstance(values, tuple):
-        low, high, step = values
-        middle = low + round((high - low) / 2 / step) * step
-        return w.FloatSlider(value=middle, min=low, max=high, step=step, **look)
-    if values and all(isinstance(v, float) for v in values):
-        options = [(f"{v:g}", v) for v in values]
-        return w.SelectionSlider(options=options, value=values[len(values) // 2], **look)
-    return w.Dropdown(options=values, description=look["description"])
+    return ipywidgets.FloatSlider(
+        value=low + round((high - low) / 2 / step) * step,
+        min=low,
+        max=high,
+        step=step,
+        description=name.replace("_", " "),
+        continuous_update=False,
+    )
 
 
 def png(fig: Figure) -> bytes:

@@ -31,6 +31,7 @@ from .notebooks import notebooks
 PHOTOGRAPHS = (
     "00_samples",
     "30_quadruplets",
+    "30_six",
     "40_pictures",
     "60_neighbours",
     "95_samples",

@@ -18,6 +18,7 @@ import torch
 from ...data import WORLDS
 from ...data.names import painted
 from ...data.synthetic import geometry
+from ...methods import METHODS
 from ...pddm import Euclidean, r
 from ...training.inputs import inputs
 from ...training.runs import Run
@@ -32,7 +33,6 @@ COMPARED = {
     "PDDM's features − Euclidean features": ("distance", "distance"),
 }
 MEASURES = {"overlap": -1, "auc": 1, "recall_1": 1}  # 1: the more the better
-PAIR = {EUCLIDEAN: "distance", "PDDM score": "score"}  # the two metrics, and how they rank
 SPACES = ("the world itself", "network's features", EUCLIDEAN, PDDM)
 
 
@@ -198,8 +198,8 @@ def thresholds(some: Sample) -> pd.DataFrame:
 
 
 def samples(runs: Runs) -> dict[tuple[str, str, int], Sample]:
-    """`sample` of every run of the two metrics of PAIR, by (data, method, seed)."""
-    return {(d, m, s): sample(x, PAIR[m]) for (d, m, s), x in runs.items() if m in PAIR}
+    """`sample` of every run as its method ranks, by (data, method, seed)."""
+    return {(d, m, s): sample(x, METHODS[m].rank) for (d, m, s), x in runs.items()}
 
 
 def prices(some: Mapping[tuple[str, str, int], Sample]) -> pd.DataFrame:

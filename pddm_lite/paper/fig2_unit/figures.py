@@ -28,7 +28,7 @@ from . import position
 from .position import Trained
 
 Units = Mapping[tuple[str, str, int], Trained]
-U, V = COLOURS["LMDM score"], COLOURS["PDDM+Quadruplet"]  # LMDM is what u alone can do
+U, V = COLOURS["LMDM score"], COLOURS["PDDM score"]  # LMDM is what u alone can do
 GREY = "#555555"
 
 
@@ -137,7 +137,7 @@ def toy(place: float = 0.4) -> tuple[Figure, pd.DataFrame]:
             inside = x[S >= threshold]
             width = float(np.ptp(inside)) if len(inside) else 0.0
             rows.append((name, *centre, threshold, width, let_in))
-        lets = f"lets in 95 % of positive pairs,\n{100 * let_in:.1f} % of negative pairs"
+        lets = f"finds 95 % of pairs of one class,\nlets in {100 * let_in:.1f} % of two"
         ax.set(title=f"{name}\n{lets}", xlabel="feature 1")
         ax.set(xlim=(-0.25, 2.25), ylim=(-0.3, 1.4), aspect="equal", xticks=[], yticks=[])
     axes[0, 0].set_ylabel("feature 2")
@@ -197,7 +197,7 @@ def trained_position(units: Units, titles: Mapping[str, str]) -> tuple[Figure, p
 
 
 def _colour(name: str) -> str:
-    return COLOURS.get(name, V)
+    return V if name in (*position.UNITS, position.UNTRAINED) else COLOURS[name]
 
 
 def _slides(ax, own: dict[str, Trained], unit: str, most: int = 40) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from ...training.runs import Run
 from ...training.study import Study
 from ..wording import spread
 
-UNITS = ("PDDM+Quadruplet", "PDDM score", "PDDM+Triplet")  # rows that train a unit, the first best
+UNITS = ("PDDM score", "PDDM+Quadruplet", "PDDM+Triplet")  # rows that train a unit, the first best
 RIVALS = ("Euclidean+Quadruplet", "LMDM score")  # see u alone
 UNTRAINED = "untrained PDDM"
 CONSTANT = 1e-9  # scores that vary by less do so by rounding

@@ -13,7 +13,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 from PIL import ImageOps
@@ -30,11 +30,12 @@ from ..drawing import (
     draw_legend,
     new_figure,
     nothing_to_draw,
+    sheet,
     style,
 )
 from . import toy
 from .mined import PAIRS
-from .oracle import RULERS
+from .oracle import KINDS, RULERS
 
 CHAIN = "kijl"  # a quadruplet as a chain: each image beside the ones it is paired with
 LINKS = {"ik": 0.5, "ij": 1.5, "jl": 2.5}  # where the words on a pair stand in the chain
@@ -46,18 +47,20 @@ DASHES = {"ij": "-", "ik": "--", "jl": ":"}
 def quadruplets(
     mined: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], data: ImageSet, side: int = 128
 ) -> tuple[Figure, pd.DataFrame]:
-    """The hardest quadruplet of one batch under several similarities: a row a method.
+    """Quadruplets of one batch, by several similarities or rules for the negatives: a row each.
 
-    mined: method -> (the quadruplet, all pairs of the batch), of mined.quadruplet. Left,
-    the images k, i, j, l in a chain; right, where its three pairs lie among all of the batch.
+    mined: "METHOD" or "METHOD, rule" -> (the quadruplet, all pairs of the batch), of
+    mined.quadruplet. Left, the images k, i, j, l in a chain; right, where its three pairs lie among
+    all of the batch.
     """
     if not mined:
         return nothing_to_draw("none of the methods of this figure was run"), pd.DataFrame()
     fig = new_figure(0.7 + 2.7 * len(mined))
     axes = fig.subplots(len(mined), 2, squeeze=False, width_ratios=(9, 4))
-    for (chain, spread), (m, (own, every)) in zip(axes, mined.items(), strict=True):
+    for (chain, spread), (title, (own, every)) in zip(axes, mined.items(), strict=True):
+        m = title.partition(",")[0]
         _chain(chain, own.set_index("pair"), data, side)
-        chain.set_title(f"{m}: the hardest by {_score(m)}")
+        chain.set_title(f"{title}, by {_score(m)}")
         _spread(spread, own.set_index("pair"), every, m)
     kinds = (POSITIVE, "pairs of one class"), (NEGATIVE, "pairs of two classes")
     lines = [Patch(color=c, alpha=0.5, label=k) for c, k in kinds]
@@ -108,6 +111,42 @@ def _spread(ax, own: pd.DataFrame, every: pd.DataFrame, m: str) -> None:
     ax.set(xlabel=_score(m).removeprefix("the "), ylabel="share of pairs (%)")
     ax.xaxis.set_major_locator(MaxNLocator(4))
     ax.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+
+
+@style()
+def six(
+    data: ImageSet, index: np.ndarray, S: np.ndarray, chosen: Sequence[int]
+) -> tuple[Figure, pd.DataFrame]:
+    """Some images, a row two of them, beside their similarities S [n, n]; the pairs (i, j), (i, k)
+    and (j, l) of the quadruplet `chosen`, places in `index`, are framed."""
+    fig = new_figure(4.6)
+    left, right = fig.subplots(1, 2, width_ratios=(2, 5))
+    sheet(left, [[data.read(int(n)) for n in pair] for pair in index.reshape(-1, 2)], 2)
+    letters = {n: "" for n in range(len(index))}
+    for letter, n in zip("ijkl", chosen, strict=True):
+        letters[int(n)] += letter
+    words = [f"{n} {letter}".strip() for n, letter in letters.items()]
+    for n, word in enumerate(words):
+        left.text(
+            n % 2 + 0.08, n // 2 + 0.14, word, weight="bold", bbox=dict(fc="white", ec="none")
+        )
+    left.set(xticks=[], yticks=[], xlabel="a row a class", ylabel=" ")
+    shown = np.where(np.eye(len(S), dtype=bool), np.nan, S)
+    right.imshow(shown, cmap="Greys", aspect="auto")
+    middle = (np.nanmin(shown) + np.nanmax(shown)) / 2
+    for a, b in zip(*np.nonzero(np.isfinite(shown)), strict=True):
+        colour = "white" if shown[a, b] > middle else "black"
+        right.text(b, a, f"{shown[a, b]:.3f}", ha="center", va="center", color=colour, fontsize=11)
+    i, j, k, l = map(int, chosen)
+    for a, b, colour in ((i, j, POSITIVE), (i, k, NEGATIVE), (j, l, NEGATIVE)):
+        frame = Rectangle((b - 0.48, a - 0.46), 0.96, 0.92, fill=False, ec=colour, lw=4)
+        right.add_patch(frame)
+    right.set_xticks(range(len(words)), words)
+    right.set_yticks(range(len(words)), words)
+    right.set(xlabel="similarity S (darker: more alike)", ylabel="image")
+    kinds = (POSITIVE, "(i, j): the least alike of one class"), (NEGATIVE, "(i, k) and (j, l)")
+    draw_legend(fig, [Patch(fc="white", ec=c, lw=3, label=text) for c, text in kinds])
+    return fig, pd.DataFrame(S.round(4)).assign(image=index, letters=list(letters.values()))
 
 
 CLASSES = {1: "#0072c6", 2: "#e2500f", 3: "#f0a500", 4: "#333333"}
@@ -273,7 +312,7 @@ def oracle(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.D
             ax.set_yticks(range(len(names)), names)
             ax.grid(axis="x")
             if d == data[0]:
-                ax.set_title(f"{kind} pairs,\n{ruler} ruler")
+                ax.set_title(f"{KINDS[kind]},\n{ruler} ruler")
             if d == data[-1]:
                 ax.set_xlabel("genuinely hard\n(% of picks)")
             else:

@@ -42,12 +42,13 @@ def batches(run, data: data_base.ImageSet, number: int) -> np.ndarray:
 
 @torch.no_grad()
 def quadruplet(
-    run, data: data_base.ImageSet, f: Tensor, index: np.ndarray
+    run, data: data_base.ImageSet, f: Tensor, index: np.ndarray, negatives: str = "hardest"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The hardest quadruplet of one batch under a run's similarity, and all pairs of the batch.
 
     Args:
         f: features [N, d] of the whole of `data`.  index: the batch's images [m].
+        negatives: "hardest" or "semihard", as in mining.hard_quadruplets.
 
     Returns:
         (the quadruplet, all pairs). The first has a row a pair, "ij", "ik" and "jl", and its images
@@ -57,7 +58,7 @@ def quadruplet(
     """
     similarity, batch = run.similarity(), f[torch.from_numpy(index)]
     labels = torch.from_numpy(data.labels[index])
-    i, j, k, l, _, _ = (int(x) for x in hard_quadruplets(batch, labels, similarity, number=1))
+    i, j, k, l, _, _ = map(int, hard_quadruplets(batch, labels, similarity, 1, negatives))
     S = similarity.all_pairs(batch)
     D = torch.cdist(batch, batch, compute_mode="donot_use_mm_for_euclid_dist").square()
     a, b = torch.triu_indices(len(index), len(index), 1)

@@ -14,7 +14,7 @@ negative pairs, the nearest. How far is said by one of two rulers:
 The local ruler is the paper's idea of hard: two birds of a loose species are no hard pair because
 that species is loose, nor are two tight species because both are small. Its far pairs are mostly of
 different morphs. By the plain ruler hard positives come from loose species and hard negatives from
-tight ones: what a global metric, even a perfect one, would call hard. `who` tells how far.
+tight ones: what a global metric, even a perfect one, would call hard.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from ...pddm import Similarity
 from .mined import batches, features
 
 RULERS = ("local", "plain")
+KINDS = {"positive": "pairs of one class", "negative": "pairs of two"}
 SHARE = 0.1  # the hardest 10 % are genuinely hard
 
 
@@ -147,16 +148,14 @@ def rates(
     return pd.DataFrame(rows, columns=columns)
 
 
-def survey(runs: Mapping, study, home: str, number: int = 300) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(rates, who) of a study's runs on its embedded data; both empty where it has none.
+def survey(runs: Mapping, study, home: str, number: int = 300) -> pd.DataFrame:
+    """`rates` of a study's runs on its painted data, with data and seed; empty where it has none.
 
     runs: (data, method, seed) -> runs.Run.  number: batches a seed.
     home: the method on whose features all miners are compared as well; "" for none.
-
-    The first has the columns of `rates` (features: "own" or `home`) besides data and seed, the
-    second those of `who` besides data, for the first seed.
+    Features: "own" or `home`.
     """
-    out, hardest = [], []
+    out = []
     for d, s in dict.fromkeys((d, s) for d, _, s in runs):
         g = geometry_of(d, study.profile)
         if g is None:
@@ -174,29 +173,4 @@ def survey(runs: Mapping, study, home: str, number: int = 300) -> tuple[pd.DataF
             visits[home] = mined["own", home]
             mined |= {(home, m): visits[m] for m in similarities}
         out.append(rates(g, index, mined).assign(data=d, seed=s))
-        if d not in [t["data"].iloc[0] for t in hardest]:
-            hardest.append(who(g, index).assign(data=d))
-    return tuple(pd.concat(x, ignore_index=True) if x else pd.DataFrame() for x in (out, hardest))
-
-
-def who(g: Geometry, index: np.ndarray, share: float = SHARE) -> pd.DataFrame:
-    """What genuinely hard pairs are, by each ruler, beside all pairs of the batches.
-
-    Columns: ruler, "positive: other morph", "negative: same family" (shares of pairs), and the
-    geometric mean spread of their species over that of all pairs of the kind.
-    """
-    a, b = index[:, :, None], index[:, None, :]
-    same = g.labels[a] == g.labels[b]
-    positive = same & ~np.eye(index.shape[1], dtype=bool)
-    morph = g.morphs[a] != g.morphs[b]
-    family = g.families[g.labels[a]] == g.families[g.labels[b]]
-    spread = np.log(g.scales[g.labels[a]] * g.scales[g.labels[b]]) / 2
-    sets = {"all pairs": (positive, ~same)} | {r: hard(g, index, r, share) for r in RULERS}
-    rows = []
-    for name, (p, n) in sets.items():
-        row = {"ruler": name, "positive: other morph": morph[p].mean()}
-        row["positive: spread"] = np.exp(spread[p].mean() - spread[positive].mean())
-        row["negative: same family"] = family[n].mean()
-        row["negative: spread"] = np.exp(spread[n].mean() - spread[~same].mean())
-        rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.concat(out, ignore_index=True) if out else pd.DataFrame()

@@ -10,12 +10,13 @@ import pandas as pd
 from ...data.synthetic import Geometry
 from ...methods import METHODS
 from ..judge import interval
-from ..questions import EUCLIDEAN, PDDM
+from ..questions import EUCLIDEAN
 from ..wording import spread, with_interval
-from .oracle import RULERS, apart
+from .oracle import KINDS, RULERS, apart
 
 Mined = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]  # method -> mined.quadruplet
 
+SCORE = "PDDM score"  # what mines is PDDM's S
 LEAD = "PDDM minus Euclidean [95 % interval]"
 
 
@@ -60,13 +61,13 @@ def rates_table(rates: pd.DataFrame, titles: Mapping[str, str]) -> pd.DataFrame:
     """
     rows = []
     for (d, ruler, kind, of), t in rates.groupby(["data", "ruler", "kind", "features"], sort=False):
-        row = {"data": titles[d], "ruler": ruler, "pairs": kind, "features": of}
+        row = {"data": titles[d], "ruler": ruler, "pairs": KINDS[kind], "features": of}
         for m in [m for m in METHODS if m in set(rates["miner"])]:
             row[m] = spread(100 * t[t["miner"] == m]["picked"], 1)
         one = t[t["miner"] == t["miner"].iloc[0]]
         row |= {c: spread(100 * one[c], 1) for c in ("chance", "best")}
         by = t.pivot(index="seed", columns="miner", values="picked")
-        both = {PDDM, EUCLIDEAN} <= set(by)
-        lead = interval(100 * (by[PDDM] - by[EUCLIDEAN])) if both else ()
+        both = {SCORE, EUCLIDEAN} <= set(by)
+        lead = interval(100 * (by[SCORE] - by[EUCLIDEAN])) if both else ()
         rows.append(row | {LEAD: with_interval(*lead, 1, "+") if both else ""})
     return pd.DataFrame(rows)

@@ -129,12 +129,3 @@ def effort(frame: pd.DataFrame) -> pd.DataFrame:
         row["turn"] = float(torch.rad2deg(torch.arccos(cosine.clamp(-1, 1))))
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def starts(p: Tensor, classes: Tensor, unit: PDDM, number: int = 5) -> list[int]:
-    """The class whose positive pair is the hardest, for `number` random starts.
-
-    unit: that of seed 0, which is there already.
-    """
-    units = [unit, *(trained_unit(p, classes, seed) for seed in range(1, number))]
-    return [int(classes[int(mined(p, classes, u).i)]) for u in units]

@@ -26,39 +26,37 @@ from ..wording import spread
 from .given import ALONE, CLIMBED, ENDS, ROWS, RUNGS, Key
 
 NOT_RUN = "the given space was not measured in this study"
-AXES = {"distance": "−Euclidean distance", "score": "score S (no unit)"}
 SHAPES = {0.0: dict(ls="--", mfc="white"), 1.0: dict(ls="-")}
 
 
 @style()
 def distributions(made: Mapping[Key, Run], table: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
-    """Scores of pairs of unseen species, where only the similarity learned: a row a metric, a
-    column an end of the knob. Curves are the first world's, overlaps mean and deviation over
-    worlds; `table` is given.measured."""
+    """Scores of pairs of unseen species, where only the similarity learned: a row a place of the
+    knob, a column a metric. Curves are the first world's, overlaps mean and deviation over worlds;
+    `table` is given.measured. All scores share one scale, drawing.ranks."""
     first = {}  # (heterogeneity, row) -> a run whose histograms hold it
     for (h, _, rung, row), run in made.items():
-        if rung == ALONE and h in ENDS:
+        if rung == ALONE:
             first.setdefault((h, "Euclidean"), run)
             first.setdefault((h, row), run)
-    places = [h for h in ENDS if (h, "PDDM") in first]
+    places = [h for h in sorted({h for h, _ in first}) if (h, "PDDM") in first]
+    names = [name for name in ROWS if any((h, name) in first for h in places)]
     if not places:
         return nothing_to_draw(NOT_RUN), pd.DataFrame()
-    fig, axes = axes_grid(len(CLIMBED), len(places), 6.4, sharey="row")
+    fig, axes = axes_grid(len(places), len(names), 0.9 + 2.7 * len(places))
     frames = []
-    for row, name in zip(axes, CLIMBED, strict=True):
-        ranking = METHODS[ROWS[name]].rank
-        for ax, h in zip(row, places, strict=True):
-            drawn = histogram_of(first[h, name], ranking)
+    for row, h in zip(axes, places, strict=True):
+        for ax, name in zip(row, names, strict=True):
+            ranking = METHODS[ROWS[name]].rank
+            drawn = histogram_of(first[h, name], "distance" if name == "Euclidean" else ranking)
             own = table.query("rung == @ALONE and row == @name and heterogeneity == @h")["overlap"]
             text = f"overlap {spread(own, 3)}"
-            draw_distribution(ax, drawn, AXES[ranking], COLOURS[ROWS[name]], text, 1.35)
-            if name == CLIMBED[0]:
-                loose = "all species equally loose" if h == 0 else "loose here, tight there"
-                ax.set_title(f"heterogeneity {h:g}: {loose}")
+            draw_distribution(ax, drawn, COLOURS[ROWS[name]], text, 1.3)
+            if h == places[0]:
+                ax.set_title(name)
             frames.append(drawn.assign(heterogeneity=h, row=name, overlap=own.mean()))
-        row[0].set_ylabel(f"{name}: pairs of\nunseen species (% a bin)")
-        most = max(100 * f[["positive", "negative"]].to_numpy().max() for f in frames[-len(row) :])
-        row[0].set_ylim(0, 1.35 * most)
+        loose = {0.0: "all equally loose", 1.0: "loose here, tight there"}.get(h, "")
+        row[0].set_ylabel(f"heterogeneity {h:g}\n{loose}")
     draw_pair_legend(fig, "shared by both")
     return fig, pd.concat(frames, ignore_index=True)
 
@@ -110,7 +108,7 @@ def rungs(table: pd.DataFrame, spreads: pd.DataFrame) -> tuple[Figure, pd.DataFr
         ax.set_xticks(range(len(RUNGS)), labels)
         ax.grid(axis="y")
     axes[0, 0].set(ylabel="overlap of the two distributions", ylim=(0, None))
-    axes[0, 1].set(ylabel="spread of the loosest quarter of\nclasses over that of the tightest")
+    axes[0, 1].set(ylabel="spread of the loosest quarter of\nclasses over the tightest's (log)")
     axes[0, 1].set_yscale("log")
     places = [1, 1.5, 2, 3, 4, 6]
     axes[0, 1].set_yticks(places, [f"{y:g}" for y in places])
