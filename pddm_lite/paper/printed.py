@@ -80,7 +80,7 @@ CLAIMS = {
 KINDS = {
     "PDDM beats a rival": ("C1", "C4", "C9", "C10", "C14", "C15", "C16"),
     "PDDM beats PDDM with a part changed": ("C6", "C7", "C8", "C11", "C12", "C13"),
-    "what the Euclidean space lacks": ("C2", "C3"),
+    "what other metrics lack": ("C2", "C3"),
     "what a batch costs": ("C5",),
 }
 

@@ -1,4 +1,4 @@
-"""Sliders and menus of a notebook that is open in JupyterLab; nothing where nobody can move them.
+"""Sliders of a notebook that is open in JupyterLab; nothing where nobody can move them.
 
 Whatever a widget shows, a figure beside it shows at several places at once, so that HTML, GitHub
 and a machine without ipywidgets lose nothing.
@@ -30,14 +30,18 @@ def live() -> bool:
         return False
 
 
-def explore(draw: Callable[..., tuple[Figure, pd.DataFrame]], width: int = 700, **controls):
+def explore(
+    draw: Callable[..., tuple[Figure, pd.DataFrame]],
+    width: int = 700,
+    **controls: tuple[float, float, float],
+):
     """Controls above the figure that `draw` makes of their values; None where not `live`.
 
     Args:
         draw: called with a value for every control, by name; returns (figure, table).
         width: of the picture, in pixels.
-        controls: name -> (low, high, step) for a slider that starts in the middle; a list of
-            values, or of (words, value), for a menu (ipywidgets.interactive's own words).
+        controls: name -> (low, high, step) of a slider. The name is what is written beside it; it
+            starts in the middle.
     """
     if not live():
         return None

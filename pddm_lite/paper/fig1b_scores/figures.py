@@ -109,7 +109,7 @@ def heterogeneity(lead: pd.DataFrame, ratios: pd.DataFrame) -> tuple[Figure, pd.
         axes[0, 0].plot(own.index, own, **LINES[space], marker="o", ms=4, label=space)
     axes[0, 0].set_yscale("log", base=2)
     axes[0, 0].yaxis.set_major_formatter("{x:g}")
-    axes[0, 0].set_ylabel("spread of the loosest quarter of\nclasses over that of the tightest")
+    axes[0, 0].set_ylabel("spread of the loosest quarter of\nclasses over the tightest's (log)")
     for ax, measure, unit in zip(
         axes[0, 1:], ("overlap", "recall_1"), ("overlap", "Recall@1 (points)"), strict=True
     ):
@@ -117,7 +117,7 @@ def heterogeneity(lead: pd.DataFrame, ratios: pd.DataFrame) -> tuple[Figure, pd.
             t = lead[(lead["compared"] == what) & (lead["measure"] == measure)]
             along(ax, t["heterogeneity"], t["lead"], colour, (n - 0.5) * 0.02)
         ax.axhline(0, color="black", lw=1)
-        ax.set_ylabel(f"PDDM's lead in {unit}")
+        ax.set_ylabel(f"PDDM's lead in {unit} (↑ better)")
         ax.margins(y=0.12)
     for ax in axes[0]:
         ax.set_xlabel("heterogeneity of the world")

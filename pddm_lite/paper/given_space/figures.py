@@ -108,7 +108,7 @@ def rungs(table: pd.DataFrame, spreads: pd.DataFrame) -> tuple[Figure, pd.DataFr
         ax.set_xticks(range(len(RUNGS)), labels)
         ax.grid(axis="y")
     axes[0, 0].set(ylabel="overlap of the two distributions", ylim=(0, None))
-    axes[0, 1].set(ylabel="spread of the loosest quarter of\nclasses over that of the tightest")
+    axes[0, 1].set(ylabel="spread of the loosest quarter of\nclasses over the tightest's (log)")
     axes[0, 1].set_yscale("log")
     places = [1, 1.5, 2, 3, 4, 6]
     axes[0, 1].set_yticks(places, [f"{y:g}" for y in places])

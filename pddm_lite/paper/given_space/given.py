@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from ...data.names import Synthetic, world_of
+from ...data.names import Synthetic
 from ...measures.spread import classes
 from ...methods import METHODS
 from ...networks.latents import COORDINATES, NAME
@@ -225,8 +225,3 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         .fillna("")
         .reset_index()
     )
-
-
-def knob(run: Run) -> float:
-    """The heterogeneity of the world that a run is of."""
-    return world_of(run.experiment.data).heterogeneity

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import norm
 
 from pddm_lite.measures.scores import histogram
-from pddm_lite.paper import widgets
+from pddm_lite.paper import drawing, widgets
 from pddm_lite.paper.fig1b_scores import figures, heterogeneity
-from pddm_lite.paper.fig1b_scores.distributions import squashed
 from pddm_lite.paper.judge import REPRODUCED
 from pddm_lite.paper.questions import EUCLIDEAN, PDDM
 
@@ -124,31 +124,31 @@ def test_errors_of_a_threshold_are_those_of_the_pairs():
     assert accepted[40] == pytest.approx((n >= t).mean(), abs=0.002)
 
 
-def test_squashing_keeps_the_shares_and_their_order():
-    h = fake().histograms.query("split == 'test' and ranking == 'distance'").reset_index(drop=True)
-    s = squashed(h)
-    assert 0 < s["left"].min() and s["right"].max() < 1 and s["left"].is_monotonic_increasing
-    width = (s["right"] - s["left"]) / (s["right"] - s["left"]).mean()
-    np.testing.assert_allclose(s["positive"] * width, h["positive"])
+def test_the_common_scale_keeps_order_and_overlap_and_is_the_same_for_any_stretch():
+    rng = np.random.default_rng(0)
+    p, n = rng.normal(1, 1, 4000), rng.normal(-1, 1, 4000)
+    for stretch in (lambda s: s, lambda s: 3 * s + 2):
+        h = histogram(stretch(p), stretch(n))
+        z = drawing.ranks(h)
+        assert (np.diff(z) >= 0).all()
+        mixture = (h["positive"] + h["negative"]).to_numpy() / 2
+        density = mixture[20:60] / np.diff(z)[20:60]  # a bell, whatever the score was
+        middle = (z[:-1] + z[1:])[20:60] / 2
+        np.testing.assert_allclose(density, norm.pdf(middle), rtol=0.05)
 
 
 def draw_all(variant_runs):
-    runs = {("d", m, s): fake(seed=s) for m in heterogeneity.PAIR for s in range(2)}
+    runs = {("d", m, s): fake(seed=s) for m in ("Triplet", "PDDM score") for s in range(2)}
     lead = heterogeneity.leads(heterogeneity.turned(variant_runs))
     ratios = pd.DataFrame(
         [(h, s, 0, 1 + h) for h in (0, 1) for s in heterogeneity.SPACES],
         columns=["heterogeneity", "space", "seed", "ratio"],
     )
-    one = {("d", m, 0): classes_at(10) for m in heterogeneity.PAIR}
-    own = {m: x for (_, m, _), x in one.items()}
-    picks = figures.spread_classes(own[EUCLIDEAN])
+    one = {("d", m, 0): classes_at(10) for m in (EUCLIDEAN, "PDDM score")}
     return {
         "train_unseen": figures.train_unseen(runs, TITLES),
         "heterogeneity": figures.heterogeneity(lead, ratios),
-        "worlds": figures.worlds(heterogeneity.turned(variant_runs)),
-        "one world": figures.worlds(heterogeneity.turned(variant_runs), [0.5]),
         "thresholds": figures.thresholds(runs, "d", [0.0, 1.0]),
-        "two_classes": figures.two_classes(own, picks, ["a b", "c d", "e f", "g h"]),
         "one_threshold": figures.one_threshold(one, heterogeneity.prices(one), TITLES),
     }
 
@@ -161,33 +161,19 @@ def test_figures_are_drawn_with_labels_and_their_numbers():
         assert widgets.png(fig)[1:4] == b"PNG"
 
 
-def test_a_threshold_at_the_ends_rejects_nothing_or_nearly_all():
+def test_a_threshold_rejects_the_share_it_is_set_to_under_every_metric():
     _, frame = draw_all(turned(0.1))["thresholds"]
-    low, high = (frame[frame["place"] == place] for place in (0.0, 1.0))
+    assert frame["method"].tolist() == ["Triplet"] * 2 + ["PDDM score"] * 2
+    low, high = (frame[frame.index % 2 == n] for n in (0, 1))
     assert (low["rejected"] == 0).all() and (low["accepted"] > 0.99).all()
     assert (high["rejected"] > 0.98).all() and (high["accepted"] < 0.01).all()
-
-
-def test_pairs_of_classes_need_thresholds_on_both_sides_of_the_common_one():
-    some = classes_at(10)
-    common = heterogeneity.thresholds(some)["common"].iloc[0]
-    pairs = figures.spread_classes(some)
-    assert len(set(pairs)) == len(pairs) >= 2 and (2, 3) in pairs
-    fig, frame = figures.two_classes({EUCLIDEAN: some}, pairs, list("abcd"))
-    errors = (100 * frame[["error_common", "error_own"]]).to_numpy()
-    for ax, (one, own) in zip(fig.axes, errors, strict=True):
-        assert ax.get_title(loc="left") == f"one threshold {one:.0f} %,\nown {own:.0f} % wrong"
-    assert frame["own"].min() < common < frame["own"].max()
-    assert (frame["error_own"] <= frame["error_common"]).all()
 
 
 def test_nothing_to_draw_is_said():
     none = heterogeneity.leads({})
     for fig, _ in (
         figures.heterogeneity(none, none),
-        figures.worlds({}),
         figures.thresholds({}, "d"),
-        figures.two_classes({}, [], []),
         figures.one_threshold({}, none, {}),
         figures.train_unseen({}, {}),
     ):
@@ -211,13 +197,11 @@ def test_controls_move_the_figure(monkeypatch):
         asked.append(values)
         return figures.thresholds({}, "d")
 
-    box = widgets.explore(
-        draw, threshold=(0.0, 1.0, 0.0125), heterogeneity=[0.0, 0.5, 1.0], one=[("a", 1), ("b", 2)]
-    )
-    slider, knob, menu = box.children[:3]
-    assert [c.description for c in box.children[:3]] == ["threshold", "heterogeneity", "one"]
+    box = widgets.explore(draw, threshold=(0.0, 1.0, 0.0125), one_more=(1.0, 3.0, 1.0))
+    slider, other = box.children[:2]
+    assert [c.description for c in box.children[:2]] == ["threshold", "one more"]
     assert isinstance(slider, ipywidgets.FloatSlider) and slider.value == 0.5
     box.update()
-    slider.value, knob.value, menu.value = 0.75, 1.0, 2
-    assert asked[0] == dict(threshold=0.5, heterogeneity=0.5, one=1)
-    assert asked[-1] == dict(threshold=0.75, heterogeneity=1.0, one=2)
+    slider.value, other.value = 0.75, 3.0
+    assert asked[0] == dict(threshold=0.5, one_more=2.0)
+    assert asked[-1] == dict(threshold=0.75, one_more=3.0)

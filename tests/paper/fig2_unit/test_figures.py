@@ -193,7 +193,7 @@ def test_the_notebooks_numpy_is_the_unit(capsys):
     run = SimpleNamespace(id="x", metrics={"collapse": ""})
     names = dict(np=np, torch=torch, trained=Trained(run, t.similarity, t.f, t.labels))
     names |= dict(unit_name="", titles={"x": "x"}, study=SimpleNamespace(data=["x"], seeds=[0]))
-    for name in ("weights", "uv", "branches", "c", "s", "compare", "symmetric"):
+    for name in ("weights", "uv", "branches", "c", "compare", "symmetric"):
         exec(cells[name], names)
     assert names["S"].shape == (80 * 79 // 2,)
     assert capsys.readouterr().out.count("largest difference") == 3

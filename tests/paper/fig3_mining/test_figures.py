@@ -12,7 +12,7 @@ from pddm_lite.paper.fig3_mining import tables as tables_mining
 from pddm_lite.paper.fig3_mining.oracle import RULERS
 
 TITLES = {"synthetic_birds": "synthetic birds", "synthetic_cars": "synthetic cars"}
-METHODS = ("Euclidean+Quadruplet", "PDDM+Quadruplet")
+METHODS = ("Euclidean+Quadruplet", "PDDM score")
 
 
 def pictures():
@@ -40,7 +40,7 @@ def picked(methods=METHODS):
     return out
 
 
-def rates(methods=METHODS, seeds=(0, 1, 2), features=("own", "PDDM+Quadruplet")):
+def rates(methods=METHODS, seeds=(0, 1, 2), features=("own", "PDDM score")):
     rng = np.random.default_rng(0)
     rows = [
         (d, s, f, m, r, k, rng.uniform(0.3, 0.6), 0.1, 0.8)
@@ -112,6 +112,13 @@ def test_oracle(frame):
     lead = table.set_index("features")[tables_mining.LEAD]["own"].iloc[0]
     want = f"{100 * (t[METHODS[1]] - t[METHODS[0]]):+.1f}" if len(t) > 1 else ""
     assert lead.partition(" [")[0] == want
+
+
+def test_six_images_and_their_framed_pairs():
+    S = np.random.default_rng(0).random((6, 6))
+    fig, frame = figures.six(pictures(), np.arange(6), S, (0, 1, 2, 3))
+    labelled(fig)
+    assert len(fig.axes[1].patches) == 3 and frame["letters"].tolist() == [*"ijkl", "", ""]
 
 
 def test_the_reasons_of_a_quadruplet():

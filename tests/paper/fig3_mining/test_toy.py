@@ -67,4 +67,3 @@ def test_effort_is_shares(trained):
     effort = toy.effort(toy.arrows(*trained)).set_index("loss")
     assert effort.filter(like="class ").sum(axis=1).tolist() == pytest.approx([1] * 5)
     assert effort["turn"].dropna().between(0, 180).all()
-    assert toy.starts(*trained, number=1) == [int(trained[1][toy.mined(*trained).i])]
