@@ -176,21 +176,6 @@ def draw_pair_legend(fig: Figure, shared: str) -> None:
     draw_legend(fig, [Patch(color=c, label=k) for c, k in (*kinds, ("#555555", shared))])
 
 
-def axis_limits(t: pd.DataFrame, log: bool, most: float = 3.0) -> tuple[float, float]:
-    """Ends of an axis that holds effects and thresholds whole, and intervals as far as is sane.
-
-    `most` is how far an interval may widen it to each side, in ranges of effects and thresholds.
-    """
-    with np.errstate(divide="ignore"):
-        f = np.log2 if log else np.asarray
-        points, ends = f(t[["effect", "threshold"]]), f(t[["low", "high"]])
-    low, high = np.nanmin(points), np.nanmax(points)
-    room = (high - low) or 1.0
-    left = max(np.fmin(low, np.fmin.reduce(ends, axis=None)), low - most * room) - 0.06 * room
-    right = min(np.fmax(high, np.fmax.reduce(ends, axis=None)), high + most * room) + 0.06 * room
-    return (2.0**left, 2.0**right) if log else (left, right)
-
-
 def sheet(ax, rows: Sequence[Sequence[Image.Image]], columns: int, side: int = 96) -> None:
     """Rows of pictures, each 1 x 1 with a white gap; what a row lacks stays white."""
     white = np.full((side, side, 3), 255, np.uint8)

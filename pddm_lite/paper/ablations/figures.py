@@ -15,7 +15,6 @@ from ...training.runs import Run
 from ..drawing import (
     COLOURS,
     axes_grid,
-    axis_limits,
     beside,
     draw_legend,
     nothing_to_draw,
@@ -40,10 +39,15 @@ def changes(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
         lines += [(group, ""), *((group, change) for change in dict.fromkeys(own["change"]))]
     data = list(dict.fromkeys(table["data"]))
     fig, axes = axes_grid(1, len(data), 1.5 + 0.36 * len(lines), sharey=True)
-    left, right = axis_limits(table.assign(threshold=table["claimed"].fillna(0)), False, most=0.4)
+    # effects and the paper's changes whole, and intervals as far as is sane
+    points, ends = table[["effect", "claimed"]].stack(), table[["low", "high"]].stack()
+    low, high = min(points.min(), -1.0), max(points.max(), 1.0)
+    room = 0.4 * (high - low)
+    left = max(min(low, ends.min()), low - room)
+    right = min(max(high, ends.max()), high + room)
     for ax, d in zip(axes[0], data, strict=True):
         _changes(ax, table[table["data"] == d], lines)
-        ax.set(xlim=(min(left, -1), max(right, 1)), title=beside(titles[d]))
+        ax.set(xlim=(left - 0.1 * room, right + 0.1 * room), title=beside(titles[d]))
         ax.set(xlabel="change of test Recall@1\n(points; right of 0: better)")
     ax = axes[0, 0]
     words = [change.replace("E_e", "Eₑ") or group for group, change in lines]
