@@ -54,6 +54,7 @@ def explore(
     box = ipywidgets.interactive(shown, **controls)
     for control in box.kwargs_widgets:
         control.continuous_update = False  # a figure takes longer than a hand
+        control.description = control.description.replace("_", " ")
     return box
 
 
