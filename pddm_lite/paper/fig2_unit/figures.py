@@ -182,7 +182,7 @@ def trained_position(units: Units, titles: Mapping[str, str]) -> tuple[Figure, p
         row[0].set_ylabel(f"{beside(titles[d])}\n{row[0].get_ylabel()}")
         if d == data[0]:
             row[0].set_title("one pair, moved")
-            row[1].set_title("all pairs to one place")
+            row[1].set_title("all pairs to one position")
             row[2].set_title("some pairs to every class")
     names = dict.fromkeys(m for _, m, _ in units)
     styles = {m: "--" if m == "LMDM score" else "-" for m in names}
@@ -247,9 +247,9 @@ def _to_one_place(ax, t: Trained, values: pd.DataFrame, most: int = 500) -> pd.D
     shares = [spread(100 * values[f"by_u_{kind}"], 0) for kind in ("positive", "negative")]
     text = f"u alone explains\n{shares[0]} % (one class)\n{shares[1]} % (two classes)"
     ax.text(0.03, 0.98, text, transform=ax.transAxes, va="top", fontsize=11.5)
-    ax.set(xlabel="S, all at one place (sd)", ylabel="S, each at its own (sd)")
+    ax.set(xlabel="S, all at one position (sd)", ylabel="S, each at its own (sd)")
     ax.set_ylim(ends[:, 0].min() - 0.2, ends[:, 0].max() + 0.35 * np.ptp(ends[:, 0]))
-    return shown.assign(panel="all to one place")
+    return shown.assign(panel="all to one position")
 
 
 def _to_every_class(ax, t: Trained, values: pd.DataFrame) -> pd.DataFrame:

@@ -199,9 +199,9 @@ def table(units: Mapping[tuple[str, str, int], Trained]) -> pd.DataFrame:
 WORDS = {  # column of `table` -> what a reader is told, and its digits
     "by_u_positive": ("variance explained by u, pairs of one class", 3),
     "by_u_negative": ("variance explained by u, pairs of two classes", 3),
-    "auc_own": ("AUC of 3,000 sampled pairs a kind, each pair at its own place", 3),
-    "auc_one": ("AUC of these pairs, all at one place", 3),
-    "gap": ("medians of positive and negative pairs apart (sd)", 2),
+    "auc_own": ("AUC of 3,000 sampled pairs a kind, each pair at its own position", 3),
+    "auc_one": ("AUC of these pairs, all at one position", 3),
+    "gap": ("medians of the two kinds of pairs apart (sd)", 2),
     "moved": ("one difference over all classes (sd)", 2),
     "looseness": ("r of score there and looseness", 2),
 }

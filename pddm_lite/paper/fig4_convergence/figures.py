@@ -54,8 +54,10 @@ def batch_cost(costs: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     m = sorted(frame["m"].unique())
     timed.set_ylim(0.4 * frame["ms"].min(), 3 * frame["ms"].max())
     for ax, label in ((counted, "pairs scored a batch"), (timed, "CPU time of a step (ms)")):
-        ax.set(xscale="log", yscale="log", xlabel=f"batch size m, {cost.IMAGES} images a class")
-        ax.set_ylabel(label)
+        ax.set(
+            xscale="log", yscale="log", xlabel=f"batch size m (log), {cost.IMAGES} images a class"
+        )
+        ax.set_ylabel(f"{label}, log")
         ax.set_xticks(m, [str(x) for x in m])
         ax.set_xticks([], minor=True)
         ax.axvline(PAPER_M, color="#bbbbbb", lw=5, alpha=0.5, zorder=0)

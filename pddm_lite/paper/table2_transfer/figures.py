@@ -59,12 +59,12 @@ def accuracy(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd
         _over(over, frame[(frame["data"] == d) & (frame["per_mean"] == ALL) & (frame["k"] == 1)])
         _curves(few, whole, "images")
         classes = f"all {whole['classes'].iloc[0]:,} new classes"
-        few.set(xlabel=f"images per class mean,\n{classes}", ylabel="top-1 (%)")
+        few.set(xlabel=f"images per class mean (log),\n{classes}", ylabel="top-1 (%)")
         few.yaxis.set_major_locator(MaxNLocator(5))
         few.set_ylim(0)
-        level.set_ylabel(f"{beside(titles[d])}\ntop-1 (%)")
+        level.set_ylabel(f"{beside(titles[d])}\ntop-1 (%, log)")
         for ax in (level, over):
-            ax.set_xlabel("number of new classes")
+            ax.set_xlabel("number of new classes (log)")
         for ax in (level, over, few):
             ax.set_xscale("log")
             ax.xaxis.set_minor_formatter(NullFormatter())
