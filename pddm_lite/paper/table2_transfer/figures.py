@@ -59,7 +59,7 @@ def accuracy(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd
         _over(over, frame[(frame["data"] == d) & (frame["per_mean"] == ALL) & (frame["k"] == 1)])
         _curves(few, whole, "images")
         classes = f"all {whole['classes'].iloc[0]:,} new classes"
-        few.set(xlabel=f"images per class mean (log),\n{classes}", ylabel="top-1 (%)")
+        few.set(xlabel=f"images per mean (log),\n{classes}", ylabel="top-1 (%)")
         few.yaxis.set_major_locator(MaxNLocator(5))
         few.set_ylim(0)
         level.set_ylabel(f"{beside(titles[d])}\ntop-1 (%, log)")
