@@ -65,6 +65,9 @@ def copies(folder: Path) -> None:
         for name, value in (("profile", "smoke"), ("results", f"{folder.parent}/results")):
             text, found = re.subn(rf'("{name}: str = )\\"\w*\\"', rf'\1\\"{value}\\"', text)
             assert found == 1, (path.name, name)
+        for name, value in (("data", "synthetic_birds"), ("options", "variants=")):  # less to train
+            text, found = re.subn(rf'("{name}: list\[str\] = )\[\]', rf'\1[\\"{value}\\"]', text)
+            assert found == 1, (path.name, name)
         (folder / path.name).write_text(text, encoding="utf-8")
     for name, cells in (("toy", ["1 + 1", TOY]), ("broken", ["1 / 0", "2"])):
         nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
