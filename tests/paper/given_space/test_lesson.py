@@ -82,9 +82,10 @@ def test_turned_in_a_browser(study, tmp_path):
                 loaded = "performance.getEntriesByType('resource').length"
                 assert browser.js(loaded) == 0
         assert texts(browser, ".overlap") == overlaps(made, 1.0)
-        errors = [[float(x.split()[0]) / 100 for x in texts(browser, k)] for k in (".missed", ".accepted")]  # fmt: skip
         eer = [measured(made, 1.0, name)["eer"] for name in NAMES]
-        assert errors[0] == pytest.approx(eer, abs=0.02) and errors[1] == pytest.approx(eer, abs=0.02)  # fmt: skip
+        for kind in (".missed", ".accepted"):  # in the middle both are the equal-error rate
+            shares = [float(x.split()[0]) / 100 for x in texts(browser, kind)]
+            assert shares == pytest.approx(eer, abs=0.02)
         browser.js("document.getElementById('h').focus()")
         browser.press("Home")  # the knob to 0
         assert texts(browser, ".overlap") == overlaps(made, 0.0)
@@ -109,10 +110,13 @@ def test_turned_in_a_browser(study, tmp_path):
         browser.js("document.getElementById('plane1').focus()")
         browser.press("ArrowRight")
         after = browser.js("document.getElementById('pair').textContent")
-        assert before.startswith("In the tight") and after.startswith("In the loose place, pictures 1 and 3")  # fmt: skip
+        assert before.startswith("In the tight place, pictures 1 and 2: one species.")
+        assert after.startswith("In the loose place, pictures 1 and 3: one species.")
         # the questions check themselves: of each one's answers exactly one is right
-        tried = """k => { const f = document.getElementById('q' + k), out = f.querySelector('output');
-          return [...f.querySelectorAll('input')].map(x => { x.click(); f.querySelector('button').click(); return out.value; }); }"""  # fmt: skip  # noqa: E501
+        tried = """k => {
+          const f = document.getElementById('q' + k), check = f.querySelector('button');
+          const say = x => (x.click(), check.click(), f.querySelector('output').value);
+          return [...f.querySelectorAll('input')].map(say); }"""
         for k in (0, 1):
             assert sum(x.startswith("✓") for x in browser.js(f"({tried})({k})")) == 1
         own = measured(made, 1.0, "LMDM")["overlap"] - measured(made, 1.0, "PDDM")["overlap"]
