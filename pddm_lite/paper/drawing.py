@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import textwrap
-from collections.abc import Callable, Sequence
-from contextlib import ContextDecorator
-from functools import wraps
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -58,58 +55,29 @@ WIDTH = 11.0  # inches; printed at half that width, the smallest letters are sti
 FIG_4 = ("Euclidean+Quadruplet", "PDDM+Quadruplet")
 
 
-class style(ContextDecorator):
-    """Context (or decorator) in which every figure is made and saved; the first sentence of a
-    decorated function's docstring is its figure's caption."""
-
-    def _recreate_cm(self) -> style:
-        return style()
-
-    def __call__(self, function: Callable) -> Callable:
-        within = super().__call__(function)
-
-        @wraps(function)
-        def drawn(*args, **kw):
-            out = within(*args, **kw)
-            for fig in out if isinstance(out, tuple) else (out,):
-                if isinstance(fig, Figure):
-                    fig.caption = caption(function)
-            return out
-
-        return drawn
-
-    def __enter__(self) -> None:
-        self.context = mpl.rc_context(
-            {
-                **mpl.rcParamsDefault,
-                "font.family": letters.fonts(),
-                "font.size": 13,
-                "axes.titlesize": 13,
-                "axes.titlelocation": "left",
-                "axes.titleweight": "bold",
-                "xtick.labelsize": 12,
-                "ytick.labelsize": 12,
-                "legend.fontsize": 12,
-                "legend.frameon": False,
-                "axes.spines.top": False,
-                "axes.spines.right": False,
-                "axes.axisbelow": True,
-                "grid.color": "#dddddd",
-                "lines.linewidth": 2.2,
-                "svg.hashsalt": "pddm-lite",
-                "backend": mpl.rcParams["backend"],
-            }
-        )
-        self.context.__enter__()
-
-    def __exit__(self, *error) -> None:
-        self.context.__exit__(*error)
-
-
-def caption(function: Callable) -> str:
-    """The first sentence of a docstring: "Fig." ends none."""
-    text = " ".join((function.__doc__ or "").split())
-    return re.split(r"(?<!Fig\.) (?<=\. )", text)[0]
+def style():
+    """Context (or decorator) in which every figure is made and saved."""
+    return mpl.rc_context(
+        {
+            **mpl.rcParamsDefault,
+            "font.family": letters.fonts(),
+            "font.size": 13,
+            "axes.titlesize": 13,
+            "axes.titlelocation": "left",
+            "axes.titleweight": "bold",
+            "xtick.labelsize": 12,
+            "ytick.labelsize": 12,
+            "legend.fontsize": 12,
+            "legend.frameon": False,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.axisbelow": True,
+            "grid.color": "#dddddd",
+            "lines.linewidth": 2.2,
+            "svg.hashsalt": "pddm-lite",
+            "backend": mpl.rcParams["backend"],
+        }
+    )
 
 
 def new_figure(height: float) -> Figure:
@@ -270,8 +238,7 @@ def save(
     arguments = {k: v for k, v in study.arguments().items() if k not in ("results", "data_root")}
     arguments["weights"] = Path(study.weights).name
     ids = sorted({run.id for run in (runs or {}).values()})
-    said = getattr(fig, "caption", "")
-    about = {"figure": name, "caption": said, "study": arguments, "runs": ids}
+    about = {"figure": name, "study": arguments, "runs": ids}
     write_text(folder / f"{name}.json", json.dumps(about, indent=1) + "\n")
     return folder / f"{name}.png"
 

@@ -146,7 +146,7 @@ def _verdicts(table: pd.DataFrame, titles: dict[str, str]) -> dict:
 
 
 def _caption(path: Path) -> str:
-    """What a figure shows, as the function that drew it says; of old figures their name."""
+    """What drawing.save keeps of what a figure shows; of old figures their name."""
     try:
         said = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["caption"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -188,6 +188,11 @@ def _notebook(
         raise UserError(
             f"{path} is torn or no notebook; execute it again: python run_all.py --only {path.stem}"
         ) from None
+    captions = {f"*{f['caption']}*" for f in figures.values()}  # stand under the figures already
+    for cell in nb.cells:
+        if outputs := cell.get("outputs"):
+            said = (o.get("data", {}).get("text/markdown") for o in outputs)
+            cell.outputs = [o for o, x in zip(outputs, said, strict=True) if x not in captions]
     heads = [c.source.splitlines()[0] for c in nb.cells if c.cell_type == "markdown" and c.source]
     try:
         seconds = f", {json.loads(manifest.read_text(encoding='utf-8'))['seconds']:.0f} s"

@@ -43,6 +43,7 @@ def page(tmp_path_factory) -> Path:
         nbformat.v4.new_output("stream", text="word " * 200),
         nbformat.v4.new_output("display_data", {"text/html": wide}),
         nbformat.v4.new_output("display_data", {"image/png": png}),
+        nbformat.v4.new_output("display_data", {"text/markdown": "*What <b>was</b> retrieved.*"}),
     ]
     text = "# A title\nSee [the unit](10_the_unit.ipynb) and [the file](../pddm_lite/pddm.py)."
     text += f"\n\n{EQUATION} and $\\nonsense$ for 5 $."
@@ -71,6 +72,7 @@ def test_what_was_found_comes_first_and_the_rest_is_folded(page):
     assert text.count("data:image/png;base64,") == len(FIGURES)
     assert text.count("What &lt;b&gt;was&lt;/b&gt; retrieved. (figures/60_retrieval.csv)") == 1
     assert text.count('<a href="#figure-60_retrieval">What &lt;b&gt;was') == 1
+    assert "<em>What" not in text  # the notebook's caption, once more
     assert environment()["commit"] in text and "lesson.html" not in text
 
 
