@@ -13,7 +13,6 @@ from pddm_lite import data as data_sets
 from pddm_lite.data.base import ImageSet, fingerprint
 from pddm_lite.measures import learned
 from pddm_lite.paper import table2
-from pddm_lite.paper.given_space import given
 from pddm_lite.paper.table2_transfer import transfers
 from pddm_lite.paper.table2_zero_shot import unseen, zero_shot
 from pddm_lite.paper.table2_zero_shot.rivals import RIVALS
@@ -293,12 +292,6 @@ def test_one_measure_that_cannot_be_made_leaves_the_others(study, monkeypatch):
     found = claims.table_2(study, said.append)
     assert said == ["C14 on synthetic_birds is not decided: 3 classes are too few."]
     assert list(found) == ["C15"] and len(found["C15"])
-    # and beside them the given space, where the study has one
-    made = pd.DataFrame({"value": [0.1]})
-    monkeypatch.setattr(given, "grid", lambda study: {"a run": None})
-    monkeypatch.setattr(given, "runs", lambda study: {})
-    monkeypatch.setattr(given, "differences", lambda table: made)
-    assert claims.table_2(study, said.append)["given space"].equals(made)
 
 
 def test_no_notebook_asks_for_a_measure_that_may_take_the_verdict_down():
