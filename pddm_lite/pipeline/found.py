@@ -108,12 +108,12 @@ def sentences(
     held, main, why, collapsed = [], [], [], collapsed or {}
     for h, world in ((1, "classes are loose here and tight there"), (0, "all are alike")):
         for v in asked(verdicts, "C1", f"{GIVEN} {h}"):
-            start = "where the space is given and the similarity alone learns, PDDM's two "
-            start += "distributions overlap less than the Euclidean ones "
-            effect = f"by {v['effect [95 % interval]']} where {world} ({v['verdict']})"
+            start = "where the space is given and the similarity alone learns, PDDM's lead over "
+            start += "the Euclidean metric in overlap is "
+            effect = f"{v['effect [95 % interval]']} where {world} ({v['verdict']})"
             held.append(start * (not held) + effect)
     if own := asked(verdicts, "C1", questions.OWN):
-        who = "such a gain" if held else "less overlap under PDDM than under the Euclidean metric"
+        who = "such a lead" if held else "less overlap under PDDM than under the Euclidean metric"
         held.append(f"where the space is learned, {who} {_share(own)}")
     if collapsed.get(LETTER, (0, 0))[1]:
         main.append("the recipe as printed collapses in {} of {} runs".format(*collapsed[LETTER]))
@@ -124,13 +124,13 @@ def sentences(
     for n, (part, own) in enumerate(leads.items()):
         who = "it" if n else "the main claim, a lead of 8 points of Recall@1 over the best rival,"
         main.append(f"{who} {_share(own, ' points')} {C10[part]}")
+    if not leads and any(v["number"] == "C10" for v in verdicts):
+        main.append("the main claim, a lead over the best rival, could not be measured")
     for rung in (LINEAR, TWO_LAYERS):
         for v in asked(verdicts, "C1", f"{LOST} {rung} at heterogeneity 1"):
             why.append(f"{v['effect [95 % interval]']} {rung} ({v['verdict']})")
     if why:
-        start = (
-            "a reason, measured in the given space: once the space learns too, PDDM loses of that "
-        )
-        why = [start + "lead where classes are loose here and tight there " + ", ".join(why)]
+        start = "a reason, tested in the given space: of the lead where classes are loose here and "
+        why = [start + "tight there, learning the space too takes " + ", ".join(why)]
     parts = ["; ".join(x) + "." for x in (held, main, why) if x]
     return [x[0].upper() + x[1:] for x in parts]

@@ -48,6 +48,7 @@ def test_the_sentences_count_verdicts_and_collapses():
     (both,) = found.sentences([*C10[:1], printed])
     assert both.endswith("reproduced) over rivals as the paper had them.") and "; it is" in both
     assert found.sentences([]) == []
+    assert "could not be measured" in found.sentences([verdict("C10", "", float("nan"), "")])[0]
 
 
 def test_the_given_space_stands_first_and_last_where_it_was_measured():
@@ -56,13 +57,17 @@ def test_the_given_space_stands_first_and_last_where_it_was_measured():
     both, main, why = found.sentences([*GIVEN, LEARNED, *C10])
     assert both.startswith("Where the space is given") and main.startswith("The main claim")
     loose, alike, learned = both.split("; ")
-    assert "by 0.250 [0.1, 0.9] where classes are loose here and tight there (reprod" in loose
-    assert "by 0.001 [0.1, 0.9] where all are alike (level)" in alike
+    assert (
+        "overlap is 0.250 [0.1, 0.9] where classes are loose here and tight there (reprod" in loose
+    )
+    assert "0.001 [0.1, 0.9] where all are alike (level)" in alike
     assert learned == (
-        "where the space is learned, such a gain is reproduced on 1 of 1 data set (birds 0.020 "
+        "where the space is learned, such a lead is reproduced on 1 of 1 data set (birds 0.020 "
         "[0.1, 0.9], reproduced)."
     )
-    assert "0.200 [0.1, 0.9] with a linear head (reproduced), 0.200 [0.1, 0.9] with a two" in why
+    assert (
+        "takes 0.200 [0.1, 0.9] with a linear head (reproduced), 0.200 [0.1, 0.9] with a two" in why
+    )
 
 
 def test_the_table_has_six_rows_and_each_data_set_once():
