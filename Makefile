@@ -31,7 +31,7 @@ test-all: lint
 	@$(PY) -m pytest -m "" $(ARGS)
 
 lab: $(STAMP)
-	@$(PY) -m jupyter lab notebooks/ $(ARGS)
+	@$(PY) -m jupyter lab notebooks/00_start_here.ipynb $(ARGS)
 
 bench: $(VENV)/.bench
 	@$(PY) benchmarks/run.py $(ARGS)

@@ -110,7 +110,7 @@ def test_git_ignores_all_results_but_the_reference():
     [
         ("reproduce", "python run_all.py --explain"),
         ("test", "python -m pytest --explain"),
-        ("lab", "python -m jupyter lab notebooks/ --explain"),
+        ("lab", "python -m jupyter lab notebooks/00_start_here.ipynb --explain"),
     ],
 )
 def test_makefile_target_sets_up_and_ends_in_its_command(target, command):

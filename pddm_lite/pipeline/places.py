@@ -57,7 +57,7 @@ def claim(study: Study) -> None:
     if ownership.difference(study):
         for made in ("figures", "tables", "notebooks"):
             shutil.rmtree(study.folder / made, ignore_errors=True)
-        old = [study.folder / made for made in ("report.html", "summary.json", "badge.svg")]
+        old = [study.folder / made for made in ("report.html", "summary.json", "lesson.html")]
         for path in [*old, *study.folder.glob("*.safetensors")]:
             path.unlink(missing_ok=True)
     ownership.mark(study)

@@ -12,7 +12,6 @@ from ..paper import questions
 from ..paper.fig4_convergence import cost
 from ..paper.given_space.claims import GIVEN
 from ..paper.judge import count
-from ..paper.printed import CLAIMS
 from ..paper.verdict import tables
 from ..paper.wording import markdown
 from ..store.errors import UserError
@@ -38,7 +37,8 @@ def studies() -> list[tuple[Path, dict]]:
 
 def found_in_short() -> str:
     """README.md's sentences on what was found, on three seeds or more."""
-    return found.sentences(list(_judged(fewest=3).values()), _collapsed()) + "\n"
+    said = found.sentences(list(_judged(fewest=3).values()), _collapsed())
+    return "".join(f"{line}\n" for line in said)
 
 
 def claims_in_short() -> str:
@@ -189,22 +189,14 @@ def _beside(columns: Mapping[str, pd.Series], name: str) -> pd.DataFrame:
 
 
 def _judged(fewest: int) -> dict[tuple[str, str], dict]:
-    """(claim, data set) -> its row of `tables.verdict_table`, of the study with most seeds.
-
-    Beside that table's columns: number ("C1"), part (which of a claim's questions), value (the
-    effect), unit. Only studies of `fewest` seeds or more.
-    """
+    """(claim, data set) -> its row of `found.rows`, by most seeds, `fewest` or more."""
     best: dict[tuple[str, str], dict] = {}
     for folder, made in studies():
         path = folder / "tables" / "verdicts.csv"
         if len(made["seeds"]) < fewest or not path.exists():
             continue
         frame = pd.read_csv(path, keep_default_na=False, na_values=[""]).fillna({"note": ""})
-        shown = tables.verdict_table(frame, made["titles"].get)
-        shown = shown.assign(number=frame["claim"], part="", value=frame["effect"])
-        shown = shown.assign(unit=frame["unit"])
-        for row, text in zip(shown.to_dict("records"), frame["text"], strict=True):
-            row["part"] = text.removeprefix(CLAIMS.get(row["number"], text)).removeprefix(", ")
+        for row in found.rows(frame, made["titles"].get):
             key = (f"{row['claim']} ({row['claimed']})", row["data"])
             if row["seeds"] > best.get(key, {"seeds": 0})["seeds"]:
                 best[key] = row

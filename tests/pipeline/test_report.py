@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -10,7 +11,6 @@ import nbformat
 import pandas as pd
 import pytest
 
-from pddm_lite.paper import judge
 from pddm_lite.pipeline import report
 from pddm_lite.store.store import environment
 from pddm_lite.training.study import Study
@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "tests" / "notebooks"))  # importlib mode does not
 import chromium  # noqa: E402
 
 FIGURES = ("60_retrieval", "90_verdict", "10_architecture")
+EQUATION = r"$r(x) = \frac{x}{\lVert x \rVert_2}$ and $$\min \sum_{i<j} S_{ij}$$"
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,8 @@ def page(tmp_path_factory) -> Path:
     (study.folder / "figures").mkdir()
     for name in FIGURES:
         shutil.copy(REFERENCE / "figures" / f"{name}.png", study.folder / "figures")
+    about = json.dumps({"caption": "What <b>was</b> retrieved."})
+    (study.folder / "figures" / "60_retrieval.json").write_text(about, encoding="utf-8")
     wide = pd.DataFrame([[f"value {i}" for i in range(30)]]).to_html()
     png = base64.b64encode((REFERENCE / "figures" / "60_retrieval.png").read_bytes()).decode()
     code = nbformat.v4.new_code_cell("x = 1  # " + "long " * 60)
@@ -40,8 +43,10 @@ def page(tmp_path_factory) -> Path:
         nbformat.v4.new_output("stream", text="word " * 200),
         nbformat.v4.new_output("display_data", {"text/html": wide}),
         nbformat.v4.new_output("display_data", {"image/png": png}),
+        nbformat.v4.new_output("display_data", {"text/markdown": "*What <b>was</b> retrieved.*"}),
     ]
     text = "# A title\nSee [the unit](10_the_unit.ipynb) and [the file](../pddm_lite/pddm.py)."
+    text += f"\n\n{EQUATION} and $\\nonsense$ for 5 $."
     cells = [nbformat.v4.new_markdown_cell(text), code]
     for name in ("10_the_unit", "60_retrieval"):
         path = study.folder / "notebooks" / f"{name}.ipynb"
@@ -51,25 +56,48 @@ def page(tmp_path_factory) -> Path:
     return report.write(study, [])[0]
 
 
-def test_the_verdict_comes_first_and_everything_is_in_the_contents(page):
+def test_what_was_found_comes_first_and_the_rest_is_folded(page):
     text = page.read_text(encoding="utf-8")
-    order = [
-        "All tables, figures and notebooks",
-        '<h2 id="verdicts">',
-        '<td class="v reproduced">✓</td>',
-    ]
-    order += ['<h3 id="effects">', '<td class="v reproduced">reproduced</td>', '<h2 id="tables">']
-    order += ['<h2 id="figures">', '<h2 id="notebooks">']
+    order = ['<ol class="found"><li>', 'id="figure-90_verdict"', '<h2 id="verdicts">']
+    order += ['class="box not-reproduced" href="#C10"', '<h2 id="differences">', "<summary>AdamW"]
+    order += ['<h2 id="effects">', '<h3 id="C10">', '<h2 id="tables">', '<h2 id="notebooks">']
+    order += ['<details id="60_retrieval">', "<h2>Other figures</h2>", "figure-10_architecture"]
     assert sorted(order, key=text.index) == order
-    for anchor in ("verdicts", "table-recall_synthetic_birds", "60-retrieval", "60_retrieval"):
-        assert f'href="#{anchor}"' in text and f'id="{anchor}"' in text
+    assert 'id="table-recall_synthetic_birds"' in text
     assert 'href="#10_the_unit">the unit</a>' in text  # links between notebooks stay in the page
     assert 'href="../' not in text and "<a>the file</a>" in text  # may lie elsewhere: plain words
     assert "60_retrieval: A title" in text and ", 12 s" in text
     assert "10_the_unit: A title" in text and "(not complete)" in text
-    # a figure that is shown above is not embedded once more
+    # a figure stands where it is first seen, with its caption, and is embedded once
     assert text.count("data:image/png;base64,") == len(FIGURES)
-    assert environment()["commit"] in text
+    assert text.count("What &lt;b&gt;was&lt;/b&gt; retrieved. (figures/60_retrieval.csv)") == 1
+    assert text.count('<a href="#figure-60_retrieval">What &lt;b&gt;was') == 1
+    assert "<em>What" not in text  # the notebook's caption, once more
+    assert environment()["commit"] in text and "lesson.html" not in text
+
+
+def test_each_question_has_a_box_and_an_effect(page):
+    table = pd.read_csv(page.parent / "tables" / "verdicts.csv")
+    text = page.read_text(encoding="utf-8")
+    boxes = re.findall(r'<a class="box ([a-z-]+)" href="#(C\d+)"', text)
+    said = table["verdict"].str.replace(" ", "-")
+    assert sorted(boxes) == sorted(zip(said, table["claim"], strict=True))
+    assert text.count('<td data-of="claimed">') == len(table)
+
+
+def test_formulas_are_mathml(page):
+    text = page.read_text(encoding="utf-8")
+    notebook = text[text.index('<details id="60_retrieval">') :]
+    assert notebook.count("<math ") == 2 and "<mfrac>" in notebook and "\\frac" not in text
+    assert 'display="block"' in notebook and "<code>\\nonsense</code>" in notebook
+    assert "for 5 $." in text  # a price is no formula
+
+
+def test_the_library_reads_every_formula_of_the_notebooks():
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        formulas: list[str] = []
+        report.html_of(nbformat.read(path, as_version=4), formulas)
+        assert [f for f in formulas if f.startswith("<code>")] == [], path.name
 
 
 @pytest.mark.skipif(not chromium.find(), reason="no Chromium here")
@@ -104,9 +132,10 @@ def test_in_a_browser_without_network(page, tmp_path):
                 small = "Math.min(...[...document.querySelectorAll('p, td, pre, figcaption')]"
                 small += ".map(e => parseFloat(getComputedStyle(e).fontSize)))"
                 assert browser.js(small) >= 12
-        # on a telephone a verdict is in sight and not beyond the edge
-        right = "document.querySelector('.verdicts .v').getBoundingClientRect().right"
-        assert browser.js(right) <= 390
+        # on a telephone each verdict is in sight and not beyond the edge
+        right = "Math.max(...[...document.querySelectorAll('.box')]"
+        assert browser.js(right + ".map(b => b.getBoundingClientRect().right))") <= 390
+        assert browser.js("document.querySelector('math').getBoundingClientRect().height") > 15
         words = browser.js("document.body.innerText")
         assert not any(sign in words for sign in ("\\frac", "\\mathbf", "$$", "\\("))
 
@@ -124,20 +153,8 @@ def test_the_number_of_comparisons_is_said(page):
     assert f"{len(table)} comparisons, " in text and "by chance" in text
 
 
-def test_the_badge_counts_the_verdicts(page):
-    counted = pd.read_csv(page.parent / "tables" / "verdicts.csv")["verdict"].value_counts()
-    words = ", ".join(f"{counted.get(v, 0)} {w}" for v, w in report.BADGE.items())
-    text = (page.parent / "badge.svg").read_text(encoding="utf-8")
-    assert f"<title>verdicts: {words}</title>" in text and "href" not in text
-    none = report.badge(pd.DataFrame({"verdict": []}))
-    assert "0 reproduced, 0 level, 0 not, 0 open" in none and "#0a7a4b" not in none
-    all_well = report.badge(pd.DataFrame({"verdict": [judge.REPRODUCED]}))
-    assert "1 reproduced, 0 level, 0 not, 0 open" in all_well and "#0a7a4b" in all_well
-
-
-def test_without_verdicts_there_is_a_report_and_no_badge(tmp_path):
+def test_without_verdicts_there_is_a_report(tmp_path):
     study = Study.of("smoke", results=str(tmp_path), device="cpu")
     path, lines = report.write(study, ["a card"])
     assert "has not been executed" in path.read_text(encoding="utf-8") and lines == []
     assert '<pre class="failure">a card</pre>' in path.read_text(encoding="utf-8")
-    assert not (study.folder / "badge.svg").exists()

@@ -16,6 +16,7 @@ from ...training.study import Study
 from .. import printed
 from ..claims import Runs, VariantRuns, verdict
 from ..fig4_convergence.claims import c5
+from ..given_space import given
 from ..given_space.claims import GIVEN, given_space
 from ..judge import Verdict
 from ..questions import QUESTIONS
@@ -60,7 +61,8 @@ def verdicts(
 
 
 def table_2(study: Study, say: Callable[[str], None] = print) -> dict[str, pd.DataFrame]:
-    """What the claims on Table 2 are decided on: claim -> of transfers.measured, and of `measured`.
+    """What the claims on Table 2 are decided on: claim -> of transfers.measured, and of `measured`;
+    and what C1 and C6 are decided on in the given space, where the study has one.
 
     Each data set by itself: a measure of one that cannot be made is left out, and `say` says why,
     so that nothing else goes without its verdict.
@@ -73,4 +75,6 @@ def table_2(study: Study, say: Callable[[str], None] = print) -> dict[str, pd.Da
                 found[claim].append(measure(replace(study, data=(data,))))
             except UserError as why:
                 say(f"{claim} on {data} is not decided: {why}")
+    if given.grid(study):
+        found[GIVEN] = [given.differences(given.measured(given.runs(study)))]
     return {c: pd.concat(t, ignore_index=True) for c, t in found.items() if t}

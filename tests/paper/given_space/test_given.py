@@ -288,3 +288,15 @@ def test_the_claims_have_rows_beside_the_others():
     even = rows.loc["given space: PDDM's lead over Euclidean at heterogeneity 0"]
     assert even["verdict"] == judge.LEVEL and even["seeds"] == WORLDS
     assert rows.loc[f"given space: {given.GROWTH}"]["verdict"] == judge.REPRODUCED
+
+
+def test_the_verdicts_have_the_given_space_beside_table_2(monkeypatch):
+    nothing, said = pd.DataFrame(), []
+    monkeypatch.setattr(claims.transfers, "measured", lambda study: nothing)
+    monkeypatch.setattr(claims, "measured", lambda study: (nothing, nothing))
+    monkeypatch.setattr(given, "runs", lambda study: made())
+    found = claims.table_2(Study.of("smoke", ["synthetic_birds"], device="cpu"), said.append)
+    assert set(found) == {"C14", "C15", "given space"} and said == []
+    assert found["given space"].equals(given.differences(given.measured(made())))
+    without = Study.of("smoke", ["synthetic_birds"], variants=[], device="cpu")
+    assert set(claims.table_2(without)) == {"C14", "C15"}
