@@ -3,7 +3,6 @@
     python benchmarks/run.py [--out results/bench] [--device cpu] [--only step,losses] [--quick]
 
     step       a training step of PDDM against the full matrix
-    parts      where the milliseconds of that step go
     losses     our losses against pytorch-metric-learning's
     loop       epochs a second of the whole loop, and where the time goes
     ncm        nearest class means against the matrix product
@@ -39,7 +38,6 @@ from pddm_lite.store.files import write_atomic
 NAN = float("nan")
 TITLES = {
     "step": "A training step of PDDM without the network (ms)",
-    "parts": "Where that step's time goes",
     "losses": "Mine, loss, backward on features [m, 128] (ms)",
     "loop": "The whole loop on embedded birds, one thread",
     "ncm": "Nearest class means",
@@ -49,7 +47,6 @@ TITLES = {
 # arguments of table() with --quick
 QUICK = {
     "step": dict(sizes=(16, 32), d=16, repeats=1),
-    "parts": dict(sizes=(16, 32), d=16, repeats=1),
     "losses": dict(sizes=(16, 32), d=16, repeats=1),
     "loop": dict(steps=4, profile="smoke"),
     "ncm": dict(queries=32, classes=50, d=16, repeats=1),

@@ -1,7 +1,6 @@
 """Time of one PDDM training step without the network: ours against the full m x m matrix.
 
-    python benchmarks/step.py [--d 128] [--sizes 64,128,256,512,1024] [--repeats 5]
-                              [--device cpu] [--compile] [--out FILE.csv]
+    python benchmarks/step.py [--compile]
 
 Mine, losses, backward; one thread; medians; everything interleaved in one run. "full" scores every
 ordered pair of the batch by Eq. 2 with gradient and picks the quadruplet from that matrix, as a
@@ -12,10 +11,11 @@ The full matrix stops at m = 256, where a step takes 0.5 GB; at 512 it is 2 GB a
 
 from __future__ import annotations
 
-import common
+import sys
+
 import pandas as pd
 import torch
-from common import Target, interleaved
+from common import NOT_RUN, Target, interleaved
 
 from pddm_lite.losses import distance, double_header, scale
 from pddm_lite.methods import objective
@@ -111,4 +111,5 @@ def targets(table: pd.DataFrame) -> list[Target]:
 
 
 if __name__ == "__main__":
-    common.alone(__file__, __doc__, table, flags=("compile",))
+    torch.set_num_threads(1)
+    print(table(compiled="--compile" in sys.argv).to_string(index=False, na_rep=NOT_RUN))
