@@ -11,7 +11,7 @@ from pddm_lite.paper.drawing import axes_grid, style
 BATCH, ITEMS = "batch size m (4 images a class)", "number of items N"
 # table -> (title, what the size is)
 PANELS = {
-    "losses": ("Mine, loss, backward: ours and pytorch-metric-learning's (PML)", BATCH),
+    "losses": ("Losses: ours and PML's", BATCH),
     "step": ("A step of PDDM without the network", BATCH),
     "allpairs": ("All pairs scored by PDDM", ITEMS),
     "retrieval": ("Recall@K of all items", ITEMS),

@@ -30,10 +30,8 @@ def _unpack(args: argparse.Namespace) -> int:
             raise UserError(
                 f"--unpack takes no option beside it but --results, not {option.replace('_', '-')}."
             )
-    from .packing import unpack
-
     files = [Path(f).expanduser() for text in args.unpack for f in names_in(text)]
-    return unpack(files, Path(args.results).expanduser().resolve())
+    return pack.take_packed(files, Path(args.results).expanduser().resolve())
 
 
 def listing() -> str:

@@ -27,7 +27,7 @@ from ..training.runs import fit_or_load, problem, run_id
 from ..training.study import Study
 from . import cached, executors, options
 from .live import Live
-from .packing import pack_runs
+from .pack import pack_runs
 from .places import results_folder
 from .work import Work
 

@@ -147,16 +147,11 @@ def test_alexnet_is_cut_before_its_last_layer_alone(monkeypatch):
     one_line(error, "not of alexnet", "1 tensors missing", "0 unknown", "classifier.4.bias")
 
 
-@pytest.mark.parametrize(
-    ("name", "stored", "crop", "least"),
-    [("alexnet", 32, 0, 63), ("googlenet", 0, 14, 15)],
-)
-def test_a_crop_that_a_network_cannot_take(name, stored, crop, least):
+@pytest.mark.parametrize(("name", "stored", "crop"), [("alexnet", 32, 0), ("googlenet", 0, 14)])
+def test_a_crop_that_a_network_cannot_take(name, stored, crop):
     with pytest.raises(UserError) as error:
         load(name, "none", stored, crop)
-    one_line(error, f"crop {crop or stored}:", name, f"the least that works is {least},")
-    if name == "googlenet":  # alexnet takes long to build
-        assert load(name, "none", crop=least).input.crop == least
+    one_line(error, f"crop {crop or stored}:", name, "its own is 224")
 
 
 @pytest.mark.parametrize("crop", [-1, 1.5, "64", True, None])
@@ -465,8 +460,8 @@ def test_the_input_of_a_model_of_timm(timm):
 @pytest.mark.parametrize(
     ("name", "crop", "parts"),
     [
-        ("vit_tiny_patch16_224", 100, ["patch of 16 px, as 112 is", "least that works is 16,"]),
-        ("levit_128s", 100, ["least that works is 224,"]),
+        ("vit_tiny_patch16_224", 100, ["patch of 16 px, as 112 is", "its own is 224"]),
+        ("levit_128s", 100, ["its own is 224"]),
         ("test_vit", 8, ["patch of 16 px, as 16 is"]),
     ],
 )

@@ -97,7 +97,7 @@ LATER = {
         lambda t: ["--profile", "smoke", "--set", "crop=20", "--backbone", "alexnet", "--weights",
                    "none"],
         "weights",
-        ["crop 20", "the least that works"],
+        ["crop 20", "its own is 224"],
     ),
     "another study's folder": (
         lambda t: [*OWN, "--data-root", str(tree(t / "d", 40)), *held_by_another(t)],
