@@ -207,7 +207,7 @@ def _command(file: Path) -> str:
     """The command that draws a packed study here; DIR and FILE stand for places of this machine."""
     try:
         study = Study.of(**json.loads(_read(file, [STUDY])[STUDY]))
-        plain = Study.of(study.profile, study.data, backbone=study.backbone)
+        plain = Study.of(study.profile, study.data, backbone=study.backbone, weights=study.weights)
     except UserError as err:
         return f"not by this version of the code: {err}"
     except (zipfile.BadZipFile, ValueError, TypeError, AttributeError):
@@ -217,7 +217,8 @@ def _command(file: Path) -> str:
         words += ["--data-root", "DIR"]
     for option in "profile data backbone weights mode methods seeds recipe variants name".split():
         value = getattr(study, option)
-        if option in ("profile", "data", "backbone") or value != getattr(plain, option, ""):
+        asked = option in ("profile", "data", "backbone", "weights") and value
+        if asked or value != getattr(plain, option):
             group = next((g for g, names in GROUPS.items() if names == value), "")
             text = value if isinstance(value, str) else group or ",".join(map(str, value))
             words += [f"--{option}", text or "none"]
