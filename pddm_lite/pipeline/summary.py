@@ -31,7 +31,7 @@ class Summary:
         """A stage, or a further part of it, from its beginning to its end."""
         with live:
             yield live
-        self.add(live.stage, "", live.seconds, live.peak)
+        self.add(live.stage, "", live.seconds, live.bytes)
 
     def add(self, stage: str, task: str, seconds: float, peak: int) -> None:
         """One finished task."""

@@ -2,11 +2,11 @@
 
 import io
 import unicodedata
-import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
+from trees import picture, write
 
 from pddm_lite import data
 from pddm_lite.data import open_folder
@@ -14,27 +14,6 @@ from pddm_lite.data.verify import verify
 from pddm_lite.store.errors import UserError
 
 CLASSES = ("ant", "bee", "cat", "dog")
-
-
-def picture(seed):
-    x = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(x).save(out, "PNG")
-    return out.getvalue()
-
-
-def write(kind, path, names):
-    files = {n: picture(k) for k, n in enumerate(names)}
-    if kind == "directory":
-        for name, content in files.items():
-            (path / name).parent.mkdir(parents=True, exist_ok=True)
-            (path / name).write_bytes(content)
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path.with_suffix(".zip"), "w") as z:
-        for name, content in files.items():
-            z.writestr(name.replace("/", "\\") if kind == "zip of Windows" else name, content)
-    return path.with_suffix(".zip")
 
 
 kinds = pytest.mark.parametrize("kind", ["directory", "zip", "zip of Windows"])
@@ -105,17 +84,12 @@ def test_classes_that_are_named_as_parts_stay_classes(tmp_path, kind):
 
 
 REFUSED = {
-    "no class folders": (["train/1.png", "val/2.png"], "lies in no class folder"),
     "an unlabelled test part": (
         [f"train/{c}/{n}.png" for c in CLASSES for n in range(4)] + ["test/1.png"],
         "test/1.png lies in no class folder",
     ),
     "another folder beside them": (
         [f"{p}/{c}/{n}.png" for p in ("train", "val", "extra") for c in CLASSES for n in range(4)],
-        "one class",
-    ),
-    "a part and its classes beside": (
-        [f"{p}{c}/{n}.png" for p in ("", "val/") for c in CLASSES for n in range(4)],
         "one class",
     ),
     "parts of one of several sets": (

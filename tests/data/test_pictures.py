@@ -194,12 +194,9 @@ def test_palette_cmyk_and_alpha_by_open_image():
 
 NOT_SHOWN = {
     "not finite": (np.array([[0, np.nan]], np.float32), "not all of its values are finite"),
-    "infinite": (np.array([[0, np.inf]], np.float32), "not all of its values are finite"),
     "standardised": (np.array([[-2.1, 2.6]], np.float32), "go from -2.1 to 2.6"),
-    "-1 to 1": (np.array([[-1, 1]], np.float32), "go from -1 to 1"),
     "high dynamic range": (np.array([[0, 8]], np.float32), "go from 0 to 8"),
     "below zero": (np.array([[-5, 200]], np.int32), "go from -5 to 200"),
-    "12 bits of 32": (np.array([[0, 4000]], np.int32), "go from 0 to 4000"),
     "too high": (np.array([[0, 1e6]], np.float32), "go from 0 to 1e\\+06"),
 }
 
