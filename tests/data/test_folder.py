@@ -159,16 +159,6 @@ def test_missing_paths_and_files_that_are_no_zip(tmp_path):
         assert "broken.zip" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_other_counts_than_expected(tmp_path):
-    path = write("directory", tmp_path / "d", tree())
-    assert len(open_folder(path, "n", train_classes=1, expect=(3, 12))) == 12
-    assert open_folder(path, "n", train_classes=1).train.tolist() == [0, 1, 2, 3]
-    for expect in ((3, 13), (4, 12)):
-        with pytest.raises(UserError, match="holds 3 classes and 12 images") as error:
-            open_folder(path, "n", expect=expect)
-        assert f"{expect[0]} and {expect[1]} belong there" in str(error.value)
-
-
 @both
 def test_folders_by_name(tmp_path, kind):
     path = write(kind, tmp_path / "mine", tree())

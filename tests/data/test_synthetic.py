@@ -98,17 +98,6 @@ def test_taxonomy(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_relatives_look_alike(kind):
-    w = world(kind, species=100, images=4)
-    _, between = spread_and_gap(w, 4)
-    families, orders = np.array(w.families), np.array(w.orders)
-    same_family = (families[:, None] == families) & np.isfinite(between)
-    same_order = (orders[:, None] == orders) & (families[:, None] != families)
-    other = orders[:, None] != orders
-    assert between[same_family].mean() < between[same_order].mean() < between[other].mean()
-
-
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_at_heterogeneity_0_every_class_is_equally_tight(kind, seed):
     w = world(kind, species=40, images=12, heterogeneity=0.0, seed=seed)
@@ -145,17 +134,6 @@ def test_the_scale_is_a_function_of_the_position(kind):
     assert np.corrcoef(place, np.log(w.scales))[0, 1] > 0.6
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_knob_does_not_change_how_hard_the_world_is(kind):
-    recalls = []
-    for h in (0.0, 0.5, 1.0):
-        w = world(kind, species=50, images=10, heterogeneity=h)
-        d = distances(w.latents, w.latents)
-        np.fill_diagonal(d, np.inf)
-        recalls.append((w.labels[d.argmin(1)] == w.labels).mean())
-    assert min(recalls) > 0.85 and np.ptp(recalls) < 0.06, recalls
-
-
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
@@ -188,20 +166,6 @@ def test_geometry_is_the_world_without_its_pictures(kind):
     assert np.array_equal(
         g.families[:, None] == g.families[None, :], names[:, None] == names[None, :]
     )
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_images_of_one_morph_lie_closer(kind):
-    g = synthetic.geometry(kind, species=40, images=12)
-    morphs = g.morphs.reshape(40, 12)
-    assert set(morphs.max(1)) == {0, 1, 2}
-    one, two = [], []
-    for c, own in enumerate(morphs):
-        z = g.latents[g.labels == c] / g.scales[c]
-        D, same = distances(z, z), own[:, None] == own[None, :]
-        one += D[same & ~np.eye(12, dtype=bool)].tolist()
-        two += D[~same].tolist()
-    assert np.mean(one) < 0.9 * np.mean(two)
 
 
 @pytest.mark.parametrize("drawn", data.FINGERPRINTS)

@@ -79,15 +79,6 @@ def test_every_image_is_decoded(tmp_path, case):
     assert f"{11 if kind == 'problem' else 12} images decoded" in report.facts
 
 
-def test_modes_are_counted(tmp_path):
-    kinds = {"a.jpg": ("JPEG", "CMYK"), "b.jpg": ("JPEG", "L"), "c.png": ("PNG", "P")}
-    folder = FIRST.rsplit("/", 1)[0]
-    changed = {f"{folder}/{n}": picture(fmt=k[0], mode=k[1]) for n, k in kinds.items()}
-    facts = verify("omniglot", omniglot(tmp_path, changed), partial=True, bar=False).facts
-    assert facts[-1].startswith("converted to RGB: 12 of mode 1, ")
-    assert all(f"1 of mode {m}" in facts[-1] for m in ("CMYK", "L", "P"))
-
-
 def test_the_archive_beside_is_held_to_its_md5(tmp_path, monkeypatch):
     right = hashlib.md5(b"archive").hexdigest()
     spec = REAL["omniglot"].__class__(
@@ -231,13 +222,6 @@ def test_wrong_use_is_one_line(capsys, argv, named):
     assert main(argv) == 2
     out, err = capsys.readouterr()
     assert not out and err.count("\n") == 1 and err.startswith("error: ") and named in err
-
-
-def test_help(capsys):
-    for argv in (["--help"], ["verify", "--help"]):
-        with pytest.raises(SystemExit) as end:
-            main(argv)
-        assert end.value.code == 0 and "verify" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["stats omniglot", "verify omniglot --partial", "list", "-h"])

@@ -228,13 +228,6 @@ def test_a_file_that_does_not_fit_is_a_line_for_the_user(tmp_path, capsys, case)
     assert "must not run" not in capsys.readouterr().out
 
 
-def test_a_missing_file_and_a_folder(tmp_path):
-    for path in (tmp_path / "no.pt", tmp_path):
-        with pytest.raises(UserError) as error:
-            load("resnet18", str(path))
-        one_line(error, str(path), "no such file", "resnet18")
-
-
 @pytest.mark.parametrize("wrap", [False, True])
 def test_a_file_of_the_network_is_loaded_with_or_without_its_classifier(tmp_path, wrap):
     from torchvision import models

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from pddm_lite.data.base import ImageSet, fingerprint
-from pddm_lite.losses import Classifier
 from pddm_lite.networks import backbones
 from pddm_lite.own_data import metric as own_metric
 from pddm_lite.own_data.metric import Metric
@@ -272,11 +271,6 @@ def test_a_unit_is_no_metric_and_a_metric_no_unit(taken, tmp_path):
         Metric.load(unit)
     with pytest.raises(UserError, match="should hold a unit, but holds a metric"):
         saving.load_unit(taken()[1].save(tmp_path / "m.safetensors"))
-
-
-def test_what_cannot_be_saved_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="Classifier cannot be saved; known: euclidean"):
-        saving.save_unit(tmp_path / "u.safetensors", Classifier(4, 3))
 
 
 def test_other_weights_of_the_network_are_noticed(taken, tmp_path):
