@@ -97,9 +97,7 @@ def data_root(name: str, root: str | Path) -> Path:
         raise UserError(f"data set '{name}' is no synthetic one: say where it lies by --data-root.")
     root = Path(root).expanduser()
     if not root.exists():
-        raise UserError(
-            f"data root {shown(root)} does not exist; give the folder that holds '{name}'."
-        )
+        raise UserError(f"data root {shown(root)} does not exist; give the one of '{name}'.")
     return root
 
 

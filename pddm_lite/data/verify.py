@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..store.errors import UserError
+from ..store.files import digest
 from ..store.progress import progress
 from . import SYNTHETIC, data_root, load
 from .base import ImageSet, spread
@@ -28,12 +28,6 @@ class Report:
     facts: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-
-
-def md5(path: Path) -> str:
-    """The file's md5 in hex."""
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "md5").hexdigest()
 
 
 def verify(name: str, root: str | Path = "", partial: bool = False, bar: bool = True) -> Report:
@@ -72,7 +66,7 @@ def _check_archives(report: Report, name: str, root: Path) -> None:
     for archive in REAL[name].archives if name in REAL else ():
         found = [p for p in (root / archive.file, root.parent / archive.file) if p.is_file()]
         for path in found[:1]:
-            if (right := md5(path)) == archive.md5:
+            if (right := digest(path, "md5")) == archive.md5:
                 report.facts.append(f"{path}: md5 is right")
             else:
                 wrong = f"{path}: md5 is {right}, but {archive.md5} is right; fetch it again."

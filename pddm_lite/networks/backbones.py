@@ -221,9 +221,8 @@ def _features(net: nn.Module, name: str, crop: int, own: int) -> int:
         with torch.no_grad():
             out = net(torch.zeros(1, 3, crop, crop))
     except Exception as err:  # RuntimeError, AssertionError, ...: whatever its layers say
-        raise UserError(
-            f"crop {crop}: {name} cannot take it ({_first(err)}); its own is {own}."
-        ) from None
+        why = f"crop {crop}: {name} cannot take it ({_first(err)})"
+        raise UserError(f"{why}; its own is {own}.") from None
     if out.ndim != 2:
         raise UserError(f"{name} gives no feature vector but {list(out.shape)} for one picture.")
     return out.shape[1]

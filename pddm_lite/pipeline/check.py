@@ -139,9 +139,8 @@ def writable(results: Path) -> str:
         with tempfile.TemporaryFile(dir=place) as f:
             f.write(b"pddm")
     except OSError as err:
-        raise UserError(
-            f"{place} cannot be written ({err.strerror}); choose another place by --results."
-        ) from None
+        why = f"{place} cannot be written ({err.strerror})"
+        raise UserError(f"{why}; choose another place by --results.") from None
     return f"{results} can be written"
 
 

@@ -154,10 +154,8 @@ def _look_through(file: Path) -> list[str]:
     except OSError as err:
         raise UserError(f"--unpack {file} cannot be read ({err.strerror}).") from None
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
-        raise UserError(
-            f"--unpack {file} is torn or was not made by --pack; copy it again. Nothing was "
-            "unpacked."
-        ) from None
+        why = "is torn or was not made by --pack; copy it again. Nothing was unpacked."
+        raise UserError(f"--unpack {file} {why}") from None
     for m in members:
         name = m.orig_filename  # as it stands in the file
         if name != STUDY and not MEMBER.fullmatch(name):

@@ -122,4 +122,5 @@ if __name__ == "__main__":
     try:
         main(parser.parse_args().path)
     except UserError as err:
-        sys.exit(f"error: {err}")
+        print(f"error: {err}", file=sys.stderr)
+        sys.exit(2)
