@@ -58,16 +58,11 @@ def test_a_network_without_weights_gives_its_features(name, features, side):
     ("name", "stored", "crop", "expected"),
     [
         ("smallnet", 0, 0, (64, 64)),
-        ("smallnet", 500, 0, (64, 64)),
         ("smallnet", 32, 0, (64, 64)),
         ("smallnet", 0, 56, (64, 56)),
         ("resnet18", 0, 0, (256, 224)),
-        ("resnet18", 256, 0, (256, 224)),
         ("resnet18", 255, 0, (256, 224)),
         ("resnet18", 144, 0, (146, 128)),
-        ("resnet18", 128, 0, (146, 128)),
-        ("resnet18", 64, 0, (73, 64)),
-        ("resnet18", 32, 0, (37, 32)),
         ("resnet18", 1, 0, (37, 32)),
         ("resnet18", 144, 97, (111, 97)),  # what is asked for is not scaled
         ("googlenet", 0, 0, (256, 224)),
@@ -147,8 +142,6 @@ def one_line(error, *named):
     [
         ("mobilenetv2", "mobilenet_v2"),
         ("GoogleNet", "googlenet"),
-        ("resnet52", "resnet50"),
-        ("smalnet", "smallnet"),
     ],
 )
 def test_an_unknown_network_suggests_the_nearest(wrong, near):
@@ -366,8 +359,6 @@ def timm():
     [
         ("test_resnet", 0, 0, 96, (183, 160)),
         ("test_resnet", 64, 0, 96, (73, 64)),
-        ("test_resnet", 0, 50, 96, (57, 50)),
-        ("test_vit", 0, 0, 64, (183, 160)),
         ("test_vit", 144, 0, 64, (146, 128)),
         ("test_vit", 0, 48, 64, (55, 48)),
         ("vit_tiny_patch16_224", 64, 0, 192, (73, 64)),

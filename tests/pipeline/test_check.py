@@ -74,20 +74,7 @@ LATER = {
         "data",
         ["1 of 3 classes train", "4 or more"],
     ),
-    "an unknown setting": (lambda t: ["--set", "alfa=1"], "settings", ["alpha"]),
-    "a setting twice": (
-        lambda t: ["--set", "alpha=1", "--set", "alpha=2"],
-        "settings",
-        ["'alpha' is given more than once"],
-    ),
-    "settings that do not fit": (
-        lambda t: ["--set", "classes_per_batch=3"],
-        "settings",
-        ["batch"],
-    ),
-    "an unknown method": (lambda t: ["--methods", "Tripel"], "settings", ["Triplet"]),
     "an unknown notebook": (lambda t: ["--only", "60_x"], "settings", ["60_retrieval"]),
-    "a parameter of another type": (lambda t: ["-p", "seeds", "0"], "settings", ["list[int]"]),
     "an embedding longer than the features": (
         lambda t: ["--profile", "smoke", "--set", "embedding_size=300", "--set", "head_init=pca"],
         "weights",

@@ -129,13 +129,8 @@ def test_a_harmed_file_is_found_out(saved, name, harm):
     [
         '{"files": {"a',
         "",
-        "null",
-        "3",
         "[]",
-        "{}",
         '{"files": null}',
-        '{"files": []}',
-        '{"files": 3}',
         "\xff\xfe",
     ],
 )
@@ -161,8 +156,6 @@ class Refuses:
     [
         ({"b.csv": Refuses()}, {}, RuntimeError),
         ({"b.json": {"x": object()}}, {}, TypeError),
-        ({"b.xyz": 1}, {}, TypeError),
-        ({"b.csv": None}, {}, AttributeError),
         ({}, {"x": object()}, TypeError),
         ({"no/such/folder.json": {}}, {}, OSError),
     ],
