@@ -47,6 +47,12 @@ def cases() -> dict[str, dict]:
         for negatives in ("hardest", "semihard"):
             changes = dict(method=similarity, negatives=negatives, quadruplets=3)
             found[f"{negatives} {similarity}"] = changes
+    given = dict(mode="metric", random_negative_weight=1.0, scale_scores=False)
+    for name in ("PDDM score", "LMDM score", "Mahalanobis score"):
+        found[f"given {name}"] = given | dict(method=name)
+    found["given as it is"] = given | dict(
+        method="PDDM score", head_init="identity", embedding_size=7, holdout=0.0
+    )
     return found | {
         "the paper's letter": dict(method=PDDM, letter=True),
         "sgd": dict(method=PDDM, optimizer="sgd"),

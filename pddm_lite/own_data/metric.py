@@ -18,7 +18,7 @@ from .. import layer
 from ..data import ImageSet
 from ..data.pictures import open_image
 from ..methods import build_similarity, method
-from ..networks import backbones
+from ..networks import backbones, folded
 from ..networks.embedding import Embedding
 from ..networks.features import RESAMPLE, centre_crop, features_of, normalise
 from ..pddm import Similarity
@@ -232,7 +232,7 @@ class Metric:
         saving.fill(embedding, parts["embedding."], path, what)
         saving.fill(unit, parts["unit."], path, what)
         if not frozen:
-            net.to(memory_format=torch.channels_last)  # as in training, so that the bits agree
+            folded.quick(net)  # as in training, so that the bits agree
         network = Network(net if frozen else None, about["length"], embedding)
         return cls(e, own, network.eval(), unit.eval())
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..data import ImageSet
 from ..methods import method
-from ..networks import backbones
+from ..networks import backbones, folded
 from ..networks.embedding import Embedding
 from ..networks.features import features_of, stored_pixels
 from ..store.errors import UserError
@@ -82,7 +82,7 @@ def embed_images(
         kept = network(e, source)
         pixels = stored_pixels(data, kept.input, Path(results) / "features", bar)
         inputs = Images(torch.from_numpy(pixels), kept.features, kept.input, torch.device(device))
-        net = kept.net.to(memory_format=torch.channels_last)
+        net = folded.quick(kept.net)
     model = Embedding(inputs.features, e.embedding_size, net, method(e.method).free, e.bf16)
     try:
         if net is not None:

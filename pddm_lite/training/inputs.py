@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data import base as data_base
-from ..networks import backbones, latents
+from ..networks import backbones, folded, latents
 from ..networks import features as data_features
 from .experiments import Experiment
 
@@ -87,5 +87,4 @@ def inputs(
     x, where = torch.from_numpy(pixels), torch.device(device)
     if where.type == "cuda" and x.nbytes < torch.cuda.mem_get_info(where)[0] / 4:
         x = x.to(where)
-    # convolutions are faster with channels last; the input comes so from its gather
-    return Images(x, net.features, net.input, where), net.net.to(memory_format=torch.channels_last)
+    return Images(x, net.features, net.input, where), folded.quick(net.net)

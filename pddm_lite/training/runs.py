@@ -17,7 +17,7 @@ from ..data.base import fingerprint
 from ..measures.evaluate import clusters, evaluate_fully, evenly
 from ..measures.retrieval import recall_at_k
 from ..methods import build_similarity, method
-from ..networks import backbones
+from ..networks import backbones, folded
 from ..networks.embedding import Embedding
 from ..pddm import Similarity
 from ..store import distributed
@@ -147,7 +147,7 @@ class Run:
         if e.mode == "finetune":
             net = backbones.load(e.backbone, "none", crop=self.manifest["crop"]).net
             net.load_state_dict(self.state("backbone"))
-            net = net.to(memory_format=torch.channels_last)  # as in training
+            net = folded.quick(net)  # as in training
         size, features = head["weight"].shape
         model = Embedding(features, size, net, method(e.method).free, e.bf16)
         model.head.load_state_dict(head)
