@@ -6,17 +6,15 @@ tested beside the module that finds it: archives in tests/data/test_download.py 
 images in tests/data/test_folder.py, weights in tests/test_backbones.py.
 """
 
-import io
 import json
 import re
 import shlex
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from trees import picture, unpacked
 
 from pddm_lite.pipeline import cli, executors
 from pddm_lite.store.errors import UserError
@@ -26,20 +24,9 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "pddm_lite" / "weights" / "smallnet_birds_cars.pt"
 
 
-def image_bytes(seed: int, kind: str = "PNG") -> bytes:
-    rng = np.random.default_rng(seed)
-    buffer = io.BytesIO()
-    Image.fromarray(rng.integers(0, 255, (20, 20, 3), dtype=np.uint8)).save(buffer, kind)
-    return buffer.getvalue()
-
-
 def tree(root: Path, classes: int, images: int) -> Path:
-    for c in range(classes):
-        folder = root / f"class_{c:02d}"
-        folder.mkdir(parents=True)
-        for n in range(images):
-            (folder / f"{n}.png").write_bytes(image_bytes(100 * c + n))
-    return root
+    names = [f"class_{c:02d}/{n}.png" for c in range(classes) for n in range(images)]
+    return unpacked(root, {name: picture(k, size=(20, 20)) for k, name in enumerate(names)})
 
 
 def written(path: Path, content: str | bytes = "") -> Path:
@@ -52,7 +39,7 @@ def zipped(path: Path, *names: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as z:
         for name in names:
-            z.writestr(name, image_bytes(0) if name.endswith("png") else '{"files": {}}')
+            z.writestr(name, picture() if name.endswith("png") else '{"files": {}}')
     return path
 
 
@@ -91,7 +78,7 @@ MADE = {
     "6 classes": lambda t: tree(t / "d", 6, 5),
     "1 image": lambda t: tree(t / "d", 40, 1),
     "3 images": lambda t: tree(t / "d", 40, 3),
-    "truncated": lambda t: damaged(t / "d", image_bytes(1)[:300]),
+    "truncated": lambda t: damaged(t / "d", picture(1, size=(20, 20))[:300]),
     "text": lambda t: damaged(t / "d", b"text"),
     "empty": lambda t: damaged(t / "d", b""),
     "no images": lambda t: written(t / "d" / "class_00" / "x").parents[1],

@@ -5,9 +5,8 @@ import os
 import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from PIL import Image
+from trees import picture, unpacked
 
 from pddm_lite import data as data_sets
 from pddm_lite.pipeline import check, cli
@@ -46,14 +45,9 @@ def test_what_is_missing_fails_with_its_remedy_and_the_rest_is_told(tmp_path, ca
     assert said["batches"] == "[--]   batches: not looked at, for what failed above"
 
 
-def tree(root, classes: int, images: int = 4, side: int = 20):
-    rng = np.random.default_rng(0)
-    for c in range(classes):
-        (root / f"c{c:02d}").mkdir(parents=True)
-        for n in range(images):
-            x = rng.integers(0, 255, (side, side, 3), dtype=np.uint8)
-            Image.fromarray(x).save(root / f"c{c:02d}" / f"{n}.png")
-    return root
+def tree(root, classes: int, images: int = 4):
+    names = [f"c{c:02d}/{n}.png" for c in range(classes) for n in range(images)]
+    return unpacked(root, {name: picture(k, size=(20, 20)) for k, name in enumerate(names)})
 
 
 OWN = ["--data", "folder", "--backbone", "smallnet", "--weights", "none", "--variants", "none"]
