@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import pandas as pd
 import torch
-from common import Target, interleaved
+from common import interleaved
 
 from pddm_lite.methods import METHODS, build_similarity, objective
 from pddm_lite.pddm import r
@@ -102,13 +102,3 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     by = table.set_index(["side", "way", "m"])["ms"].unstack("m")
     order = table[["side", "way"]].drop_duplicates()
     return order.merge(by.reset_index())
-
-
-def targets(table: pd.DataFrame) -> list[Target]:
-    """What issue 6 asks of LiftedStruct."""
-    ms = table.set_index(["way", "m"])["ms"]
-    found = []
-    for m, wanted in ((64, 40), (256, 1000)):
-        ratio = ms.get((LIFTED, m), float("nan")) / ms.get(("LiftedStruct", m), float("nan"))
-        found.append(Target(f"LiftedStruct, m = {m}: times PML's", wanted, round(ratio, 1)))
-    return found

@@ -15,7 +15,7 @@ import sys
 
 import pandas as pd
 import torch
-from common import NOT_RUN, Target, interleaved
+from common import NOT_RUN, interleaved
 
 from pddm_lite.losses import distance, double_header, scale
 from pddm_lite.methods import objective
@@ -97,17 +97,6 @@ def table(sizes=SIZES, d=128, repeats=5, device="cpu", compiled=False) -> pd.Dat
         row |= {f"{way}_ms": round(ms.get((m, q, way), float("nan")), 2) for way in ways}
         rows.append(row | {"times_faster": round(row["full_ms"] / row["sparse_ms"], 1)})
     return pd.DataFrame(rows)
-
-
-def targets(table: pd.DataFrame) -> list[Target]:
-    """What issue 6 asks of the step, the paper's one quadruplet."""
-    own = table[table["quadruplets"] == 1].set_index("m").reindex(SIZES)
-    faster, ms = own["times_faster"], own["sparse_ms"]
-    return [
-        Target("PDDM step, m = 64: times the full matrix", 15, faster[64]),
-        Target("PDDM step, m = 256: times the full matrix", 200, faster[256]),
-        Target("PDDM step, m = 64 to 1024: growth", 10, round(ms[1024] / ms[64], 1), least=False),
-    ]
 
 
 if __name__ == "__main__":
