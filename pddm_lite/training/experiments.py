@@ -153,11 +153,17 @@ RECIPES = {
         backbone_lr=0.1,
     ),
 }
-# method -> what it changes of that: on held-out species Mahalanobis does better at this rate; the
-# features of plain Euclidean rungs are best with semi-hard negatives
-GIVEN_CHANGES = {
-    "Mahalanobis score": dict(lr=1e-3),
-    "Euclidean+Quadruplet": dict(negatives="semihard"),
+# What a row has of its own in a recipe, chosen on held-out classes as the recipe was.
+ROW_CHANGES = {
+    "default": {
+        "Contrastive": dict(contrastive_margin=0.3),
+        "Contrastive (random pairs)": dict(contrastive_pairs_margin=0.3, lr=5e-4),
+        "Triplet (random)": dict(given_triplets_margin=0.1, lr=5e-4),
+    },
+    "given": {
+        "Mahalanobis score": dict(lr=1e-3),
+        "Euclidean+Quadruplet": dict(negatives="semihard"),
+    },
 }
 
 # One change at a time of the default recipe, to see what each is worth: (methods, changes).
@@ -228,7 +234,8 @@ def apply_to(data: str, changes: dict) -> bool:
 
 
 def make(recipe: str = "default", profile: str = "quick", **changes) -> Experiment:
-    """An Experiment: the paper's letter, then the recipe, the profile, and `changes` on top.
+    """An Experiment: the paper's letter, then the recipe and what the row changes of it, the
+    profile, and `changes` on top.
 
     Raises:
         UserError: unknown recipe, profile, method or setting; a value of the wrong type; a batch
@@ -240,7 +247,8 @@ def make(recipe: str = "default", profile: str = "quick", **changes) -> Experime
         raise unknown("profile", profile, PROFILES)
     known = [f.name for f in dataclasses.fields(Experiment)]
     changes = {current(name, known): value for name, value in changes.items()}
-    e = Experiment(**{**RECIPES[recipe], **PROFILES[profile], **changes})
+    own = ROW_CHANGES.get(recipe, {}).get(changes.get("method", Experiment.method), {})
+    e = Experiment(**{**RECIPES[recipe], **own, **PROFILES[profile], **changes})
     check(e)
     return e
 

@@ -5,7 +5,7 @@
     python -m pddm_lite.paper.given_space.features --choose --data A,B ...  on real features
 
 The second and third ask by which loss each similarity learns best, on held-out training classes
-alone: what experiments.GIVEN_CHANGES rests on. Features are put on their principal axes.
+alone: what experiments.ROW_CHANGES rests on. Features are put on their principal axes.
 """
 
 from __future__ import annotations
@@ -62,7 +62,6 @@ def experiment(study: Study, data: str, seed: int, row: str, **changes) -> Exper
     settings = dict(map(experiments.parse_setting, study.settings))
     base = dict(mode="metric", head_init="pca", backbone=study.backbone, weights=study.weights)
     base |= dict(steps=given.STEPS[study.profile], eval_every=given.STEPS[study.profile] // 5)
-    base |= experiments.GIVEN_CHANGES.get(method, {})
     everything = {**base, **own, **settings, **changes}
     return experiments.make(
         "given", study.profile, data=data, method=method, seed=seed, **everything

@@ -62,7 +62,7 @@ def experiment(
         data=str(Synthetic("given_birds", heterogeneity, world)),
         method=ROWS[row],
         seed=world,
-        **{**own, **experiments.GIVEN_CHANGES.get(ROWS[row], {}), **changes},
+        **{**own, **changes},
     )
 
 
