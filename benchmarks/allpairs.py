@@ -1,46 +1,29 @@
 """S of all pairs: ours against the plain implementation and the machine's matrix-product rate.
 
-    python benchmarks/allpairs.py [--d 128] [--sizes 1024] [--repeats 5] [--threads 1]
-                                  [--device cpu] [--out FILE.csv]
-
 "plain" scores 64 rows at a time against all N by the forward pass of Eq. 2. The share is of the
 time that 6 d^2 operations a pair, N (N + 1) / 2 pairs, take at the rate measured in the same run:
 on a CPU of torch.mm of [1024, d] and [d, d] in float32, on a GPU of two 8192 x 8192 matrices in the
-row's own precision. Medians; all rows interleaved in one run; time is the processor's on a CPU with
-one thread, so that other programs on it count less, and the clock's otherwise. Memory is how far a
-process of its own grew beyond the result. Random features and weights serve for timing; before it,
-every way's scores are checked against float64.
+row's own precision. Memory is how far a process of its own grew beyond the result. Random features
+and weights serve for timing; before it, every way's scores are checked against float64.
 
-On an H200 (two minutes, most of it the plain code; one run):
-
-    python benchmarks/allpairs.py --device cuda --sizes 5924,60502 --out allpairs_h200.csv
-
+On an H200 (two minutes, most of it the plain code; one run) `run.py --device cuda --only allpairs`
 checks the kernel in all three precisions against float64, then times it and the eager torch code at
 the sizes of CUB-200-2011's and Stanford Online Products' test sets: at most 20 ms and 2 s are
 wanted, and at least 10 times the eager code. The kernel's own tests there, minutes for compiling:
 
-    python -m pytest -q tests/test_kernels.py tests/test_allpairs.py
+    python -m pytest -q tests/measures/test_kernels.py tests/measures/test_allpairs.py
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
-import sys
-import time
-from pathlib import Path
-
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from common import apart, peak
+from common import apart, interleaved, peak
 
 from pddm_lite.measures import allpairs
 from pddm_lite.measures.tiles import Tiles
 from pddm_lite.pddm import PDDM
-from pddm_lite.store.files import write_text
-from pddm_lite.store.store import environment
 
 # largest difference of a score from float64's; S itself has a standard deviation of about 0.01
 ALLOWED = {"float32": 1e-5, "tf32": 1e-3, "bf16": 1e-2}
@@ -62,33 +45,16 @@ def eager(unit: PDDM, f: torch.Tensor) -> torch.Tensor:
     return allpairs.all_pairs(unit, f, kernel=False)
 
 
-def interleaved(ways: dict, repeats: int, clock) -> dict[str, float]:
-    """Median seconds of each way, after one warm-up, one of each in turn."""
-    times = {name: [] for name in ways}
-    for turn in range(repeats + 1):
-        for name, way in ways.items():
-            began = clock()
-            way()
-            if turn:
-                times[name].append(clock() - began)
-    return {name: statistics.median(t) for name, t in times.items()}
-
-
-def product_rate(precision: str, d: int, device: str, clock) -> float:
+def product_rate(precision: str, d: int, device: str) -> float:
     """Operations a second of torch.mm on this machine."""
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     m, k, n = (1024, d, d) if device == "cpu" else (8192, 8192, 8192)
     A, B = (torch.randn(s, device=device, dtype=kind) for s in ((m, k), (k, n)))
-    times, before = 200 if device == "cpu" else 20, torch.get_float32_matmul_precision()
+    before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-
-    def products() -> None:
-        for _ in range(times):
-            torch.mm(A, B)
-
-    seconds = interleaved({"mm": products}, 3, clock)["mm"]
+    ms = interleaved({"mm": lambda: torch.mm(A, B)}, 3, device)["mm"]
     torch.set_float32_matmul_precision(before)
-    return 2 * m * k * n * times / seconds
+    return 2 * m * k * n / (1e-3 * ms)
 
 
 def difference(S: torch.Tensor, unit: PDDM, f: torch.Tensor) -> float:
@@ -101,19 +67,12 @@ def table(
     d: int = 128,
     sizes: tuple[int, ...] = (1024,),
     repeats: int = 5,
-    threads: int = 1,
     device: str = "cpu",
 ) -> pd.DataFrame:
     on_gpu = device != "cpu"
-
-    def clock() -> float:
-        if on_gpu:
-            torch.cuda.synchronize()
-        return time.process_time() if threads == 1 and not on_gpu else time.perf_counter()
-
     torch.manual_seed(0)
     unit = PDDM(d).eval().to(device)
-    how = {"threads": threads}
+    how = {"threads": 1}
     S_of = {
         ("plain, 64 rows", "float32"): plain,
         ("tiles of torch", "float32"): eager,
@@ -130,7 +89,7 @@ def table(
     for (way, precision), gap in gaps.items():
         if gap > ALLOWED[precision]:
             raise AssertionError(f"{way} in {precision} differs from float64 by {gap:.1e}")
-    rates = {p: product_rate(p, d, device, clock) for p in {p for _, p in S_of}}
+    rates = {p: product_rate(p, d, device) for p in {p for _, p in S_of}}
     rows = []
     for n in sizes:
         f = F.normalize(torch.randn(n, d, device=device), dim=1)
@@ -147,16 +106,17 @@ def table(
             ways["ranks of best positive", precision] = lambda f=f, y=labels, p=precision: (
                 allpairs.ranks_of_best_positive(unit, f, y, precision=p, **how)
             )
-        once = interleaved({w: ways.pop(w) for w in slow if w in ways}, 1, clock)
-        seconds = once | interleaved(ways, repeats, clock)
+        once = interleaved({w: ways.pop(w) for w in slow if w in ways}, 1, device)
+        ms = once | interleaved(ways, repeats, device)
         operations = 6 * d * d * n * (n + 1) / 2
-        for (way, precision), s in seconds.items():
+        for (way, precision), t in ms.items():
+            s = 1e-3 * t
             rows.append(
                 {
                     "way": way,
                     "precision": precision,
                     "N": n,
-                    "ms": round(1e3 * s, 2),
+                    "ms": round(t, 2),
                     "million_pairs_per_s": round(n * (n + 1) / 2e6 / s, 2),
                     "Gflop_per_s": round(operations / s / 1e9, 1),
                     "share_of_product": round(operations / s / rates[precision], 3),
@@ -164,13 +124,12 @@ def table(
                 }
             )
             for base in ("plain, 64 rows", "tiles of torch"):
-                if (base, "float32") in seconds:
-                    rows[-1]["times_" + base.split()[0].strip(",")] = round(
-                        seconds[base, "float32"] / s, 2
-                    )
+                if (base, "float32") in ms:
+                    times = round(ms[base, "float32"] / t, 2)
+                    rows[-1]["times_" + base.split()[0].strip(",")] = times
             gap = gaps.get((way, precision))
             rows[-1]["largest_difference"] = "" if gap is None else f"{gap:.1e}"
-    return pd.DataFrame(rows).assign(d=d, threads=threads, device=device)
+    return pd.DataFrame(rows).assign(d=d, device=device)
 
 
 def growth(way: str, n: int = 3072, d: int = 128) -> float:
@@ -190,32 +149,3 @@ def grown(way: str, n: int, d: int) -> float:
     before = peak()
     ask(f)
     return peak() - before
-
-
-def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--d", type=int, default=128)
-    p.add_argument("--sizes", default="1024")
-    p.add_argument("--repeats", type=int, default=5)
-    p.add_argument("--threads", type=int, default=1)
-    p.add_argument("--device", default="cpu")
-    p.add_argument("--out", default="")
-    args = p.parse_args()
-    torch.set_num_threads(args.threads)
-    sizes = tuple(int(n) for n in args.sizes.split(","))
-    result = table(args.d, sizes, args.repeats, args.threads, args.device)
-    print(result.to_string(index=False))
-    memory = {}
-    if args.device == "cpu":
-        memory = {f"{way}_growth_MB_at_3072": round(growth(way)) for way in ("all_pairs", "top_k")}
-        memory["S_MB_at_3072"] = round(3072**2 * 4 / 2**20)
-        print(memory)
-    if args.out:
-        made = {k: v for k, v in environment(args.device).items() if k in ("cpu", "gpu", "torch")}
-        made["command"] = " ".join(["python", "benchmarks/allpairs.py", *sys.argv[1:]])
-        write_text(Path(args.out), result.to_csv(index=False, lineterminator="\n"))
-        write_text(Path(args.out).with_suffix(".json"), json.dumps(made | memory, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
-import inspect
 import json
 import math
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -64,17 +61,6 @@ def apart(module: str, *args: object) -> float:
     return float(done.stdout)
 
 
-def sizes(text: str) -> tuple[int, ...]:
-    """(64, 128) of "64,128": batch sizes for argparse, multiples of 4 images a class."""
-    try:
-        found = tuple(int(m) for m in text.split(","))
-    except ValueError:
-        found = ()
-    if not found or any(m < 8 or m % 4 for m in found):
-        raise argparse.ArgumentTypeError(f"multiples of 4 from 8 on, as in 64,128, not '{text}'")
-    return found
-
-
 def interleaved(ways: dict, repeats: int = 5, device: str = "cpu") -> dict[str, float]:
     """Median milliseconds of one call of each way, one way after the other in every turn.
 
@@ -114,36 +100,6 @@ def made(command: str, device: str = "cpu") -> dict:
     return {"command": command, **kept, "threads": torch.get_num_threads(), **versions} | {
         "date": date
     }
-
-
-def alone(
-    file: str, doc: str, table: Callable, flags: tuple[str, ...] = (), shown: Callable | None = None
-) -> None:
-    """The command line of one benchmark with batch sizes: print its table, and keep it by --out.
-
-    Args:
-        file, doc: __file__ and __doc__ of the benchmark.
-        table: of (sizes, d, repeats, device, *flags); its defaults are the command's.
-        flags: further arguments of `table` that are off unless named.
-        shown: the table as it is printed, where that is another than it is kept.
-    """
-    p = argparse.ArgumentParser(description=doc.splitlines()[0])
-    default = {n: a.default for n, a in inspect.signature(table).parameters.items()}
-    p.add_argument("--d", type=int, default=default["d"])
-    p.add_argument("--sizes", type=sizes, default=default["sizes"], help="as in 64,128")
-    p.add_argument("--repeats", type=int, default=default["repeats"])
-    p.add_argument("--device", default="cpu")
-    for flag in flags:
-        p.add_argument(f"--{flag}", action="store_true")
-    p.add_argument("--out", default="")
-    args = p.parse_args()
-    torch.set_num_threads(1)
-    more = (getattr(args, flag) for flag in flags)
-    result = table(args.sizes, args.d, args.repeats, args.device, *more)
-    print((shown or (lambda t: t))(result).to_string(index=False, na_rep=NOT_RUN))
-    if args.out:
-        command = " ".join(["python", f"benchmarks/{Path(file).name}", *sys.argv[1:]])
-        save(result, Path(args.out), made(command, args.device))
 
 
 def save(table: pd.DataFrame, path: Path, making: dict) -> None:

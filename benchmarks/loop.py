@@ -1,7 +1,5 @@
 """Epochs a second of the whole training loop on the embedded birds, and where the time goes.
 
-    python benchmarks/loop.py [--steps 200] [--results results] [--device cpu] [--out FILE.csv]
-
 loop.fit itself runs, with clocks around its parts; one thread. Time is the processor's on a CPU
 and the clock's on a GPU, which is waited for after every part. Shares are of a step and of its part
 of an evaluation, which comes every 50 steps as in profile quick: Recall@1 on the held-out and on
@@ -10,8 +8,6 @@ the test classes by distance, and by score on the held-out ones. Features are ca
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from collections import defaultdict
 from contextlib import ExitStack
@@ -21,7 +17,6 @@ from unittest import mock
 
 import pandas as pd
 import torch
-from common import made, save
 
 from pddm_lite import data, methods
 from pddm_lite.networks.embedding import Embedding
@@ -128,22 +123,3 @@ def table(steps=200, profile="quick", results="results", device="cpu") -> pd.Dat
 def wide(table: pd.DataFrame) -> pd.DataFrame:
     """The table to be read: a column a loop."""
     return table.set_index("loop").T.reset_index(names="")
-
-
-def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--steps", type=int, default=200)
-    p.add_argument("--results", default="results")
-    p.add_argument("--device", default="cpu")
-    p.add_argument("--out", default="")
-    args = p.parse_args()
-    torch.set_num_threads(1)
-    result = table(args.steps, results=args.results, device=args.device)
-    print(wide(result).to_string(index=False))
-    if args.out:
-        command = " ".join(["python", "benchmarks/loop.py", *sys.argv[1:]])
-        save(result, Path(args.out), made(command, args.device))
-
-
-if __name__ == "__main__":
-    main()

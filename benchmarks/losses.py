@@ -1,8 +1,5 @@
 """Our losses against pytorch-metric-learning's (PML): mine, loss, backward on features [m, 128].
 
-    python benchmarks/losses.py [--d 128] [--sizes 64,128,256,512,1024] [--repeats 5]
-                                [--device cpu] [--out FILE.csv]
-
 One thread; medians; all ways interleaved in one run; 4 images a class. Both sides normalise the
 features themselves, but for LiftedStruct, whose embedding is free. PML has no PDDM and no
 quadruplet; what stands beside ours is its nearest kin. LiftedStruct alone is the same function, at
@@ -12,10 +9,9 @@ is ours over the unordered ones, with no factor between. Value and gradient are 
 
 from __future__ import annotations
 
-import common
 import pandas as pd
 import torch
-from common import Target, interleaved
+from common import interleaved
 
 from pddm_lite.methods import METHODS, build_similarity, objective
 from pddm_lite.pddm import r
@@ -106,17 +102,3 @@ def wide(table: pd.DataFrame) -> pd.DataFrame:
     by = table.set_index(["side", "way", "m"])["ms"].unstack("m")
     order = table[["side", "way"]].drop_duplicates()
     return order.merge(by.reset_index())
-
-
-def targets(table: pd.DataFrame) -> list[Target]:
-    """What issue 6 asks of LiftedStruct."""
-    ms = table.set_index(["way", "m"])["ms"]
-    found = []
-    for m, wanted in ((64, 40), (256, 1000)):
-        ratio = ms.get((LIFTED, m), float("nan")) / ms.get(("LiftedStruct", m), float("nan"))
-        found.append(Target(f"LiftedStruct, m = {m}: times PML's", wanted, round(ratio, 1)))
-    return found
-
-
-if __name__ == "__main__":
-    common.alone(__file__, __doc__, table, shown=wide)

@@ -1,8 +1,5 @@
 """Nearest class means against the matrix product they rest on, and the memory of streamed means.
 
-    python benchmarks/ncm.py [--classes 10000] [--d 4096] [--queries 1024] [--repeats 5]
-                             [--device cpu] [--out FILE.csv]
-
 One thread; medians; all rows interleaved in one run. Time is the processor's on a CPU, so that
 other programs on it count less, and the clock's on a GPU. The reference is one torch.mm of the same
 queries and means, whose result is thrown away: no distance, no top-k. Answers are checked against
@@ -12,14 +9,10 @@ were streamed into the means of as many classes.
 
 from __future__ import annotations
 
-import argparse
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import torch
-from common import apart, interleaved, made, peak, save
+from common import apart, interleaved, peak
 
 from pddm_lite.measures.ncm import accuracy, class_means, search
 
@@ -69,27 +62,3 @@ def grown(classes: int, n: int = 1_000_000, d: int = 128, batch: int = 10_000) -
     before = peak()
     class_means(Drawn(n, d), np.arange(n) % classes, classes, chunk=batch).sum()
     return peak() - before
-
-
-def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--classes", type=int, default=10_000)
-    p.add_argument("--d", type=int, default=4096)
-    p.add_argument("--queries", type=int, default=1024)
-    p.add_argument("--repeats", type=int, default=5)
-    p.add_argument("--device", default="cpu")
-    p.add_argument("--out", default="")
-    args = p.parse_args()
-    torch.set_num_threads(1)
-    more = growth(args.classes)
-    result = table(args.queries, args.classes, args.d, args.repeats, args.device)
-    print(result.to_string(index=False))
-    print(f"a million 128-d features into {args.classes} means: {more:.0f} MB more")
-    if args.out:
-        command = " ".join(["python", "benchmarks/ncm.py", *sys.argv[1:]])
-        making = made(command, args.device) | {"growth_MB": round(more)}
-        save(result, Path(args.out), making)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,6 @@
     python benchmarks/run.py [--out results/bench] [--device cpu] [--only step,losses] [--quick]
 
     step       a training step of PDDM against the full matrix
-    parts      where the milliseconds of that step go
     losses     our losses against pytorch-metric-learning's
     loop       epochs a second of the whole loop, and where the time goes
     ncm        nearest class means against the matrix product
@@ -36,10 +35,8 @@ from common import NOT_RUN, Target, made, save
 from pddm_lite.store.errors import UserError, escape_letters, unknown
 from pddm_lite.store.files import write_atomic
 
-NAN = float("nan")
 TITLES = {
     "step": "A training step of PDDM without the network (ms)",
-    "parts": "Where that step's time goes",
     "losses": "Mine, loss, backward on features [m, 128] (ms)",
     "loop": "The whole loop on embedded birds, one thread",
     "ncm": "Nearest class means",
@@ -49,7 +46,6 @@ TITLES = {
 # arguments of table() with --quick
 QUICK = {
     "step": dict(sizes=(16, 32), d=16, repeats=1),
-    "parts": dict(sizes=(16, 32), d=16, repeats=1),
     "losses": dict(sizes=(16, 32), d=16, repeats=1),
     "loop": dict(steps=4, profile="smoke"),
     "ncm": dict(queries=32, classes=50, d=16, repeats=1),
@@ -61,34 +57,24 @@ FULL = {
     ("allpairs", "cpu"): dict(sizes=(256, 512, 1024)),
     ("allpairs", "cuda"): dict(sizes=(1024, 5924, 60_502)),
 }
-NOTHING = pd.DataFrame(columns=["m", "N", "way", "quadruplets", "ms", "sparse_ms", "times_faster"])
 S_MB, AT = 36, 3072  # the matrix of scores of so many items is the result
 
 
-def asked_of(name: str, table: pd.DataFrame, measure: bool = False) -> list[Target]:
-    """The targets of a benchmark; nothing is measured where its table is empty."""
-    if name == "allpairs":
-        beyond = importlib.import_module(name).growth("all_pairs", AT) - S_MB if measure else NAN
-        return targets.allpairs(table, round(beyond, 1))
-    if name == "ncm":
-        grown = importlib.import_module(name).growth() / 1024 if measure else NAN
-        return targets.ncm(table, round(grown, 2))
-    if name == "retrieval":
-        return targets.retrieval(table)
+def run(name: str, args: argparse.Namespace) -> pd.DataFrame:
+    """A benchmark's table; how far memory grew, on a CPU, in its attrs."""
     module = importlib.import_module(name)
-    return module.targets(table) if hasattr(module, "targets") else []
-
-
-def run(name: str, args: argparse.Namespace) -> tuple[pd.DataFrame, list[Target]]:
-    """A benchmark's table and targets."""
-    table_of = importlib.import_module(name).table
     results = args.out if args.quick else "results"
     offered = {"device": args.device, "results": results}
     kind = args.device.partition(":")[0]
     offered |= QUICK[name] if args.quick else FULL.get((name, kind), {})
-    takes = inspect.signature(table_of).parameters
-    table = table_of(**{k: v for k, v in offered.items() if k in takes})
-    return table, asked_of(name, table, measure=not args.quick and kind == "cpu")
+    takes = inspect.signature(module.table).parameters
+    table = module.table(**{k: v for k, v in offered.items() if k in takes})
+    if not args.quick and kind == "cpu":
+        if name == "allpairs":
+            table.attrs["MB"] = round(module.growth("all_pairs", AT) - S_MB, 1)
+        if name == "ncm":
+            table.attrs["GB"] = round(module.growth() / 1024, 2)
+    return table
 
 
 def readable(name: str, table: pd.DataFrame) -> str:
@@ -120,20 +106,18 @@ def main(argv: list[str] | None = None) -> int:
     names = [n for n in TITLES if (here / f"{n}.py").exists()]
     chosen = args.only.split(",") if args.only else names
     making = made(shlex.join(["python", "benchmarks/run.py", *argv]), args.device)
-    tables, asked = {}, []
+    tables = {}
     try:
         for name in chosen:
             if name not in names:
                 raise unknown("benchmark", name, names)
         for name in chosen:
             began = time.monotonic()
-            tables[name], own = run(name, args)
-            asked += own
+            tables[name] = run(name, args)
             print(f"\n{TITLES[name]}, {time.monotonic() - began:.0f} s\n")
             print(readable(name, tables[name]), flush=True)
             save(tables[name], Path(args.out) / f"{name}.csv", making)
-        for name in ("step", "losses", "ncm", "allpairs", "retrieval"):
-            asked += [] if name in chosen else asked_of(name, NOTHING)
+        asked = targets.targets(tables)
         save(verdicts(asked), Path(args.out) / "targets.csv", making)
         if set(tables) & set(figure.PANELS):
             drawn = io.BytesIO()

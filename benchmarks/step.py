@@ -1,7 +1,6 @@
 """Time of one PDDM training step without the network: ours against the full m x m matrix.
 
-    python benchmarks/step.py [--d 128] [--sizes 64,128,256,512,1024] [--repeats 5]
-                              [--device cpu] [--compile] [--out FILE.csv]
+    python benchmarks/step.py [--compile]
 
 Mine, losses, backward; one thread; medians; everything interleaved in one run. "full" scores every
 ordered pair of the batch by Eq. 2 with gradient and picks the quadruplet from that matrix, as a
@@ -12,10 +11,11 @@ The full matrix stops at m = 256, where a step takes 0.5 GB; at 512 it is 2 GB a
 
 from __future__ import annotations
 
-import common
+import sys
+
 import pandas as pd
 import torch
-from common import Target, interleaved
+from common import NOT_RUN, interleaved
 
 from pddm_lite.losses import distance, double_header, scale
 from pddm_lite.methods import objective
@@ -99,16 +99,6 @@ def table(sizes=SIZES, d=128, repeats=5, device="cpu", compiled=False) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def targets(table: pd.DataFrame) -> list[Target]:
-    """What issue 6 asks of the step, the paper's one quadruplet."""
-    own = table[table["quadruplets"] == 1].set_index("m").reindex(SIZES)
-    faster, ms = own["times_faster"], own["sparse_ms"]
-    return [
-        Target("PDDM step, m = 64: times the full matrix", 15, faster[64]),
-        Target("PDDM step, m = 256: times the full matrix", 200, faster[256]),
-        Target("PDDM step, m = 64 to 1024: growth", 10, round(ms[1024] / ms[64], 1), least=False),
-    ]
-
-
 if __name__ == "__main__":
-    common.alone(__file__, __doc__, table, flags=("compile",))
+    torch.set_num_threads(1)
+    print(table(compiled="--compile" in sys.argv).to_string(index=False, na_rep=NOT_RUN))

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = ("step", "parts", "losses", "loop", "ncm")
+OURS = ("step", "losses", "loop", "ncm")
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,8 @@ def test_one_command_writes_tables_making_and_figure(quick):
 
 def test_every_time_is_a_positive_number(quick):
     out, _ = quick
-    step, parts, losses, loop, ncm = (pd.read_csv(out / f"{n}.csv") for n in OURS)
+    step, losses, loop, ncm = (pd.read_csv(out / f"{n}.csv") for n in OURS)
     assert (step[["full_ms", "sparse_ms", "times_faster"]] > 0).all(axis=None)
-    assert (parts[["step_ms", "mining_ms", "operators"]] > 0).all(axis=None)
     assert len(ncm) == 4 and (ncm["Gflop_per_s"] > 0).all()
     assert (losses["ms"] > 0).all() and set(losses["m"]) == {16, 32}
     assert (loop["epochs_per_s"] > 0).all()
@@ -62,12 +61,6 @@ def test_shares_of_the_loop_make_a_whole(quick):
     assert ms[every] > ms[letter]  # 2,016 pairs scored against 216
     tuned = "fine-tuned smallnet, PDDM, every positive pair"
     assert loop["ms_per_step"][tuned] > loop["ms_per_step"][every]
-
-
-def test_what_was_not_measured_is_not_called_met(quick):
-    targets = pd.read_csv(quick[0] / "targets.csv")
-    assert len(targets) == 15
-    assert set(targets["verdict"]) == {"not measured"}  # --quick has none of the sizes
 
 
 def test_targets_of_what_was_left_out_are_listed(bench, tmp_path, capsys):
@@ -101,13 +94,14 @@ def test_targets_come_from_the_tables(bench):
             "sparse_ms": [2.0, 8.0, 5.0, 30.0],
         }
     )
-    found = [(t.measured, t.verdict) for t in bench("step").targets(step)]
-    assert found == [(16.0, "met"), (150.0, "missed"), (15.0, "missed")]
     losses = pd.DataFrame(
         [("LiftedStruct", 64, 0.5), ("LiftedStructureLoss", 64, 25.0)], columns=["way", "m", "ms"]
     )
-    found = [t.verdict for t in bench("losses").targets(losses)]
-    assert found == ["met", "not measured"]
+    found = bench("targets").targets({"step": step, "losses": losses})
+    assert [(t.measured, t.verdict) for t in found[:4]] == [
+        (16.0, "met"), (150.0, "missed"), (15.0, "missed"), (50.0, "met")
+    ]  # fmt: skip
+    assert {t.verdict for t in found[4:]} == {"not measured"}
 
 
 def test_times_are_medians_taken_in_turn(bench, monkeypatch):
@@ -148,19 +142,6 @@ def test_the_full_matrix_is_the_same_step(bench):
         assert a == pytest.approx(b, abs=1e-5)
 
 
-def test_figure_draws_what_is_there(bench):
-    figure = bench("figure")
-    pairs = pd.DataFrame({"way": "tiles", "precision": ["float32", "bf16"], "N": 10, "ms": [1, 9]})
-    recall = pd.DataFrame({"way": ["ours", "ours", "faiss"], "N": [10, 90, 10], "s": [0.1, 2, 3]})
-    fig = figure.draw({"allpairs": pairs, "retrieval": recall, "ncm": pd.DataFrame({"ms": [1]})})
-    left, right = fig.axes
-    assert [line.get_label() for line in left.lines] == ["tiles, float32", "tiles, bf16"]
-    assert [line.get_ydata().tolist() for line in left.lines] == [[0.001], [0.009]]  # seconds
-    assert [line.get_label() for line in right.lines] == ["ours", "faiss"]
-    assert [line.get_ydata().tolist() for line in right.lines] == [[0.1, 2.0], [3.0]]
-    assert {ax.get_xscale() for ax in fig.axes} == {"log"}
-
-
 def test_targets_of_all_pairs_and_recall(bench):
     targets = bench("targets")
     row = {"way": "all_pairs", "precision": "float32", "device": "cpu", "d": 128}
@@ -170,22 +151,21 @@ def test_targets_of_all_pairs_and_recall(bench):
         row | {"N": 2048, "ms": 40.0, "share_of_product": 0.9, "times_plain": 1.0, "d": 16},
         row | {"way": "plain, 64 rows", "N": 1024, "ms": 400.0, "times_plain": 1.0},
     ]
-    found = [t.verdict for t in targets.allpairs(pd.DataFrame(cpu), 12.0)]
+    table = pd.DataFrame(cpu)
+    table.attrs["MB"] = 12.0
+    found = [t.verdict for t in targets.targets({"allpairs": table})[7:13]]
     assert found == ["met", "missed", "met"] + ["not measured"] * 3
     gpu = [
         {"way": "all_pairs", "device": "cuda", "precision": p, "N": n, "ms": ms, "times_tiles": t}
         for p, n, ms, t in (("bf16", 5924, 9, 30), ("tf32", 5924, 30, 9), ("tf32", 60_502, 2100, 9))
     ]
-    found = targets.allpairs(pd.DataFrame(gpu).assign(d=128))[3:]
+    found = targets.targets({"allpairs": pd.DataFrame(gpu).assign(d=128)})[10:13]
     assert [t.verdict for t in found] == ["met", "missed", "met"]
-    assert found[0].what.endswith("(bf16)") and found[1].what.endswith("(tf32)")
     recall = pd.DataFrame(
         {"way": ["recall_at_k", "FAISS flat, k = 33"], "N": 60_000, "ours_takes_of_it": [1, 1.4]}
     ).assign(growth_MB=[512, ""])
-    assert [(t.measured, t.verdict) for t in targets.retrieval(recall)] == [
-        (1.4, "missed"),
-        (0.5, "met"),
-    ]
+    found = targets.targets({"retrieval": recall})[13:]
+    assert [(t.measured, t.verdict) for t in found] == [(1.4, "missed"), (0.5, "met")]
 
 
 def test_unknown_benchmark_is_one_line(bench, capsys, tmp_path):
@@ -195,11 +175,15 @@ def test_unknown_benchmark_is_one_line(bench, capsys, tmp_path):
     assert len(said.err.strip().splitlines()) == 1 and "did you mean" in said.err.lower()
 
 
-@pytest.mark.parametrize("text", ["63", "4", "64,,128", "many", ""])
-def test_batch_sizes_are_multiples_of_four(bench, text):
-    with pytest.raises(bench("argparse").ArgumentTypeError, match="multiples of 4"):
-        bench("common").sizes(text)
-    assert bench("common").sizes("8,64") == (8, 64)
+def test_figure_draws_what_is_there(bench):
+    figure = bench("figure")
+    pairs = pd.DataFrame({"way": "tiles", "precision": ["float32", "bf16"], "N": 10, "ms": [1, 9]})
+    recall = pd.DataFrame({"way": ["ours", "ours", "faiss"], "N": [10, 90, 10], "s": [0.1, 2, 3]})
+    found = figure.lines("allpairs", pairs)
+    assert found["way"].tolist() == ["float32", "bf16"] and found["ms"].tolist() == [1, 9]
+    assert figure.lines("retrieval", recall)["ms"].tolist() == [100, 2000, 3000]
+    fig = figure.draw({"allpairs": pairs, "retrieval": recall, "ncm": pd.DataFrame({"ms": [1]})})
+    assert len(fig.axes) == 2 and {ax.get_xscale() for ax in fig.axes} == {"log"}
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

@@ -10,7 +10,6 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from ..store.errors import UserError, unknown
@@ -67,9 +66,7 @@ def load(
     if name.startswith(MIX):
         return join([load(part, root, profile, complete) for part in mixed(name)])
     if drawn := world_of(name):
-        if drawn.painted:
-            return _painted(drawn, *WORLDS[profile])
-        return _given(drawn, *GIVEN_WORLDS[profile])
+        return _drawn(drawn, *(WORLDS if drawn.painted else GIVEN_WORLDS)[profile])
     base, at, number = name.partition("@")
     root = data_root(name, root)
     if base in REAL:
@@ -97,9 +94,7 @@ def data_root(name: str, root: str | Path) -> Path:
         raise UserError(f"data set '{name}' is no synthetic one: say where it lies by --data-root.")
     root = Path(root).expanduser()
     if not root.exists():
-        raise UserError(
-            f"data root {shown(root)} does not exist; give the folder that holds '{name}'."
-        )
+        raise UserError(f"data root {shown(root)} does not exist; give the one of '{name}'.")
     return root
 
 
@@ -111,43 +106,26 @@ def _world(kind: str, heterogeneity: float, species: int, images: int):
 
 
 @lru_cache(maxsize=64)  # without the pictures
-def _painted(name: Synthetic, species: int, images: int) -> ImageSet:
+def _drawn(name: Synthetic, species: int, images: int) -> ImageSet:
     from .painter import SIZE
     from .synthetic import geometry, species_names
 
     drawn = name.kind, name.heterogeneity, species, images
+    g = geometry(name.kind, species, images, name.heterogeneity, name.world)
     known = FINGERPRINTS.get(drawn)
-    if not known:
+    if not name.painted:
+        known = fingerprint("given", g.latents.tobytes(), g.labels.tobytes())
+    elif not known:
         w = _world(*drawn)
         known = fingerprint(w.images.tobytes(), w.labels.tobytes())
 
     def read(i: int) -> Image.Image:
+        if not name.painted:
+            raise UserError(
+                f"data set '{name}' has no pictures, only the numbers behind them: its network is "
+                "latents (--backbone latents)."
+            )
         return Image.fromarray(_world(*drawn).images[i])
-
-    return ImageSet(
-        name=str(name),
-        title=name.title,
-        labels=np.repeat(np.arange(species), images),
-        class_names=species_names(name.kind, 0, species),
-        read=read,
-        fingerprint=known,
-        train_classes=species // 2,
-        size=lambda i: (SIZE, SIZE),
-        latents=geometry(name.kind, species, images, name.heterogeneity).latents,
-    )
-
-
-@lru_cache(maxsize=64)
-def _given(name: Synthetic, species: int, images: int) -> ImageSet:
-    from .synthetic import geometry, species_names
-
-    g = geometry(name.kind, species, images, name.heterogeneity, name.world)
-
-    def read(i: int) -> Image.Image:
-        raise UserError(
-            f"data set '{name}' has no pictures, only the numbers behind them: its network is "
-            "latents (--backbone latents)."
-        )
 
     return ImageSet(
         name=str(name),
@@ -155,8 +133,9 @@ def _given(name: Synthetic, species: int, images: int) -> ImageSet:
         labels=g.labels,
         class_names=species_names(name.kind, 0, species),
         read=read,
-        fingerprint=fingerprint("given", g.latents.tobytes(), g.labels.tobytes()),
-        train_classes=species * 2 // 3,
+        fingerprint=known,
+        train_classes=species // 2 if name.painted else species * 2 // 3,
+        size=(lambda i: (SIZE, SIZE)) if name.painted else None,
         latents=g.latents,
     )
 

@@ -53,7 +53,13 @@ def parser() -> Parser:
 
 def listing() -> str:
     """All data sets, three lines each."""
-    rows, half = [], "first half of the classes trains, the other half tests"
+    half, lines = "first half of the classes trains, the other half tests", []
+
+    def tell(name: str, *texts: str) -> None:
+        lines.extend(
+            f"{head:<16} {text}" for head, text in zip((name, "", ""), texts, strict=False)
+        )
+
     for name, s in REAL.items():
         split = half
         if s.classes:
@@ -61,20 +67,16 @@ def listing() -> str:
                 f"train {s.train_classes:,} classes / {s.train_images:,} images, test "
                 f"{s.classes - s.train_classes:,} / {s.images - s.train_images:,}"
             )
-        rows.append((name, s.title, split, s.licence, s.get))
+        tell(name, s.title, f"{split}; {s.licence}", s.get)
     for name, kind in SYNTHETIC.items():
         title = f"synthetic {kind}; {name}@H sets the heterogeneity (default {HETEROGENEITY:g})"
-        rows.append((name, title, half, "MIT", "embedded, nothing to fetch"))
+        tell(name, title, f"{half}; MIT", "embedded, nothing to fetch")
     for name, kind in GIVEN.items():
-        species = "{} species".format(GIVEN_WORLDS["quick"][0])
         title = f"the {kind}' geometry without pictures; {name}@H@SEED is the world of that seed"
-        rows.append((name, title, f"{species}, two thirds train", "MIT", "for --backbone latents"))
-    rows.append(("folder", "your images: the data root is a tree <class>/<image>", half, "", ""))
-    rows.append(("folder:NAME", "the same in NAME/ or NAME.zip below the data root", half, "", ""))
-    lines = []
-    for name, title, split, licence, get in rows:
-        lines += [f"{name:<16} {title}", f"{'':<16} {split}" + (f"; {licence}" if licence else "")]
-        lines += [f"{'':<16} {get}"] if get else []
+        split = f"{GIVEN_WORLDS['quick'][0]} species, two thirds train; MIT"
+        tell(name, title, split, "for --backbone latents")
+    tell("folder", "your images: the data root is a tree <class>/<image>", half)
+    tell("folder:NAME", "the same in NAME/ or NAME.zip below the data root", half)
     lines.append("NAME@N of a real set: N of its classes, drawn at random, train")
     lines.append("mix:A,B,C joins sets; each keeps its split, and its negatives to itself")
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..store.errors import UserError
-from ..store.files import beside
+from ..store.files import write_text
 from ..store.memory import cores
 from ..store.progress import progress
 from .base import fingerprint, shown
@@ -51,44 +51,35 @@ def checksums(path: Path, names: list[str], files: list[File]) -> list[int]:
     known, keep = {}, _cache(path)
     with suppress(OSError, ValueError, TypeError):  # none, or a broken one
         known = dict(json.loads(keep.read_text(encoding="utf-8")))
-    crcs, missing = [UNREAD] * len(files), []
-    for i, (name, file) in enumerate(zip(names, files, strict=True)):
+    crcs = {}
+    for name, file in zip(names, files, strict=True):
         stamp, _, crc = str(known.get(name, "")).rpartition(" ")
         if stamp == file.stamp:
-            crcs[i] = int(crc)
-        else:
-            missing.append(i)
+            crcs[name] = int(crc)
+    missing = [k for k, name in enumerate(names) if name not in crcs]
     if not missing:
-        return crcs
+        return [crcs[name] for name in names]
     begun, clock = time.time_ns(), time.monotonic()
-    blocks = [missing[a : a + 256] for a in range(0, len(missing), 256)]
-
-    def read(block: list[int]) -> list[int]:
-        return [_crc(path / files[i].raw) for i in block]
-
     show = sys.stdout.isatty() or "PDDM_STATUS" in os.environ
     said = f"first look at {shown(path.name)}"
+    blocks = [missing[a : a + 256] for a in range(0, len(missing), 256)]
     pool = ThreadPoolExecutor(cores())
     try:
-        parts = progress(pool.map(read, blocks), said, show, total=len(blocks), delay=2)
-        for block, part in zip(blocks, parts, strict=True):
-            for i, crc in zip(block, part, strict=True):
-                crcs[i] = crc
+        read = pool.map(lambda block: [_crc(path / files[k].raw) for k in block], blocks)
+        for block, part in zip(
+            blocks, progress(read, said, show, total=len(blocks), delay=2), strict=True
+        ):
+            crcs |= {names[k]: crc for k, crc in zip(block, part, strict=True)}
     finally:
         pool.shutdown(cancel_futures=True)  # an interrupt waits for no more than is begun
     if time.monotonic() - clock > REMEMBERED:
         # a file may change once more within one tick of its clock: the newest are read again
-        old = begun - 2 * 10**9
-        rows = zip(names, (f.stamp for f in files), crcs, strict=True)
-        kept = {
-            n: f"{stamp} {crc}"
-            for n, stamp, crc in rows
-            if crc != UNREAD and max(map(int, stamp.split()[2:])) < old
-        }
-        with suppress(OSError, UserError), beside(keep) as temporary:  # the next look is slow again
-            temporary.write_text(json.dumps(kept), encoding="utf-8")
-            os.replace(temporary, keep)
-    return crcs
+        stamps = {n: f.stamp for n, f in zip(names, files, strict=True) if crcs[n] != UNREAD}
+        old = {n: s for n, s in stamps.items() if max(map(int, s.split()[2:])) < begun - 2 * 10**9}
+        text = json.dumps({n: f"{s} {crcs[n]}" for n, s in old.items()})
+        with suppress(OSError, UserError):  # the next look is slow again
+            write_text(keep, text)
+    return [crcs[name] for name in names]
 
 
 def _cache(path: Path) -> Path:

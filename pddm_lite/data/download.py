@@ -20,9 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..store.errors import UserError, unknown
+from ..store.files import digest
 from ..store.progress import progress
 from .official import REAL, Archive, locate
-from .verify import md5
 
 MB = 1 << 20
 
@@ -87,7 +87,7 @@ def fetch(
     final, part = root / archive.file, root / f"{archive.file}.part"
     hand = f"or fetch {archive.file} (md5 {archive.md5}) by hand and put it at {final}"
     if final.is_file():
-        if (found := md5(final)) != archive.md5:
+        if (found := digest(final, "md5")) != archive.md5:
             raise Failed(
                 f"{final} has md5 {found}, but {archive.md5} is right; move it away, then run this "
                 "again."
@@ -106,7 +106,7 @@ def fetch(
             f"{archive.url} broke off after {have:,} of {total:,} bytes; run this again to go on, "
             f"{hand}."
         )
-    if (found := md5(part)) != archive.md5:
+    if (found := digest(part, "md5")) != archive.md5:
         bad = part.with_name(part.name + ".bad")
         os.replace(part, bad)
         raise Failed(

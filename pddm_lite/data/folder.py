@@ -60,9 +60,7 @@ def open_folder(
         folders, deepest = [f[1:] for f in folders], deepest - 1
     if loose := [n for n, f in zip(names, folders, strict=True) if not f]:
         if any(folders):
-            raise UserError(
-                f"{name}: {loose[0]} lies beside the class folders; move it into one or away."
-            )
+            raise UserError(f"{name}: {loose[0]} lies beside the class folders; move it away.")
     level, parts = _parts(folders)
     classes = [_without(f, level) for f in folders]
     if parts and not all(classes):

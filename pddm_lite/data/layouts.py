@@ -73,17 +73,13 @@ def cub(files: Files) -> tuple[Classes, Classes]:
     images = files.table("images.txt", "image_id", "path")
     labels = files.table("image_class_labels.txt", "image_id", "class_id")
     if lone := sorted(images.keys() ^ labels.keys()):
-        raise files.error(
-            f"image {lone[0]} is not in both of images.txt and image_class_labels.txt"
-        )
+        raise files.error(f"image {lone[0]} is not in both images.txt and image_class_labels.txt")
     members: dict[str, list[str]] = {c: [] for c in names}
     for image, (path,) in images.items():
         (c,) = labels[image]
         if c not in members:
-            raise files.error(
-                f"image_class_labels.txt: class id {c} of image {image} is not among the "
-                f"{len(names)} of classes.txt"
-            )
+            where = f"image_class_labels.txt: class id {c} of image {image}"
+            raise files.error(f"{where} is not among the {len(names)} of classes.txt")
         members[c].append(f"images/{path}")
     return _halves({names[c]: m for c, m in members.items()})
 
@@ -111,9 +107,7 @@ def cars(files: Files) -> tuple[Classes, Classes]:
     members: Classes = {n: [] for n in names}
     for path, c in listed:
         if not 1 <= c <= len(names):
-            raise files.error(
-                f"cars_annos.mat: class id {c} of {path} is out of range 1 to {len(names)}"
-            )
+            raise files.error(f"cars_annos.mat: class id {c} of {path} is not in 1 to {len(names)}")
         members[names[c - 1]].append(path)
     return _halves(members)
 

@@ -24,11 +24,15 @@ from .tree import image_set
 
 @dataclass(frozen=True)
 class Archive:
-    """A file to fetch. `url` is "" where no link is known to live."""
+    """A file to fetch from the folder `where`; "" where no link is known to live."""
 
     file: str
     md5: str
-    url: str = ""
+    where: str = ""
+
+    @property
+    def url(self) -> str:
+        return self.where and self.where + self.file
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Official:
 RESEARCH = "non-commercial research"
 DOWNLOAD = "python -m pddm_lite.data download "
 GITHUB = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
+STANFORD = "ftp://cs.stanford.edu/cs/cvgl/"
 CALTECH = "https://data.caltech.edu/records/65de6-vp158/files/"
 
 REAL: dict[str, Official] = {
@@ -76,13 +81,7 @@ REAL: dict[str, Official] = {
         get=DOWNLOAD + "cub200_2011 (1.1 GB)",
         mark="images.txt",
         layout=layouts.cub,
-        archives=(
-            Archive(
-                "CUB_200_2011.tgz",
-                "97eceeb196236b17998738112f37df78",
-                CALTECH + "CUB_200_2011.tgz",
-            ),
-        ),
+        archives=(Archive("CUB_200_2011.tgz", "97eceeb196236b17998738112f37df78", CALTECH),),
     ),
     "cars196_half": Official(
         "CARS196 (official train images, box crops)",
@@ -125,11 +124,7 @@ REAL: dict[str, Official] = {
         layout=layouts.sop,
         least=2,  # many classes have two images; the sampler knows how to draw from those
         archives=(
-            Archive(
-                "Stanford_Online_Products.zip",
-                "7f73d41a2f44250d4779881525aea32e",
-                "ftp://cs.stanford.edu/cs/cvgl/Stanford_Online_Products.zip",
-            ),
+            Archive("Stanford_Online_Products.zip", "7f73d41a2f44250d4779881525aea32e", STANFORD),
         ),
     ),
     # The releases (2010, 2012, 21K) differ in their counts, so there are none to hold it to.
@@ -169,16 +164,8 @@ REAL: dict[str, Official] = {
         mark="images_background",
         layout=layouts.omniglot,
         archives=(
-            Archive(
-                "images_background.zip",
-                "68d2efa1b9178cc56df9314c21c6e718",
-                GITHUB + "images_background.zip",
-            ),
-            Archive(
-                "images_evaluation.zip",
-                "6b91aef0f799c5bb55b94e3f2daec811",
-                GITHUB + "images_evaluation.zip",
-            ),
+            Archive("images_background.zip", "68d2efa1b9178cc56df9314c21c6e718", GITHUB),
+            Archive("images_evaluation.zip", "6b91aef0f799c5bb55b94e3f2daec811", GITHUB),
         ),
     ),
 }

@@ -86,9 +86,7 @@ def lazy(source: str | Path | bytes | BinaryIO) -> Image.Image:
     except Image.DecompressionBombError:
         file.seek(0)
         if file.read(2) != b"\xff\xd8":
-            raise ValueError(
-                "too many pixels; only a JPEG this large can be read, at reduced scale"
-            ) from None
+            raise ValueError("too many pixels; only JPEG is read at reduced scale") from None
         file.seek(0)
         return JpegImageFile(file)  # to_rgb decodes it at reduced scale
 

@@ -40,9 +40,8 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         raise shut(err) from None
     except (zipfile.BadZipFile, OSError) as err:
         reason = shown(str(err).split("\n")[0])
-        raise UserError(
-            f"{shown(path)}: not a readable zip file ({reason}); fetch it again."
-        ) from None
+        why = f"not a readable zip file ({reason}); fetch it again."
+        raise UserError(f"{shown(path)}: {why}") from None
 
 
 class Reader:

@@ -23,10 +23,11 @@ def class_balanced(
         UserError: fewer classes than a batch holds, or a class of one image.
     """
     names, counts = np.unique(labels, return_counts=True)
-    if len(names) < classes:
+    if (n := len(names)) < classes:
+        fits = f"classes_per_batch={n}", f"batch_size={n * images}"
         raise UserError(
-            f"a batch holds {classes} classes, but only {len(names)} train; "
-            f"try --set classes_per_batch={len(names)} --set batch_size={len(names) * images}."
+            f"a batch holds {classes} classes, but only {n} train; try --set {fits[0]} --set "
+            f'{fits[1]} (in a notebook: settings = ["{fits[0]}", "{fits[1]}"]).'
         )
     if counts.min() < 2:
         raise UserError(f"class {names[counts.argmin()]} has one image; a positive pair needs two.")

@@ -118,13 +118,14 @@ def world(
     Every 20 consecutive species hold one of each family. Other values raise UserError, which is
     a ValueError.
     """
-    g, nuisance = _draw(kind, species, images, heterogeneity, seed, first)
-    latents = g.latents
+    g, code = geometry(kind, species, images, heterogeneity, seed, first), KINDS.index(kind)
+    latents, index = g.latents, range(first, first + species)
+    nuisance = np.concatenate([_species(seed, code, s, images)[3] for s in index])
+    nuisance = nuisance.astype(np.float32)
     pixels = np.empty((len(latents), SIZE, SIZE, 3), np.uint8)
     for i in range(0, len(latents), _CHUNK):
         pixels[i : i + _CHUNK] = RENDER[kind](latents[i : i + _CHUNK], nuisance[i : i + _CHUNK])
     orders, families = (names.split() for names in _NAMES[kind])
-    index = range(first, first + species)
     return World(
         images=pixels,
         labels=g.labels,
@@ -154,33 +155,22 @@ def geometry(
     first: int = 0,
 ) -> Geometry:
     """Where the images of `world`, called alike, lie: without painting them, so in no time."""
-    return _draw(kind, species, images, heterogeneity, seed, first)[0]
-
-
-def _draw(kind, species, images, heterogeneity, seed, first):
-    """The geometry of a world and the nuisance uniforms [species * images, 32] of its pictures."""
     _check(kind, species, images, heterogeneity, seed, first)
     code = KINDS.index(kind)
     centres, exponents = _families(seed, code)
+    families = (first + np.arange(species)) % FAMILIES
     latents = np.empty((species, images, LATENTS), np.float32)
-    nuisance = np.empty((species, images, _NUISANCE), np.float32)
     scales, spreads = np.empty(species), np.empty(species)
     morphs = np.empty((species, images), np.int64)
-    for i in range(species):
-        family = (first + i) % FAMILIES
+    for i, family in enumerate(families):
         scales[i] = _power(SCALE_RATIO, heterogeneity * exponents[family])
-        offset, own, within, nuisance[i], number = _species(seed, code, first + i, images)
+        offset, own, within, _, number = _species(seed, code, first + i, images)
         spreads[i] = SPREAD_SD * _power(SCALE_RATIO, heterogeneity * OWN_SHARE * (own - 0.5))
         latents[i] = centres[family] + scales[i] * (offset + spreads[i] * within)
         morphs[i] = np.arange(images) % number
-    g = Geometry(
-        labels=np.repeat(np.arange(species, dtype=np.int64), images),
-        latents=latents.reshape(-1, LATENTS),
-        morphs=morphs.reshape(-1),
-        families=(first + np.arange(species)) % FAMILIES,
-        scales=scales * spreads,
-    )
-    return g, nuisance.reshape(-1, _NUISANCE)
+    labels = np.repeat(np.arange(species, dtype=np.int64), images)
+    latents = latents.reshape(-1, LATENTS)
+    return Geometry(labels, latents, morphs.reshape(-1), families, scales * spreads)
 
 
 def _check(kind, species, images, heterogeneity, seed, first):

@@ -104,28 +104,24 @@ def _is_results(folder: str, dirs: Iterable[str], files: Iterable[str]) -> bool:
     return made or posixpath.basename(folder).lower() == "results"
 
 
-def _key(s: os.stat_result) -> tuple[int, int]:
-    return s.st_dev, s.st_ino
-
-
 def _walk(tree: Tree) -> Iterator[Listing]:
     root = os.path.realpath(tree.path)
-    seen = {_key(os.stat(p)) for p in (root, *Path(root).parents)}  # folders
-    todo, links, files_by_link = [("", "")], [], []
-    real: set[tuple[int, int]] = set()  # files that lie here themselves
+    seen = {root, *map(str, Path(root).parents)}  # real paths of folders
+    todo, links = [("", root)], []
+    files_by_link, real = [], set()
     while todo or links:
         if not todo:  # links last, so that a folder has the name of where it lies
             links.sort(reverse=True)
-            folder, raw = links.pop()
-            key = _key(os.stat(os.path.join(root, raw)))
-            if key in seen:
+            folder, path = links.pop()
+            path = os.path.realpath(path)
+            if path in seen:
                 tree.aside["links to folders that are counted already"] += 1
                 continue
-            seen.add(key)
-            todo.append((folder, raw))
-        folder, raw = todo.pop()
+            todo.append((folder, path))
+        folder, path = todo.pop()
+        seen.add(path)
         try:
-            with os.scandir(os.path.join(root, raw)) as found:
+            with os.scandir(path) as found:
                 entries = sorted(found, key=lambda e: e.name)
         except OSError as err:
             raise _closed(tree, folder, err) from None
@@ -138,33 +134,24 @@ def _walk(tree: Tree) -> Iterator[Listing]:
             for e in entries:
                 if _is_litter(e.name):
                     continue
-                below = os.path.join(raw, e.name)
-                name = _text(e.name)
-                whole = f"{folder}/{name}" if folder else name
-                link = e.is_symlink()
+                name, link = _text(e.name), e.is_symlink()
                 if _true(e.is_dir):
-                    if link:
-                        links.append((whole, below))
-                        continue
-                    seen.add(_key(os.stat(e.path)))
-                    todo.append((whole, below))
+                    (links if link else todo).append((f"{folder}/{name}".lstrip("/"), e.path))
                 elif not _true(e.is_file):  # nowhere, or no file at all
                     tree.aside["links to nothing" if link else "things that are no files"] += 1
                 elif link:
-                    files_by_link.append((folder, name, below))
+                    files_by_link.append((folder, name, e.path))
                 else:
-                    s = e.stat()
-                    real.add(_key(s))
-                    files.append((name, _file(below, s)))
+                    real.add(e.path)
+                    files.append((name, _file(root, e.path)))
         except PermissionError as err:  # its names may be read, and nothing of what they name
             raise _closed(tree, folder, err, e.name) from None
         yield folder, files
-    for folder, name, below in files_by_link:
-        s = os.stat(os.path.join(root, below))
-        if s.st_ino and _key(s) in real:
+    for folder, name, path in files_by_link:
+        if os.path.realpath(path) in real:
             tree.aside["links to files that are counted already"] += 1
         else:
-            yield folder, [(name, _file(below, s))]
+            yield folder, [(name, _file(root, path))]
 
 
 def _closed(tree: Tree, folder: str, err: OSError, inside: str = "") -> UserError:
@@ -197,12 +184,14 @@ def _text(raw: str) -> str:
     return shown(os.fsencode(raw).decode("utf-8", "surrogateescape"))
 
 
-def _file(raw: str, s: os.stat_result) -> File:
-    return File(raw, s.st_size, f"{s.st_size} {s.st_ino} {s.st_mtime_ns} {s.st_ctime_ns}")
+def _file(root: str, path: str) -> File:
+    s = os.stat(path)
+    stamp = f"{s.st_size} {s.st_ino} {s.st_mtime_ns} {s.st_ctime_ns}"
+    return File(path.removeprefix(root + os.sep), s.st_size, stamp)
 
 
 def _walk_zip(tree: Tree) -> Iterator[Listing]:
-    dirs: dict[str, set[str]] = {"": set()}
+    dirs: dict[str, set[str]] = {"": set()}  # folder -> folders in it
     files: dict[str, list[tuple[str, File]]] = {}
     with open_zip(tree.path) as z:
         for name, i in zip_members(z).items():
@@ -210,9 +199,8 @@ def _walk_zip(tree: Tree) -> Iterator[Listing]:
             if file and stat.S_ISLNK(i.external_attr >> 16):
                 tree.aside["links in the zip"] += 1
             elif file:
-                files.setdefault(folder, []).append(
-                    (file, File(i.filename, i.file_size, crc=i.CRC))
-                )
+                entry = file, File(i.filename, i.file_size, crc=i.CRC)
+                files.setdefault(folder, []).append(entry)
             parts = folder.split("/") if folder not in dirs else []
             for k, part in enumerate(parts):
                 dirs.setdefault("/".join(parts[:k]), set()).add(part)
@@ -224,7 +212,7 @@ def _walk_zip(tree: Tree) -> Iterator[Listing]:
         if _is_results(folder, own, [f for f, _ in here]):
             tree.aside[f"folder of a run's results, {folder}"] += 1
             continue
-        todo += [f"{folder}/{d}" if folder else d for d in own if not _is_litter(d)]
+        todo += [f"{folder}/{d}".lstrip("/") for d in own if not _is_litter(d)]
         yield folder, [(f, file) for f, file in here if not _is_litter(f)]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..store.errors import UserError
+from ..store.files import digest
 from ..store.progress import progress
 from . import SYNTHETIC, data_root, load
 from .base import ImageSet, spread
@@ -28,12 +28,6 @@ class Report:
     facts: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-
-
-def md5(path: Path) -> str:
-    """The file's md5 in hex."""
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "md5").hexdigest()
 
 
 def verify(name: str, root: str | Path = "", partial: bool = False, bar: bool = True) -> Report:
@@ -70,15 +64,13 @@ def verify(name: str, root: str | Path = "", partial: bool = False, bar: bool = 
 
 def _check_archives(report: Report, name: str, root: Path) -> None:
     for archive in REAL[name].archives if name in REAL else ():
-        for path in (root / archive.file, root.parent / archive.file):
-            if path.is_file():
-                if (found := md5(path)) == archive.md5:
-                    report.facts.append(f"{path}: md5 is right")
-                else:
-                    report.problems.append(
-                        f"{path}: md5 is {found}, but {archive.md5} is right; fetch it again."
-                    )
-                break
+        found = [p for p in (root / archive.file, root.parent / archive.file) if p.is_file()]
+        for path in found[:1]:
+            if (right := digest(path, "md5")) == archive.md5:
+                report.facts.append(f"{path}: md5 is right")
+            else:
+                wrong = f"{path}: md5 is {right}, but {archive.md5} is right; fetch it again."
+                report.problems.append(wrong)
 
 
 def _check_counts(report: Report, name: str, data: ImageSet) -> None:
@@ -100,41 +92,37 @@ def _check_counts(report: Report, name: str, data: ImageSet) -> None:
 
 
 def _check_images(report: Report, data: ImageSet, bar: bool) -> None:
-    modes: Counter[str] = Counter()
-    small, large, sides, dark = [], [], [], []
+    looked = {}  # image -> mode, size, largest value
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, on odd but readable metadata and large sizes
         for i in progress(range(len(data)), f"verify {data.name}", bar, unit="image"):
             try:
-                mode, size, top = _look(data, i)
+                looked[i] = _look(data, i)
             except UserError as err:
                 report.problems.append(str(err))
-                continue
-            modes[mode] += 1
-            if top <= DARK:
-                dark.append(i)
-            if min(size) >= SMALL:
-                sides.append((min(size), i))
-            for odd, found in ((min(size) < SMALL, small), (max(size) > LARGE, large)):
-                if odd:
-                    found.append(f"{_name(data, i)} ({size[0]} x {size[1]})")
-    report.facts.append(f"{sum(modes.values()):,} images decoded")
+    report.facts.append(f"{len(looked):,} images decoded")
+    modes = Counter(mode for mode, _, _ in looked.values())
     others = ", ".join(f"{k:,} of mode {m}" for m, k in modes.most_common() if m != "RGB")
     if others:
         report.facts.append(f"converted to RGB: {others}")
-    for found, than in ((small, f"smaller than {SMALL}"), (large, f"larger than {LARGE:,}")):
-        if found:
-            report.warnings.append(f"{len(found):,} images {than} pixels a side, as {found[0]}")
-    if dark:
+    sizes = {i: size for i, (_, size, _) in looked.items()}
+    small = [i for i in sizes if min(sizes[i]) < SMALL]
+    large = [i for i in sizes if max(sizes[i]) > LARGE]
+    for odd, than in ((small, f"smaller than {SMALL}"), (large, f"larger than {LARGE:,}")):
+        if odd:
+            first = f"{_name(data, odd[0])} ({sizes[odd[0]][0]} x {sizes[odd[0]][1]})"
+            report.warnings.append(f"{len(odd):,} images {than} pixels a side, as {first}")
+    if dark := [i for i, (_, _, top) in looked.items() if top <= DARK]:
         report.warnings.append(
             f"{len(dark):,} images are all but black, with no value above {DARK} of 255, as "
             f"{_name(data, dark[0])}; of 16 bits, such a file may hold 12: scale it to all 16"
         )
-    if sides and (far := [s for s in sides if s[0] < FAR_BELOW * data.side]):
-        side, i = min(far)
+    sides = {i: min(size) for i, size in sizes.items() if min(size) >= SMALL}
+    if far := [i for i in sides if sides[i] < FAR_BELOW * data.side]:
+        least = min(far, key=sides.get)
         report.warnings.append(
             f"{len(far):,} images have less than half of the typical shorter side, {data.side} "
-            f"pixels, as {_name(data, i)} ({side}){_whole_classes(data, [i for _, i in far])}"
+            f"pixels, as {_name(data, least)} ({sides[least]}){_whole_classes(data, far)}"
         )
 
 

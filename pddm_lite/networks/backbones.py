@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import logging
 import sys
-from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -81,7 +81,6 @@ def check(name: str) -> None:
     known = timm.list_pretrained() if "." in model else timm.list_models()  # "resnet18.a1_in1k"
     if model not in known:
         stem = model.partition(".")[0].lower()
-        # names that hold what was typed, first those that begin with it; else those spelt alike
         near = sorted((n for n in known if stem and stem in n), key=lambda n: n.find(stem))
         near = near or difflib.get_close_matches(stem, timm.list_models(), cutoff=0.4)
         hint = f"nearest: {', '.join(near[:3])}" if near else "timm.list_models() lists them"
@@ -115,65 +114,69 @@ def load(name: str, weights: str = "", stored: int = 0, crop: int = 0) -> Backbo
             raise UserError(f"{name} has no weights to load, so none such as '{weights}'.")
         return Backbone(name, "none", latents.Hidden().eval(), latents.WIDTH, NETWORKS[name][1])
     weights = weights or (str(SHIPPED) if name == "smallnet" else "imagenet")
-    if name.startswith(TIMM):
-        net, cut, own = _timm(name, fetch=weights == "imagenet")
-    else:
-        classifier, own = NETWORKS[name]
-        net, cut = _torchvision(name) if _of_torchvision(name) else SmallNet(), (classifier,)
-    state = _state(name, weights)
-    if state is not None:
-        if name.startswith(TIMM):
-            state = _renamed(net, state)
-        _fit(net, state, name, weights, cut)
-    if _of_torchvision(name):
-        net.set_submodule(classifier, nn.Identity())
-        if state is not None and _batch_norm_folded(state):
-            own = TENSORFLOW
+    net, own = (_of_timm if name.startswith(TIMM) else _of_networks)(name, weights)
     net.eval()
-    step = _step(name, net)
-    net_input = _scaled(own, stored, crop, step)
-    smaller = range(1, own.crop) if step else ()  # none for networks of one size
-    features = _features(net, name, net_input.crop, smaller, own.crop)
+    net_input = _scaled(own, stored, crop, _step(name, net))
+    features = _features(net, name, net_input.crop, own.crop)
     return Backbone(name, Path(weights).name, net, features, net_input)
 
 
-def _of_torchvision(name: str) -> bool:
-    return name in NETWORKS and name not in ("smallnet", latents.NAME)
+def _of_networks(name: str, weights: str) -> tuple[nn.Module, Input]:
+    """A network of NETWORKS without its classifier, and its input."""
+    classifier, own = NETWORKS[name]
+    if name == "smallnet":
+        net, known = SmallNet(), {}
+    else:
+        from torchvision import models
+
+        extra = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+        net, enum = models.get_model(name, weights=None, **extra), models.get_model_weights(name)
+        known = {"imagenet": enum.DEFAULT, **{w.name: w for w in enum}}
+    if weights == "none":
+        state = None
+    elif weights in known:
+        try:
+            state = dict(known[weights].get_state_dict(progress=False))
+        except Exception as err:  # urllib, OSError, hash mismatch: all mean the same to the user
+            raise _unfetched(name, err) from None
+    elif weights == "imagenet":
+        raise UserError("smallnet has no ImageNet weights; give a file, 'none', or nothing.")
+    else:
+        state = _read(Path(weights).expanduser(), name, [*known, "none"])
+    if state is not None:
+        _fit(net, state, name, weights, classifier)
+    if classifier:
+        net.set_submodule(classifier, nn.Identity())
+        if state is not None and _batch_norm_folded(state):
+            own = TENSORFLOW
+    return net, own
 
 
-def _torchvision(name: str) -> nn.Module:
-    from torchvision import models
-
-    extra = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
-    return models.get_model(name, weights=None, **extra)
-
-
-def _timm(name: str, fetch: bool) -> tuple[nn.Module, tuple[str, ...], Input]:
-    """(the model without its classifier, the classifier's names in a state dict, its input)."""
+def _of_timm(name: str, weights: str) -> tuple[nn.Module, Input]:
+    """A model of timm without its classifier, and its input."""
     import timm
 
     # a fetch that fails is the one line below, not a dozen about its retries
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
-        net = timm.create_model(name.removeprefix(TIMM), pretrained=fetch, num_classes=0)
+        net = timm.create_model(
+            name.removeprefix(TIMM), pretrained=weights == "imagenet", num_classes=0
+        )
     except Exception as err:
-        if fetch:
+        if weights == "imagenet":
             raise _unfetched(name, err) from None
         raise UserError(f"timm cannot build {name} without a classifier: {_first(err)}.") from None
+    if weights not in ("imagenet", "none"):
+        state = _read(Path(weights).expanduser(), name, ["imagenet", "none"])
+        # releases such as DINOv2's have other names than timm's; of another network, _fit says so
+        convert = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
+        with suppress(Exception):
+            state = convert(state, net) if convert else state
+        cut = net.pretrained_cfg.get("classifier") or ()
+        _fit(net, state, name, weights, *((cut,) if isinstance(cut, str) else cut))
     config = timm.data.resolve_model_data_config(net)
     side = config["input_size"][-1]
-    own = Input(_resize(side), side, config["mean"], config["std"], config["interpolation"])
-    cut = net.pretrained_cfg.get("classifier") or ()
-    return net, (cut,) if isinstance(cut, str) else tuple(cut), own
-
-
-def _renamed(net: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`state` with the names that timm uses: releases such as DINOv2's come with others."""
-    convert = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
-    try:
-        return convert(state, net) if convert else state
-    except Exception:  # of another network; _fit says how it differs
-        return state
+    return net, Input(_resize(side), side, config["mean"], config["std"], config["interpolation"])
 
 
 def _resize(crop: int) -> int:
@@ -206,33 +209,20 @@ def _scaled(own: Input, stored: int, crop: int, step: int) -> Input:
     return replace(own, crop=crop, resize=_resize(crop))
 
 
-def _features(net: nn.Module, name: str, crop: int, smaller: Iterable[int], own: int) -> int:
+def _features(net: nn.Module, name: str, crop: int, own: int) -> int:
     """The length of the features, by a forward; UserError if the network cannot take the crop."""
-
-    @torch.no_grad()
-    def forward(side: int) -> Tensor:
-        patch = _patch(net)
-        if side % patch:
-            near = -(-side // patch) * patch
+    patch = _patch(net)
+    try:
+        if crop % patch:
+            near = -(-crop // patch) * patch
             raise ValueError(f"no multiple of the patch of {patch} px, as {near} is")
         if patch > 1:
-            net.set_input_size(img_size=side)
-        return net(torch.zeros(1, 3, side, side))
-
-    def works(side: int) -> bool:
-        try:
-            return forward(side).ndim == 2
-        except Exception:
-            return False
-
-    try:
-        out = forward(crop)
+            net.set_input_size(img_size=crop)
+        with torch.no_grad():
+            out = net(torch.zeros(1, 3, crop, crop))
     except Exception as err:  # RuntimeError, AssertionError, ...: whatever its layers say
-        least = next(filter(works, smaller), own)
-        raise UserError(
-            f"crop {crop}: {name} cannot take it ({_first(err)}); the least that works is {least}, "
-            f"its own is {own}."
-        ) from None
+        why = f"crop {crop}: {name} cannot take it ({_first(err)})"
+        raise UserError(f"{why}; its own is {own}.") from None
     if out.ndim != 2:
         raise UserError(f"{name} gives no feature vector but {list(out.shape)} for one picture.")
     return out.shape[1]
@@ -248,26 +238,6 @@ def _unfetched(name: str, err: Exception) -> UserError:
         f"weights of {name} could not be fetched ({type(err).__name__}); "
         "give a local file by --weights FILE, or --weights none."
     )
-
-
-def _state(name: str, weights: str) -> dict[str, Tensor] | None:
-    """The state dict named by `weights`; None where there is nothing (more) to be loaded."""
-    if weights == "none" or (weights == "imagenet" and name.startswith(TIMM)):
-        return None
-    if name == "smallnet" and weights == "imagenet":
-        raise UserError("smallnet has no ImageNet weights; give a file, 'none', or nothing.")
-    known = {}
-    if _of_torchvision(name):
-        from torchvision import models
-
-        enum = models.get_model_weights(name)
-        known = {"imagenet": enum.DEFAULT, **{w.name: w for w in enum}}
-    if weights not in known:
-        return _read(Path(weights).expanduser(), name, [*known, "none"])
-    try:
-        return dict(known[weights].get_state_dict(progress=False))
-    except Exception as err:  # urllib, OSError, hash mismatch: all mean the same to the user
-        raise _unfetched(name, err) from None
 
 
 def _read(path: Path, name: str, names: list[str]) -> dict[str, Tensor]:
@@ -313,9 +283,7 @@ def _unwrapped(state: object) -> object:
     return state
 
 
-def _fit(
-    net: nn.Module, state: dict[str, Tensor], name: str, path: str, cut: tuple[str, ...]
-) -> None:
+def _fit(net: nn.Module, state: dict[str, Tensor], name: str, path: str, *cut: str) -> None:
     """Load `state` into `net`; only the classifier, which is cut off, may be missing or differ."""
     # googlenet's auxiliary classifiers serve its training from scratch and were never built
     dropped = tuple(f"{c}." for c in (*cut, "aux1", "aux2") if c)

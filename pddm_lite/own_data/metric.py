@@ -123,8 +123,6 @@ class Metric:
             UserError: none of these; no pictures; a file that is missing or no image.
         """
         several = [pictures] if _is_one(pictures) else pictures
-        if isinstance(several, np.ndarray) and several.ndim < 4:
-            raise _no_picture(several)
         if not isinstance(several, Iterable) or isinstance(several, bytes | dict):
             raise _no_picture(several)
         if batch < 1:
@@ -157,12 +155,9 @@ class Metric:
         one = _is_one(a), _is_one(b)
         f, g = self.embed(a), self.embed(b)
         if one[0] != one[1] or len(f) != len(g):
-            said = [
-                n if o else f"{n} in a list" for o, n in zip(one, (len(f), len(g)), strict=True)
-            ]
             raise UserError(
                 "compare takes two pictures, or two lists of the same length, not "
-                f"{said[0]} and {said[1]}."
+                f"{len(f)} and {len(g)}."
             )
         D, S = (f - g).norm(dim=1), self.unit(f, g)
         return (D.item(), S.item()) if one[0] else (D, S)

@@ -113,13 +113,7 @@ def look(study: Study) -> tuple[ImageSet, pd.Series]:
             f"{data.name}: only {fit} of the {len(data.class_names)} classes trains, but a pair of "
             "two classes needs two; half of the classes train, so give 4 or more."
         )
-    if fit < e.classes_per_batch:
-        fits = f"classes_per_batch={fit}", f"batch_size={fit * e.samples_per_class}"
-        raise UserError(
-            f"{data.name}: a batch holds {e.classes_per_batch} classes, but only {fit} of the "
-            f'{len(data.class_names)} train; set settings = ["{fits[0]}", "{fits[1]}"] in the '
-            f"parameters cell (run_all.py: --set {fits[0]} --set {fits[1]})."
-        )
+    class_balanced(data.labels[parts.fit], e.classes_per_batch, e.samples_per_class, e.seed)
     images = np.bincount(data.labels)
     facts = {
         "images": len(data),

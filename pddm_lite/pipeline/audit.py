@@ -11,7 +11,8 @@ import random
 import tempfile
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
+from torch.testing import assert_close
 
 from .. import data as data_sets
 from ..store.errors import UserError
@@ -70,35 +71,24 @@ def _same(store: Store, identity: str, args) -> bool:
         # features are not made again: they are read from the store's own folder
         (Path(folder) / "features").symlink_to((Path(args.results) / "features").resolve())
         again = fit_or_load(e, images, folder, args.device)
-        worst = max(
-            [_apart(store.csv(identity, "history.csv"), again.store.csv(identity, "history.csv"))]
-            + [
-                _weights(store.state(identity, n), again.store.state(identity, n))
-                for n in store.json(identity, "manifest.json")["files"]
-                if n.endswith(".pt")
-            ]
-        )
-    print(f"run         {name}: largest relative difference {worst:.1e}")
-    return worst <= CLOSE
-
-
-def _apart(a, b) -> float:
-    """Largest difference of two tables, relative to the column's size; inf for other columns."""
-    if list(a.columns) != list(b.columns) or len(a) != len(b):
-        return float("inf")
-    x, y = a.to_numpy(float), b.to_numpy(float)
-    if (np.isnan(x) != np.isnan(y)).any():
-        return float("inf")
-    size = np.nanmax(np.abs(x), axis=0, initial=1e-12)
-    return float(np.nanmax(np.abs(x - y) / size, initial=0.0))
-
-
-def _weights(a: dict, b: dict) -> float:
-    if a.keys() != b.keys() or any(a[k].shape != b[k].shape for k in a):
-        return float("inf")
-    gaps = [  # none of a similarity that has no weights
-        (a[k].double() - b[k].double()).abs().max() / a[k].double().abs().max().clamp(min=1e-12)
-        for k in a
-        if a[k].numel()
-    ]
-    return float(max(gaps, default=0.0))
+        try:
+            pd.testing.assert_frame_equal(
+                store.csv(identity, "history.csv"),
+                again.store.csv(identity, "history.csv"),
+                rtol=CLOSE,
+                obj="history",
+            )
+            for file in store.json(identity, "manifest.json")["files"]:
+                if file.endswith(".pt"):
+                    assert_close(
+                        again.store.state(identity, file),
+                        store.state(identity, file),
+                        rtol=CLOSE,
+                        atol=1e-8,
+                        msg=lambda text, file=file: f"{file}: {text}",
+                    )
+        except AssertionError as err:
+            print(f"run         {name}: differs: {' '.join(str(err).split())[:200]}")
+            return False
+    print(f"run         {name}: the same to {CLOSE:g}")
+    return True

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..store.files import write_text
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file."""
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
+from ..store.files import digest, write_text
 
 
 def _of(folder: Path, names: Iterable[str]) -> Iterator[tuple[Path, Path]]:

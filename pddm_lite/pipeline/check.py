@@ -42,45 +42,33 @@ def parser() -> options.Parser:
 def main(argv: list[str]) -> int:
     args = parser().parse_args(argv)
     results = Path(args.results).expanduser().resolve()
-    found: dict[str, object] = {}  # "study" and "sets", once they are known to be sound
-
-    def need(what: str) -> object:
-        if what not in found:
-            raise _Unknown
-        return found[what]
-
-    def ask(look: Callable, *names: str) -> Callable[[], str]:
-        return lambda: look(*(need(name) for name in names))
-
-    lines: list[tuple[str, Callable[[], str]]] = [
+    found: dict[str, object] = {}  # "study", "sets" and "nets", once they are known to be sound
+    lines = (  # what, who looks, what of `found` it needs
         ("Python", python),
         ("packages", packages),
         ("GPU", gpu),
         ("kernel", kernel),
         ("results", lambda: writable(results)),
         ("settings", lambda: settings(args, found)),
-        ("data", lambda: data(need("study"), found)),
-        ("batches", ask(batches, "study", "sets")),
-        ("hierarchy", ask(hierarchy, "study", "sets")),
-        ("weights", lambda: weights(need("study"), found)),
-        ("folder", ask(folder, "study", "sets")),
+        ("data", lambda study: data(study, found), "study"),
+        ("batches", batches, "study", "sets"),
+        ("hierarchy", hierarchy, "study", "sets"),
+        ("weights", lambda study: weights(study, found), "study"),
+        ("folder", lambda study, sets: folder(study), "study", "sets"),
         ("disk", lambda: disk(results, LEAST + features(found))),
-    ]
+    )
     failed = 0
-    for what, look in lines:
-        try:
-            print(f"[OK]   {what}: {look()}", flush=True)
-        except _Unknown:
+    for what, look, *needs in lines:
+        if any(name not in found for name in needs):
             print(f"[--]   {what}: not looked at, for what failed above", flush=True)
+            continue
+        try:
+            print(f"[OK]   {what}: {look(*(found[name] for name in needs))}", flush=True)
         except (UserError, ImportError, *SHUT) as err:
             failed += 1
             said = (isinstance(err, OSError) and shut(err)) or err
             print(f"[FAIL] {what}: {str(said).splitlines()[0]}", flush=True)
     return 1 if failed else 0
-
-
-class _Unknown(Exception):
-    """What would be looked at is not there."""
 
 
 def project() -> dict:
@@ -151,9 +139,8 @@ def writable(results: Path) -> str:
         with tempfile.TemporaryFile(dir=place) as f:
             f.write(b"pddm")
     except OSError as err:
-        raise UserError(
-            f"{place} cannot be written ({err.strerror}); choose another place by --results."
-        ) from None
+        why = f"{place} cannot be written ({err.strerror})"
+        raise UserError(f"{why}; choose another place by --results.") from None
     return f"{results} can be written"
 
 
@@ -296,7 +283,7 @@ def weights(study: Study, found: dict) -> str:
     return f"{text}, {Path(study.weights).name or 'its shipped weights'}"
 
 
-def folder(study: Study, sets: dict) -> str:
+def folder(study: Study) -> str:
     """The study's own folder is free, or holds this study."""
     if ownership.other_inputs(study):
         raise UserError(

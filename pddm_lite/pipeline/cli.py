@@ -27,13 +27,10 @@ def _unpack(args: argparse.Namespace) -> int:
     default = parser().get_default
     for option, value in vars(args).items():
         if option not in ("unpack", "results") and value != default(option):
-            raise UserError(
-                f"--unpack takes no option beside it but --results, not {option.replace('_', '-')}."
-            )
-    from .packing import unpack
-
+            odd = option.replace("_", "-")
+            raise UserError(f"--unpack takes no option beside it but --results, not {odd}.")
     files = [Path(f).expanduser() for text in args.unpack for f in names_in(text)]
-    return unpack(files, Path(args.results).expanduser().resolve())
+    return pack.take_packed(files, Path(args.results).expanduser().resolve())
 
 
 def listing() -> str:
@@ -83,9 +80,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.unpack:
             return _unpack(args)
         if not args.jobs.isdecimal() or not 1 <= int(args.jobs) <= 1024:
-            raise UserError(
-                f"--jobs must be a whole number of 1 or more, to 1024, not '{args.jobs[:20]}'."
-            )
+            raise UserError(f"--jobs must be 1 or more, to 1024, not '{args.jobs[:20]}'.")
         pack_size(args)
         if args.pack:
             args.pack = str(Path(args.pack).expanduser())

@@ -20,7 +20,7 @@ SECONDS = 10  # to wait for the scheduler's answer
 
 
 class WorkerDiffers(UserError):
-    """A worker has another version of the code, and would make other runs."""
+    """A worker would make other runs, or none."""
 
 
 @cache  # of what this process has imported, whatever is written meanwhile
@@ -33,38 +33,37 @@ def code() -> str:
     return f"{h.hexdigest()[:16]}, Python {python}, torch {torch.__version__}"
 
 
-def about(folder: str, dask_worker) -> dict:
-    """What a worker is: its code, whether it sees `folder`, its threads and its GPU slots."""
-    return {
-        "code": code(),
-        "sees": Path(folder).is_dir(),
-        "threads": dask_worker.state.nthreads,
-        "gpus": dask_worker.state.total_resources.get("GPU", 0),
-    }
+def checked(expected: str, folder: str, f: Callable, *args: object) -> object:
+    """f(*args) on a worker, whenever it joined, if it has the same code, sees `folder`, and is a
+    process of one thread.
 
+    Raises:
+        WorkerDiffers: it is not.
+    """
+    from distributed import get_worker
 
-def if_same(expected: str, f: Callable, *args: object) -> object:
-    """f(*args) on a worker, if it has the same code; it may have joined after the first check."""
+    where = f"worker {platform.node()}"
     if (own := code()) != expected:
-        raise _differs(platform.node(), own, expected)
+        raise WorkerDiffers(
+            f"{where} has other code ({own}) than this machine ({expected}): install the same "
+            "commit there and restart it."
+        )
+    if not Path(folder).is_dir():
+        shared = "--results must be a folder that all machines share."
+        raise WorkerDiffers(f"{where} does not see {Path(folder).parent}: {shared}")
+    if get_worker().state.nthreads != 1:
+        raise WorkerDiffers(f"{where} has several threads: start workers with --nthreads 1.")
     return f(*args)
 
 
-def _differs(who: str, own: str, expected: str) -> WorkerDiffers:
-    return WorkerDiffers(
-        f"worker {who} has other code ({own}) than this machine ({expected}): install the same "
-        "commit there and restart it."
-    )
-
-
 class _Checked(Executor):
-    """Dask's executor, each piece of work behind `if_same`."""
+    """Dask's executor, each piece of work behind `checked`."""
 
-    def __init__(self, inner: Executor):
-        self.inner, self.code = inner, code()
+    def __init__(self, inner: Executor, folder: Path):
+        self.inner, self.folder = inner, str(folder)
 
     def submit(self, f: Callable, /, *args: object) -> Future:
-        return self.inner.submit(if_same, self.code, f, *args)
+        return self.inner.submit(checked, code(), self.folder, f, *args)
 
     def shutdown(self, wait: bool = True, **_: object) -> None:
         self.inner.shutdown(wait)
@@ -72,7 +71,7 @@ class _Checked(Executor):
 
 @contextmanager
 def cluster(address: str, device: str, folder: Path) -> Iterator[Executor]:
-    """The executor of the Dask scheduler at `address`, its workers checked.
+    """The executor of the Dask scheduler at `address`, whose workers are checked at each work.
 
     Args:
         device: with "cuda" each piece of work takes one GPU slot: workers start with
@@ -80,8 +79,7 @@ def cluster(address: str, device: str, folder: Path) -> Iterator[Executor]:
         folder: one below the results, which every worker must see.
 
     Raises:
-        UserError: Dask is not installed; no scheduler answers; a worker with other code, without
-            the shared folder, with several threads, or none with a GPU slot.
+        UserError: Dask is not installed; no scheduler answers; no worker has a GPU slot.
     """
     try:
         from distributed import Client
@@ -103,9 +101,17 @@ def cluster(address: str, device: str, folder: Path) -> Iterator[Executor]:
         if not client.nthreads():
             print(f"cluster     {address} has no worker yet; waiting for the first", flush=True)
             client.wait_for_workers(1)
-        _check(client.run(about, str(folder), on_error="return"), device, folder)
+        for who, told in client.run(code, on_error="return").items():
+            if isinstance(told, BaseException):
+                raise UserError(
+                    f"worker {who} cannot run pddm-lite ({type(told).__name__}: {told}); install "
+                    "the same commit there and start it from that environment."
+                )
         slots = {"resources": {"GPU": 1}} if device.startswith("cuda") else {}
-        executor = _Checked(client.get_executor(pure=False, **slots))
+        workers = client.scheduler_info()["workers"].values()
+        if slots and not any(w["resources"].get("GPU") for w in workers):
+            raise UserError("no worker has a GPU slot: start workers with --resources GPU=1.")
+        executor = _Checked(client.get_executor(pure=False, **slots), folder)
         print(f"cluster     {len(client.nthreads())} workers at {address}", flush=True)
         try:
             yield executor
@@ -113,27 +119,3 @@ def cluster(address: str, device: str, folder: Path) -> Iterator[Executor]:
             executor.shutdown(wait=False)  # what waits is cancelled; what runs ends by itself
             raise
         executor.shutdown()
-
-
-def _check(workers: dict[str, object], device: str, folder: Path) -> None:
-    expected = code()
-    for who, told in workers.items():
-        if isinstance(told, BaseException):
-            raise UserError(
-                f"worker {who} cannot run pddm-lite ({type(told).__name__}: {told}); install the "
-                "same commit there and start it from that environment."
-            )
-        if told["code"] != expected:
-            raise _differs(who, told["code"], expected)
-        if not told["sees"]:
-            raise UserError(
-                f"worker {who} does not see {folder.parent}: --results must be a folder that all "
-                "machines share."
-            )
-        if told["threads"] != 1:
-            raise UserError(
-                f"worker {who} has {told['threads']} threads, and notebooks need a process each: "
-                "start workers with --nthreads 1."
-            )
-    if device.startswith("cuda") and not any(told["gpus"] for told in workers.values()):
-        raise UserError("no worker has a GPU slot: start workers with --resources GPU=1.")

@@ -107,9 +107,8 @@ def read(path: Path) -> pd.DataFrame:
         return pd.DataFrame()
     except (OSError, ValueError) as err:  # pandas' and unicode's errors are ValueErrors
         reason = str(err).strip().splitlines()[0]
-        raise UserError(
-            f"{path} cannot be read as a table ({reason}); make it again by run_all.py reproduce."
-        ) from None
+        why = f"{path} cannot be read as a table ({reason})"
+        raise UserError(f"{why}; make it again by run_all.py reproduce.") from None
 
 
 def _short(text: str) -> str:

@@ -19,20 +19,20 @@ from .processes import Peak
 LOG_SECONDS = 60.0  # between two such lines in a log file
 
 
-class Live:
+class Live(Peak):
     """`with Live("runs", ["a", "b"], folder) as live:` shows how far tasks are until the end.
 
     Each running task keeps a file in `folder` (see `status` and progress.tell). After the end,
-    `seconds` and `peak` (bytes, of this process and all it started) are the stage's.
+    `seconds` and `bytes` (at most, of this process and all it started) are the stage's.
     """
 
     def __init__(self, stage: str, tasks: list[str], folder: Path, out: TextIO | None = None):
+        super().__init__(every=1.0)
         self.stage, self.tasks, self.folder = stage, tasks, folder
         self.out = out or sys.stdout
-        self.done = 0
-        self.seconds, self.peak = 0.0, 0
+        self.done, self.seconds = 0, 0.0
         self._shown, self._said = "", time.monotonic()
-        self._lock, self._end = threading.Lock(), threading.Event()
+        self._lock = threading.Lock()
 
     def status(self, task: str) -> str:
         """The file that the task keeps while it runs."""
@@ -86,22 +86,17 @@ class Live:
                 print(line, file=self.out, flush=True)
                 self._said = time.monotonic()
 
-    def _watch(self) -> None:
-        while not self._end.wait(1.0):
-            self._tick()
+    def look(self) -> None:
+        super().look()
+        self._tick()
 
     def __enter__(self) -> Live:
         self._began = time.monotonic()
-        self._memory = Peak().__enter__()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
+        return super().__enter__()
 
     def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-        self._memory.__exit__()
-        self.seconds, self.peak = time.monotonic() - self._began, self._memory.bytes
+        super().__exit__()
+        self.seconds = time.monotonic() - self._began
         self._clear()
         self.out.flush()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import io
 import json
 import os
@@ -18,7 +17,7 @@ from pathlib import Path
 from ..data import fingerprint
 from ..paper.given_space.given import every
 from ..store.errors import UserError, unknown
-from ..store.files import CannotWrite, beside, write_text
+from ..store.files import CannotWrite, beside, digest, write_text
 from ..store.progress import tell
 from ..store.store import Store, environment, source_hash
 from ..training.runs import run_id
@@ -139,21 +138,16 @@ def stale(study: Study, name: str, parameters: dict) -> str:
         return "it was made by an older version, or its manifest is torn"
     if key != _key(study, name, parameters):
         return "its text, parameters, runs or code changed"
-    for file, digest in files.items():
+    for file, kept in files.items():
         path = Path(study.results) / file
         if path.name == "manifest.json":  # of a measurement in a store, which checks it
             if problem := Store(path.parents[1]).problem(path.parent.name):
                 return f"{path.parents[1].name}/{path.parent.name}: {problem}"
         elif not path.is_file():
             return f"{file} is gone"
-        elif _digest(path) != digest:
+        elif digest(path) != kept:
             return f"{file} was changed or torn"
     return ""
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def papermill_command(study: Study, name: str, parameters: dict) -> str:
@@ -238,7 +232,7 @@ def execute(study: Study, name: str, parameters: dict, again: str) -> str:
     record = {
         "key": key,
         # what the notebook made, or used of what an earlier one measured, with its checksum
-        "files": {f.as_posix(): _digest(here / f) for f in files if (here / f).exists()},
+        "files": {f.as_posix(): digest(here / f) for f in files if (here / f).exists()},
         "arguments": _arguments(study, name, parameters),
         "seconds": seconds,
         "again": again,

@@ -1,4 +1,5 @@
-"""Runs that come home: packed into zip files where they were made, taken into a store elsewhere.
+"""Runs that come home (--pack, --unpack): packed into zip files where they were made, taken into a
+store elsewhere.
 
 A pack holds folders of runs as the store does, uncompressed, and once, in its first file, the
 study they belong to (study.json). The same runs give the same bytes.
@@ -6,11 +7,12 @@ study they belong to (study.json). The same runs give the same bytes.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
 import shlex
-import stat
+import sys
 import zipfile
 from dataclasses import dataclass
 from itertools import groupby
@@ -23,6 +25,7 @@ from ..store.store import Store, source_hash
 from ..training.experiments import GROUPS
 from ..training.runs import SOURCES, run_id
 from ..training.study import EMBEDDED, Study
+from . import options
 
 STUDY = "study.json"
 END = 22  # bytes that close a zip file
@@ -61,21 +64,27 @@ def pack(study: Study, path: Path, most: int) -> tuple[list[Path], int, int]:
     parts: list[dict[str, Path | bytes]] = [{STUDY: about}]
     full = _stored(STUDY, len(about))
     for i in there:
-        names = ["manifest.json", *store.json(i, "manifest.json")["files"]]
-        files = {f"{i}/{name}": store.path(i) / name for name in sorted(names)}
+        names = sorted(["manifest.json", *store.json(i, "manifest.json")["files"]])
+        files = {f"{i}/{name}": store.path(i) / name for name in names}
         size = sum(_stored(name, file.stat().st_size) for name, file in files.items())
         if full + size + END > most and any("/" in name for name in parts[-1]):
             parts.append({})
             full = 0
         parts[-1] |= files
         full += size
-    several = len(parts) > 1
     written = []
     for k, part in enumerate(parts, 1):
-        file = path.with_name(f"{path.stem}-{k}{path.suffix}") if several else path
+        file = path.with_name(f"{path.stem}-{k}{path.suffix}") if parts[1:] else path
         write_atomic(file, lambda f, part=part: _write(f, part))
         written.append(file)
     return written, len(there), len(ids)
+
+
+def pack_runs(study: Study, args: argparse.Namespace) -> None:
+    """--pack: a line for the log."""
+    files, packed, total = pack(study, Path(args.pack), options.pack_size(args))
+    sizes = (f"{f} ({f.stat().st_size / 2**20:.1f} MiB)" for f in files)
+    print(f"pack        {packed} of {total} runs in {', '.join(sizes)}")
 
 
 def _about(study: Study) -> dict[str, object]:
@@ -92,9 +101,8 @@ def _stored(name: str, size: int) -> int:
 def _write(f, part: dict[str, Path | bytes]) -> None:
     with zipfile.ZipFile(f, "w", zipfile.ZIP_STORED) as z:
         for name, content in part.items():
-            # the time of 1980 that ZipInfo starts with, for the same bytes each time
-            info = zipfile.ZipInfo(name)
-            info.external_attr = (stat.S_IFREG | 0o644) << 16
+            info = zipfile.ZipInfo(name)  # starts with the time of 1980: the same bytes each time
+            info.external_attr = 0o644 << 16
             z.writestr(info, content if isinstance(content, bytes) else content.read_bytes())
 
 
@@ -146,29 +154,20 @@ def _look_through(file: Path) -> list[str]:
     except OSError as err:
         raise UserError(f"--unpack {file} cannot be read ({err.strerror}).") from None
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
-        raise UserError(
-            f"--unpack {file} is torn or was not made by --pack; copy it again. Nothing was "
-            "unpacked."
-        ) from None
-    seen: set[str] = set()
+        why = "is torn or was not made by --pack; copy it again. Nothing was unpacked."
+        raise UserError(f"--unpack {file} {why}") from None
     for m in members:
         name = m.orig_filename  # as it stands in the file
-        kind = stat.S_IFMT(m.external_attr >> 16)
         if name != STUDY and not MEMBER.fullmatch(name):
             problem = "is no file of a run (ID/NAME.csv, .json, .npz or .pt)"
-        elif kind not in (0, stat.S_IFREG):
-            problem = "is a link or no plain file"
-        elif name in seen:
-            problem = "is there twice"
         elif m.compress_type != zipfile.ZIP_STORED or m.flag_bits & 1:
             problem = "is compressed or encrypted, which --pack does not do"
         else:
-            seen.add(name)
             continue
         raise UserError(f"--unpack {file}: {name!a} {problem}. Nothing was unpacked.")
-    if not seen:
+    if not members:
         raise UserError(f"--unpack {file} holds no run.")
-    return sorted(seen)
+    return sorted({m.filename for m in members})
 
 
 def _read(file: Path, names: list[str]) -> dict[str, bytes]:
@@ -211,30 +210,31 @@ def _command(file: Path) -> str:
         return f"not by this version of the code: {err}"
     except (zipfile.BadZipFile, ValueError, TypeError, AttributeError):
         return f"unknown: its {STUDY} cannot be read"
-    real = any(d.partition("@")[0] not in EMBEDDED for d in study.data)
     words = ["python", "run_all.py"]
-    if study.profile != "quick":
-        words += ["--profile", study.profile]
-    if study.data != EMBEDDED:
-        words += ["--data", ",".join(study.data)]
-    if real:
+    if any(d.partition("@")[0] not in EMBEDDED for d in study.data):
         words += ["--data-root", "DIR"]
-    if real or study.backbone != "smallnet":
-        words += ["--backbone", study.backbone]
-    if study.weights:
-        words += ["--weights", study.weights]
-    for option in ("mode", "methods", "seeds", "recipe", "settings", "variants", "name"):
+    for option in "profile data backbone weights mode methods seeds recipe variants name".split():
         value = getattr(study, option)
-        if value == getattr(plain, option):
-            continue
-        if option == "settings":
-            words += [word for text in value for word in ("--set", text)]
-        else:
+        asked = option in ("profile", "data", "backbone", "weights") and value
+        if asked or value != getattr(plain, option):
             group = next((g for g, names in GROUPS.items() if names == value), "")
             text = value if isinstance(value, str) else group or ",".join(map(str, value))
             words += [f"--{option}", text or "none"]
+    words += [word for text in study.settings for word in ("--set", text)]
     text = shlex.join([*words, "--stage", "notebooks,report"])
     return text if text.isprintable() else f"unknown: its {STUDY} holds control characters"
 
 
-__all__ = ["Unpacked", "check_target", "pack", "unpack"]
+def take_packed(files: list[Path], results: Path) -> int:
+    """--unpack: packed runs into the store of `results`; 0 if all were sound, else 1."""
+    found = unpack(files, Store(results / "runs"))
+    for i, problem in found.refused.items():
+        print(f"unpack      run {i} was not taken: {problem}", file=sys.stderr)
+    total = len(found.taken) + len(found.there)
+    print(f"unpack      {len(found.taken)} runs taken, {len(found.there)} already there, "
+          f"{len(found.refused)} refused")  # fmt: skip
+    print(f"            {found.here} belong to this version of the code, {total - found.here} to "
+          "another, whose runs it does not use")  # fmt: skip
+    if found.draw:
+        print(f"draw        {found.draw}")
+    return 1 if found.refused else 0

@@ -22,10 +22,8 @@ def results_folder(study: Study) -> Iterator[Path]:
         results.mkdir(parents=True, exist_ok=True)
         live = tempfile.TemporaryDirectory(dir=results, prefix=temporary_prefix())
     except OSError as err:
-        raise UserError(
-            f"results folder {results} cannot be written ({err.strerror}); "
-            "choose another by --results."
-        ) from None
+        why = f"results folder {results} cannot be written ({err.strerror})"
+        raise UserError(f"{why}; choose another by --results.") from None
     made = (study.folder / name for name in ("figures", "tables", "notebooks"))
     kept = ("runs", "features", "checkpoints", "cost", "transfer", "zero_shot")
     sweep([results, *(results / name for name in kept), study.folder, *made])

@@ -74,26 +74,11 @@ def end_with_parent() -> None:
 
 
 def memory() -> int:
-    """Bytes that this process and all below it hold; a page that several share counts once.
-
-    Linux: the sum of proportional set sizes. macOS, Windows: of unique set sizes. 0 if unknown.
-    """
-    if psutil is None:
-        return 0
-    total = 0
-    for process in [psutil.Process(), *_below()]:
-        with suppress(psutil.Error):  # it has just ended
-            held = process.memory_full_info()
-            total += getattr(held, "pss", held.uss)
-    return total
-
-
-def _resident() -> int:
-    """As `memory`, but what is shared counts each time: a hundred times cheaper to know."""
+    """Bytes of this process and all below it, what they share counted each time; 0: unknown."""
     total = 0
     if psutil is not None:
         for process in [psutil.Process(), *_below()]:
-            with suppress(psutil.Error):
+            with suppress(psutil.Error):  # it has just ended
                 total += process.memory_info().rss
     return total
 
@@ -105,15 +90,10 @@ class Peak:
     """
 
     def __init__(self, every: float = 2.0):
-        self.bytes, self.every, self._resident = 0, every, 0
-        self._end, self._looking = threading.Event(), threading.Lock()
+        self.bytes, self.every, self._end = 0, every, threading.Event()
 
     def look(self) -> None:
-        with self._looking:
-            resident = _resident()
-            if resident > 1.02 * self._resident:  # or the costly look would show nothing new
-                self._resident = resident
-                self.bytes = max(self.bytes, memory())
+        self.bytes = max(self.bytes, memory())
 
     def _watch(self) -> None:
         while not self._end.wait(self.every):

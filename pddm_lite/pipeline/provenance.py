@@ -72,14 +72,12 @@ def of(path: str | Path) -> Known:
     full = Path(os.path.abspath(Path(path).expanduser()))
     folder, kind, name = full.parent.parent, full.parent.name, full.stem
     if kind not in KINDS:
-        raise UserError(
-            f"{path} is no figure, table or executed notebook of a study{_example(full)}"
-        )
+        raise UserError(f"{path} is no figure, table or executed notebook of a study{_example()}")
     records = {p.stem: _record(p) for p in sorted((folder / "notebooks").glob("*.ipynb"))}
     if not records:
         raise UserError(
             f"nothing has been made in {os.path.relpath(folder)} yet; run python run_all.py first "
-            f"(make reproduce){_example(full)}"
+            f"(make reproduce){_example()}"
         )
     asked = f"{kind}/{name}"
     notebook = next((n for n, r in records.items() if asked in r.get("files", ())), name)
@@ -97,24 +95,10 @@ def of(path: str | Path) -> Known:
     return Known(folder, notebook, files, shlex.split(kept["command"])[2:], kept)
 
 
-def _example(asked: Path) -> str:
-    """What can be given instead, in words: a file that is there, alike if there is one."""
-
-    def unlike(path: Path) -> tuple:
-        study = path.parents[1].name != asked.parent.parent.name
-        return path.stem != asked.stem, study, path.suffix != asked.suffix, str(path)
-
-    # an executed notebook says itself how to make it again, and a figure's notebook has its number
-    found = [
-        p
-        for kind in KINDS
-        for p in ROOT.glob(f"results/**/{kind}/[0-9]*.*")
-        if p.suffix in (".png", ".csv", ".ipynb")
-        and any((p.parents[1] / "notebooks").glob(f"{p.stem[:2]}*.ipynb"))
-    ]
-    if not found:
-        return "."
-    return f"; or give one that is there, as in {os.path.relpath(min(found, key=unlike))}."
+def _example() -> str:
+    """What can be given instead, in words: an executed notebook that is there, if one is."""
+    found = sorted(ROOT.glob("results/**/notebooks/*.ipynb"))
+    return f"; or give one that is there, as in {os.path.relpath(found[0])}." if found else "."
 
 
 def _record(path: Path) -> dict:

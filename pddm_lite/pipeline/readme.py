@@ -24,6 +24,8 @@ SEEN = (
     "MobileNetV2 of ImageNet may have seen photographs of these classes, and has of all of "
     "Tiny-ImageNet's, so its columns are not about classes new to the network"
 )
+# kind of table -> how its columns of the paper's numbers begin
+PAPER = {"recall": "paper R@1 (", "transfer": "paper ", "zero_shot": "paper "}
 APART = {cost.DATA: f"on {cost.DATA}", GIVEN: "in a given space"}  # claims on no data set
 FIRST = "notebooks/00_start_here.ipynb"  # what a study of part of the notebooks lacks
 
@@ -79,13 +81,15 @@ def results() -> str:
         *(f"- {number} {title}" for title, number in numbers.items()),
         "",
         f"Test Recall@1 in percent, mean ± standard deviation over seeds; {beside}",
-        markdown(_recall_1()),
+        markdown(_across("recall", "method", "R@1")),
     ]
-    for kind, what in (
-        ("transfer", "Table 2, left: top-1 in percent of the nearest class mean on new classes"),
-        ("zero_shot", "Table 2, right: flat top-5 in percent on classes without an image"),
-    ):
-        parts += [f"{what}; {SEEN}; {beside}", markdown(_table_2(kind))]
+    parts += [
+        "Table 2, left: top-1 in percent of the nearest class mean on new classes; "
+        f"{SEEN}; {beside}",
+        markdown(_across("transfer", "features", "top-1")),
+        f"Table 2, right: flat top-5 in percent on classes without an image; {SEEN}; {beside}",
+        markdown(_across("zero_shot", "row", "top-5")),
+    ]
     parts += _decided(fewest=3, short=True)
     for folder, made in studies():
         if (path := folder / "tables" / "given_space.csv").exists():
@@ -107,29 +111,35 @@ def _numbered(line: str, numbers: Mapping[str, str]) -> str:
     return " | ".join(cells)
 
 
-def _table_2(kind: str) -> pd.DataFrame:
-    """A row a sort of features (and a rival), a column a data set, in Table 2's two halves.
+def _across(kind: str, row: str, value: str) -> pd.DataFrame:
+    """A row a method (or sort of features), a column a data set (three seeds or more), the paper's
+    own columns last; rows in the order in which the tables name them, not in the ABC's.
 
-    kind: "transfer" or "zero_shot". Rows that hang on one seed, ceilings that retraining gives and
-    floors that no method makes are left to the whole table of the study.
+    Rows that hang on one seed, ceilings that retraining gives and floors that no method makes are
+    left to the whole table of the study.
     """
-    name, value = ("features", "top-1") if kind == "transfer" else ("row", "top-5")
     columns, printed = {}, {}
     for folder, made in studies():
-        for path in sorted(folder.glob(f"tables/{kind}_*.csv")) if len(made["seeds"]) > 2 else ():
+        for name, title in made["titles"].items():
+            path = folder / "tables" / f"{kind}_{name.replace(':', '-')}.csv"
+            if len(made["seeds"]) < 3 or not path.exists():
+                continue
             own = _text(path)
-            new = own["classes"].iloc[0] if kind == "transfer" else None
-            own = own[~own[name].str.contains(": |paper's")].set_index(name)
-            title = made["titles"][_data_of(path, kind, made["titles"])]
-            columns[title + (f", {new} new classes" if new else "")] = own[value]
-            for column in own.columns[own.columns.str.startswith("paper ")]:
-                printed[column.replace("paper", "the paper,")] = own[column][own[column] != ""]
-    return _beside(columns | printed, name)
-
-
-def _data_of(path: Path, kind: str, names: Mapping[str, str]) -> str:
-    """The data set whose table of a kind a file is."""
-    return next(n for n in names if path.stem == f"{kind}_{n.replace(':', '-')}")
+            if kind == "transfer":
+                title += f", {own['classes'].iloc[0]} new classes"
+            own = own[~own[row].str.contains(": |paper's")].set_index(row)
+            columns[title] = own[value]
+            if kind == "recall":
+                start = own.loc[own.index == questions.PDDM, "untrained R@1"]
+                columns[title] = pd.concat(
+                    [start.rename({questions.PDDM: "untrained head"}), own[value]]
+                )
+            for c in own.columns[own.columns.str.startswith(PAPER[kind])]:
+                half = c.removeprefix(PAPER[kind]).removesuffix(")" * (kind == "recall"))
+                printed[f"the paper, {half}"] = own[c][own[c] != ""]
+    columns |= printed
+    rows = dict.fromkeys(r for column in columns.values() for r in column.index)
+    return pd.DataFrame(columns).reindex(rows).fillna("").reset_index(names=row)
 
 
 def everything() -> str:
@@ -161,31 +171,6 @@ def _decided(fewest: int, short: bool = False) -> list[str]:
             by_data = by_data[own == ""]
             alone += [f"And {where}:\n", markdown(two)]
     return [*parts, markdown(by_data), *alone]
-
-
-def _recall_1() -> pd.DataFrame:
-    """A row a method, a column a data set (three seeds or more); the paper's own columns last."""
-    columns, printed = {}, {}
-    for folder, made in studies():
-        for name, title in made["titles"].items():
-            path = folder / "tables" / f"recall_{name.replace(':', '-')}.csv"
-            if len(made["seeds"]) < 3 or not path.exists():
-                continue
-            own = _text(path).set_index("method")
-            start = own.loc[own.index == "PDDM+Quadruplet", "untrained R@1"]
-            columns[title] = pd.concat(
-                [start.set_axis(["untrained head"] * len(start)), own["R@1"]]
-            )
-            for column in own.columns[own.columns.str.startswith("paper R@1 (")]:
-                half = column.removeprefix("paper R@1 (").removesuffix(")")
-                printed[f"the paper, {half}"] = own[column]
-    return _beside(columns | printed, "method")
-
-
-def _beside(columns: Mapping[str, pd.Series], name: str) -> pd.DataFrame:
-    """Columns side by side; rows in the order in which the columns name them, not in the ABC's."""
-    rows = dict.fromkeys(row for column in columns.values() for row in column.index)
-    return pd.DataFrame(columns).reindex(rows).fillna("").reset_index(names=name)
 
 
 def _judged(fewest: int) -> dict[tuple[str, str], dict]:

@@ -94,25 +94,18 @@ def add(study: Study, command: str) -> Path:
             if path.stem == "90_verdict" and not whole:
                 continue
             shutil.copyfile(path, target / folder / path.name)
-            # as fine as anyone can see; the table of a figure with nothing to draw may be empty
-            if (
-                folder == "figures"
-                and path.suffix == ".csv"
-                and path.read_text(encoding="utf-8").strip()
-            ):
+            text = path.read_text(encoding="utf-8") if path.suffix == ".csv" else ""
+            if folder == "figures" and text.strip():  # as fine as anyone can see
                 short = pd.read_csv(path).to_csv(index=False, float_format="%.6g")
                 write_text(target / folder / path.name, short)
-    if real:
-        titles = " and ".join(study.titles().values())
-        instead = f"pictures of {titles} are not ours to publish: run the notebook to see them"
-        own = {path.read_bytes() for path in (target / "figures").glob("*.png")}
-        for path in (target / "notebooks").glob("*.ipynb"):
-            write_text(path, without_pictures(path.read_text(encoding="utf-8"), own, instead))
-    if whole and target.name in REPORTS:
+    if whole and not real and target.name in REPORTS:
         report.write(study, [], target)
+    titles = " and ".join(study.titles().values())
+    instead = f"pictures of {titles} are not ours to publish: run the notebook to see them"
     names = {path.read_bytes(): path.name for path in (target / "figures").glob("*.png")}
     for path in (target / "notebooks").glob("*.ipynb"):
-        write_text(path, beside_figures(path.read_text(encoding="utf-8"), names))
+        text = path.read_text(encoding="utf-8")
+        write_text(path, published(text, names, instead if real else ""))
     for path in (target / "figures").glob("*.png"):
         fewer_colours(path)
     if target != readme.REFERENCE / "quick":
@@ -143,20 +136,25 @@ def add(study: Study, command: str) -> Path:
     return target
 
 
-def beside_figures(notebook: str, names: Mapping[bytes, str]) -> str:
+def published(notebook: str, names: Mapping[bytes, str], instead: str = "") -> str:
     """The text of an executed notebook in ../notebooks that shows its figures from ../figures.
 
-    `names` are PNG bytes -> file name; other pictures stay. Each figure is kept once, and not
-    again as text in a notebook.
+    `names` are PNG bytes -> file name: each figure is kept once, and not again as text in a
+    notebook. Other pictures, of any kind, stay, or become the words `instead`.
     """
     nb = json.loads(notebook)
     for cell in nb["cells"]:
+        if instead:
+            cell.pop("attachments", None)
         for output in cell.get("outputs", []):
-            png = base64.b64decode("".join(output.get("data", {}).get("image/png", "")))
+            data = output.get("data", {})
+            png = base64.b64decode("".join(data.get("image/png", "")))
             if png in names:
                 link = f"![{names[png]}](../figures/{names[png]})"
                 words = {"text/markdown": link, "text/plain": f"figures/{names[png]}"}
                 output |= {"data": words, "metadata": {}}
+            elif instead and re.search(r"image/|<svg|<img", json.dumps(data)):
+                output |= {"data": {"text/plain": instead}, "metadata": {}}
     return json.dumps(nb, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -182,23 +180,6 @@ def share(target: Path, first: Path) -> None:
             old, new = text.read_text(encoding="utf-8"), f"../{first.name}/figures/{path.name}"
             changed = old.replace(f"(../figures/{path.name})", f"(../{new})")
             write_text(text, changed.replace(f'src="figures/{path.name}"', f'src="{new}"'))
-
-
-def without_pictures(notebook: str, kept: set[bytes], instead: str) -> str:
-    """The text of an executed notebook without its pictures, but for PNGs that are among `kept`.
-
-    An output with another picture, of any kind, becomes the words `instead`.
-    """
-    nb = json.loads(notebook)
-    for cell in nb["cells"]:
-        cell.pop("attachments", None)
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            png = base64.b64decode("".join(data.get("image/png", "")))
-            rest = {kind: text for kind, text in data.items() if kind != "image/png" or not png}
-            if (png and png not in kept) or re.search(r"image/|<svg|<img", json.dumps(rest)):
-                output |= {"data": {"text/plain": instead}, "metadata": {}}
-    return json.dumps(nb, indent=1, ensure_ascii=False) + "\n"
 
 
 def main(argv: list[str]) -> int:

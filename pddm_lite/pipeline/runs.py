@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from contextlib import nullcontext
@@ -27,7 +26,7 @@ from ..training.runs import fit_or_load, problem, run_id
 from ..training.study import Study
 from . import cached, executors, options
 from .live import Live
-from .packing import pack_runs
+from .pack import pack_runs
 from .places import results_folder
 from .work import Work
 
@@ -43,19 +42,11 @@ def prepare(study: Study, work: Work, away: bool) -> None:
         for harmed in cached.drop_harmed(features, [study.load(name).name for name in names]):
             live.print(f"data        {harmed} was changed or torn; made again")
         for name in names:
-            status = live.status(name)
+            task = live.status(name), _open, study, name
             if away:
-                done = work.executor.submit(executors.work, status, _open, study, name).result()
-                line, seconds, _ = done
+                line, seconds, _ = work.executor.submit(executors.work, *task).result()
             else:
-                began = time.time()
-                os.environ["PDDM_STATUS"] = status  # for progress(), as in a worker
-                try:
-                    line = _open(study, name)
-                finally:
-                    os.environ.pop("PDDM_STATUS")
-                    Path(status).unlink(missing_ok=True)
-                seconds = time.time() - began
+                line, seconds, _ = executors.work(*task)
             live.done += 1
             live.print(f"data        {line} ({seconds:.0f} s)")
         cached.seal(features, [study.load(name).name for name in names])

@@ -14,7 +14,7 @@ from ..training.study import Study
 from . import executors, notebooks, options, report, runs
 from .cluster import cluster
 from .live import Live
-from .packing import pack_runs
+from .pack import pack_runs
 from .places import claim, drawing, results_folder
 from .summary import Summary
 from .work import Work

@@ -31,7 +31,7 @@ class Summary:
         """A stage, or a further part of it, from its beginning to its end."""
         with live:
             yield live
-        self.add(live.stage, "", live.seconds, live.peak)
+        self.add(live.stage, "", live.seconds, live.bytes)
 
     def add(self, stage: str, task: str, seconds: float, peak: int) -> None:
         """One finished task."""
@@ -45,14 +45,11 @@ class Summary:
 
     def lines(self) -> list[str]:
         """A table for the terminal: stages, and each notebook that was executed."""
-        rows = [f"{'summary':<28}{'time':>9}{'work':>9}{'peak memory':>14}"]
-        for stage, own in self.table().groupby("stage", sort=False):
-            (whole,) = own[own["task"] == ""].itertuples()
-            tasks = own[own["task"] != ""]
-            work = clock(tasks["seconds"].sum()) if len(tasks) else ""
-            rows.append(f"{stage:<28}{clock(whole.seconds):>9}{work:>9}{gib(whole.bytes):>14}")
-            for x in tasks[tasks["stage"] == "notebooks"].itertuples():
-                rows.append(f"  {x.task:<26}{clock(x.seconds):>9}{'':9}{gib(x.bytes):>14}")
+        rows = [f"{'summary':<28}{'time':>9}{'peak memory':>14}"]
+        for x in self.table().sort_values("task", kind="stable").itertuples():
+            if x.task == "" or x.stage == "notebooks":
+                what = f"  {x.task}" if x.task else x.stage
+                rows.append(f"{what:<28}{clock(x.seconds):>9}{gib(x.bytes):>14}")
         return rows
 
     def keep(self) -> None:

@@ -6,6 +6,7 @@ The locks are our own: filelock's do not say who holds them, and leave a file fo
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -105,6 +106,12 @@ def write_atomic(path: Path, write: Callable) -> None:
 def write_text(path: Path, text: str) -> None:
     """`text` to `path` in UTF-8, atomically; a name that is no text has its odd bytes escaped."""
     write_atomic(path, lambda f: f.write(text.encode("utf-8", "backslashreplace")))
+
+
+def digest(path: Path, algorithm: str = "sha256") -> str:
+    """Checksum of a file in hex."""
+    with open(path, "rb") as f:
+        return hashlib.file_digest(f, algorithm).hexdigest()
 
 
 def note(path: Path) -> None:

@@ -5,10 +5,6 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # else every reader of data, and every command line, would load all of these
-    pass
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "50000 100000": half a core; "max 100000": all
 

@@ -71,9 +71,8 @@ def settings_of(unit: Similarity) -> dict:
     """{"kind": key of SIMILARITIES, "d", "dropout"}: what builds such a unit again; d 0: any."""
     kind = next((k for k, cls in SIMILARITIES.items() if type(unit) is cls), "")
     if not kind:
-        raise UserError(
-            f"a {type(unit).__name__} cannot be saved; known: {', '.join(SIMILARITIES)}."
-        )
+        known = ", ".join(SIMILARITIES)
+        raise UserError(f"a {type(unit).__name__} cannot be saved; known: {known}.")
     layer = next((m for m in unit.modules() if isinstance(m, nn.Linear)), None)
     dropout = unit.dropout.p if isinstance(unit, PDDM) else 0.0
     return {"kind": kind, "d": layer.in_features if layer else 0, "dropout": dropout}

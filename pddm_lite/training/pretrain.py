@@ -5,7 +5,7 @@ about two minutes on one CPU thread. The species that the kit trains and tests o
 never seen here, so what these features know of them is transfer, as with ImageNet and CUB-200.
 """
 
-import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from ..measures.retrieval import recall_at_k
 from ..networks import backbones
 from ..networks.features import normalise
 from ..networks.smallnet import WEIGHTS, SmallNet
-from ..store.errors import escape_letters
+from ..store.arguments import Parser
+from ..store.errors import UserError, escape_letters
 from ..store.files import write_atomic
 
 SOURCE = 20_000  # index of the first source species
@@ -108,9 +109,11 @@ def main(path: str | Path = WEIGHTS) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="python -m pddm_lite.training.pretrain", description=main.__doc__
-    )
+    parser = Parser(prog="python -m pddm_lite.training.pretrain", description=main.__doc__)
     parser.add_argument("path", nargs="?", default=WEIGHTS, help="weights file; default the kit's")
     escape_letters()
-    main(parser.parse_args().path)
+    try:
+        main(parser.parse_args().path)
+    except UserError as err:
+        print(f"error: {err}", file=sys.stderr)
+        sys.exit(2)

@@ -9,9 +9,8 @@ import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import numpy as np
 import pytest
-from PIL import Image
+from trees import picture
 
 from pddm_lite import data
 from pddm_lite.data.__main__ import main
@@ -19,17 +18,9 @@ from pddm_lite.data.download import Failed, download, fetch, unpack
 from pddm_lite.data.official import REAL, Archive
 
 
-def picture(seed):
-    # noise does not compress, so that an archive has bytes enough to stop in
-    pixels = np.random.default_rng(seed).integers(0, 256, (24, 24, 3), dtype=np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue()
-
-
 def characters(part, count):
     return {
-        f"images_{part}/A/{part}{c:02d}/{n}.png": picture(c * 10 + n)
+        f"images_{part}/A/{part}{c:02d}/{n}.png": picture(c * 10 + n, size=(24, 24))
         for c in range(count)
         for n in range(4)
     }
@@ -112,7 +103,7 @@ PARTS = {
 def omniglot(server, monkeypatch):
     """Omniglot as an entry whose archives are small and on the server."""
     server.files = dict(PARTS)
-    archives = tuple(Archive(f, md5(c), server.url + f) for f, c in PARTS.items())
+    archives = tuple(Archive(f, md5(c), server.url) for f, c in PARTS.items())
     monkeypatch.setitem(REAL, "omniglot", replace(REAL["omniglot"], archives=archives))
     return archives
 
@@ -155,18 +146,6 @@ def test_a_stopped_download_goes_on(tmp_path, server, omniglot, ranges):
     assert not part.exists() and len(data.load("omniglot", tmp_path)) == 16
 
 
-def test_a_part_that_is_whole_or_too_long(tmp_path, server, omniglot):
-    name = "images_background.zip"
-    (tmp_path / f"{name}.part").write_bytes(PARTS[name])
-    get("omniglot", tmp_path)
-    assert (tmp_path / name).read_bytes() == PARTS[name]
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / f"{name}.part").write_bytes(PARTS[name] + b"x")
-    assert ".part.bad" in fails("omniglot", other)
-    get("omniglot", other)
-
-
 def test_a_wrong_md5_keeps_what_came_and_unpacks_nothing(tmp_path, server, omniglot):
     name = "images_evaluation.zip"
     server.files[name] = PARTS[name][:-1] + b"x"
@@ -200,7 +179,7 @@ def test_a_dead_link_says_what_to_fetch_by_hand_and_that_is_then_taken(tmp_path,
 
 
 def test_no_server_and_a_link_that_is_none(tmp_path):
-    for url in ("http://127.0.0.1:9/x.zip", "ftp://127.0.0.1:9/x.zip", "nonsense://x/x.zip"):
+    for url in ("http://127.0.0.1:9/", "ftp://127.0.0.1:9/", "nonsense://x/"):
         with pytest.raises(Failed, match="cannot be fetched") as error:
             fetch(Archive("x.zip", "0" * 32, url), tmp_path, bar=False)
         assert "\n" not in str(error.value) and "0" * 32 in str(error.value)
@@ -222,16 +201,6 @@ def test_cars_has_no_link_and_takes_what_lies_there(tmp_path, monkeypatch):
     assert (path / "car_ims" / "1.jpg").read_bytes() == b"x"
     assert (path / "cars_annos.mat").read_bytes() == b"mat"
     assert "there already" in get("cars196", tmp_path)[1]
-
-
-def test_a_zip_that_could_be_read_as_it_lies_is_unpacked_too(tmp_path, monkeypatch):
-    content = zip_of({"Stanford_Online_Products/Ebay_train.txt": b"x"})
-    archive = Archive("Stanford_Online_Products.zip", md5(content), "http://127.0.0.1:9/x")
-    monkeypatch.setitem(REAL, "sop", replace(REAL["sop"], archives=(archive,)))
-    (tmp_path / archive.file).write_bytes(content)
-    path, _ = get("sop", tmp_path)
-    assert (path / "Stanford_Online_Products" / "Ebay_train.txt").exists()
-    assert "there already" in get("sop", tmp_path)[1]
 
 
 def test_a_folder_in_the_way_is_left_alone(tmp_path, omniglot):
@@ -263,41 +232,11 @@ def special(name, kind, target=""):
     return info
 
 
-def zip_link(name, target):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as z:
-        z.writestr("a.txt", b"x")
-        info = zipfile.ZipInfo(name)
-        info.create_system = 3
-        info.external_attr = (stat.S_IFLNK | 0o777) << 16
-        z.writestr(info, target)
-    return out.getvalue()
-
-
 A = {"a.txt": b"x"}
-ESCAPES = {  # a zip's members keep their place in the folder, whatever they are called
-    "up": zip_of(A | {"b/../../evil": b"x"}),
-    "absolute": zip_of(A | {"/tmp/evil": b"x"}),
-    "drive": zip_of(A | {"C:/evil": b"x"}),
-    "link": zip_link("evil", "/etc"),
-}
 HOSTILE = {  # file name, content
     "up": ("x.tgz", tar_of(A | {"../evil": b"x"})),
-    "plain tar": ("x.tar", tar_of(A | {"../evil": b"x"}, "w")),
     "link": ("x.tgz", tar_of(A | {"out": special("out", tarfile.SYMTYPE, "/etc")})),
-    "link through a link": (
-        "x.tgz",
-        tar_of(
-            {
-                "d/up": special("d/up", tarfile.SYMTYPE, ".."),
-                "out": special("out", tarfile.SYMTYPE, "d/up/.."),
-                "out/evil": b"x",
-            }
-        ),
-    ),
     "hard link": ("x.tgz", tar_of(A | {"h": special("h", tarfile.LNKTYPE, "../../etc/passwd")})),
-    "device": ("x.tar.gz", tar_of(A | {"dev": special("dev", tarfile.CHRTYPE)})),
-    "pipe": ("x.tgz", tar_of(A | {"pipe": special("pipe", tarfile.FIFOTYPE)})),
 }
 
 
@@ -305,14 +244,6 @@ HOSTILE = {  # file name, content
 def root(tmp_path):
     (tmp_path / "deep" / "root").mkdir(parents=True)
     return tmp_path / "deep" / "root"
-
-
-@pytest.mark.parametrize("case", ESCAPES)
-def test_no_member_of_a_zip_lands_outside(tmp_path, root, case):
-    (root / "x.zip").write_bytes(ESCAPES[case])
-    unpack([root / "x.zip"], root / "set", bar=False)
-    (evil,) = tmp_path.rglob("evil")
-    assert evil.is_relative_to(root / "set") and not evil.is_symlink()
 
 
 @pytest.mark.parametrize("case", HOSTILE)
@@ -328,10 +259,7 @@ def test_a_hostile_tar_is_refused_and_leaves_nothing(tmp_path, root, case):
 BAD = {
     "no zip": ("x.zip", b"<html>"),
     "truncated zip": ("x.zip", PARTS["images_background.zip"][:3000]),
-    "damaged zip": ("x.zip", PARTS["images_background.zip"].replace(b"IDAT", b"JDAT", 1)),
-    "no tar": ("x.tgz", b"<html>"),
-    "empty tar": ("x.tgz", b""),
-    "truncated tar": ("x.tgz", tar_of({"a.png": picture(1)})[:900]),
+    "truncated tar": ("x.tgz", tar_of({"a.png": picture(1, size=(24, 24))})[:900]),
 }
 
 
@@ -343,12 +271,3 @@ def test_a_broken_archive_leaves_nothing(tmp_path, case):
         unpack([tmp_path / name], tmp_path / "set", bar=False)
     assert name in str(error.value) and "\n" not in str(error.value)
     assert [p.name for p in tmp_path.iterdir()] == [name]
-
-
-def test_a_tar_as_caltech_packs_it(tmp_path):
-    members = {"attributes.txt": b"x", "./CUB_200_2011/images.txt": b"1 a.jpg\n"}
-    (tmp_path / "CUB_200_2011.tgz").write_bytes(tar_of(members))
-    unpack([tmp_path / "CUB_200_2011.tgz"], tmp_path / "cub200_2011", bar=False)
-    assert (tmp_path / "cub200_2011/CUB_200_2011/images.txt").read_bytes() == b"1 a.jpg\n"
-    path, _ = get("cub200_2011", tmp_path)
-    assert path == tmp_path / "cub200_2011" / "CUB_200_2011"

@@ -8,7 +8,6 @@ from pddm_lite.data import WORLDS
 from pddm_lite.data.new_species import IMAGES, SPECIES, new_species
 from pddm_lite.data.synthetic import FAMILIES, world
 from pddm_lite.paper.table2_transfer.classifiers import check_disjoint
-from pddm_lite.store.errors import UserError
 from pddm_lite.training import pretrain
 
 
@@ -39,12 +38,3 @@ def test_no_profile_reaches_the_species_of_smallnets_pretraining():
         assert species + SPECIES[profile] <= pretrain.SOURCE
         assert species % FAMILIES == 0  # as many new species of each family
     assert SPECIES["paper"] == 10_000 and WORLDS["paper"][0] // 2 == 1_000
-
-
-def test_bad_names_are_refused():
-    with pytest.raises(UserError, match="unknown synthetic data set 'cub200_2010'"):
-        new_species("cub200_2010")
-    with pytest.raises(UserError, match="number from 0 to 1"):
-        new_species("synthetic_birds@2")
-    with pytest.raises(UserError, match="unknown profile 'fast'"):
-        new_species("synthetic_birds", "fast")

@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pddm_lite.data import open_folder, open_image
 from pddm_lite.data.pictures import _kinds, suffixes
@@ -93,12 +93,6 @@ def test_every_exif_orientation_in_every_format(opened, tmp_path, fmt, suffix):
     assert data.side == 40
 
 
-def test_what_is_upright_already_is_not_turned_again():
-    once = ImageOps.exif_transpose(Image.open(io.BytesIO(turned(6, "JPEG"))))
-    assert looks_upright(open_image(once))
-    assert looks_upright(open_image(open_image(turned(6, "JPEG"))))
-
-
 def test_a_picture_with_broken_exif_is_shown_as_it_lies(tmp_path):
     out = io.BytesIO()
     upright().save(out, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
@@ -157,11 +151,6 @@ def test_grey_of_every_type_and_range(opened, case):
         assert got.shape == (3, 4, 3) and np.abs(got - want[..., None]).max() <= close, case
 
 
-def test_black_is_black():
-    for dtype in (np.uint16, np.int32, np.float32):
-        assert not np.asarray(open_image(tiff(np.zeros((2, 2), dtype)))).any()
-
-
 LAB = {  # CIE L*a*b* under D50 -> sRGB
     (54.29, 80.80, 69.89): (255, 0, 0),
     (87.82, -79.27, 80.99): (0, 255, 0),
@@ -194,12 +183,9 @@ def test_palette_cmyk_and_alpha_by_open_image():
 
 NOT_SHOWN = {
     "not finite": (np.array([[0, np.nan]], np.float32), "not all of its values are finite"),
-    "infinite": (np.array([[0, np.inf]], np.float32), "not all of its values are finite"),
     "standardised": (np.array([[-2.1, 2.6]], np.float32), "go from -2.1 to 2.6"),
-    "-1 to 1": (np.array([[-1, 1]], np.float32), "go from -1 to 1"),
     "high dynamic range": (np.array([[0, 8]], np.float32), "go from 0 to 8"),
     "below zero": (np.array([[-5, 200]], np.int32), "go from -5 to 200"),
-    "12 bits of 32": (np.array([[0, 4000]], np.int32), "go from 0 to 4000"),
     "too high": (np.array([[0, 1e6]], np.float32), "go from 0 to 1e\\+06"),
 }
 

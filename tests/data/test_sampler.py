@@ -64,21 +64,6 @@ def test_all_is_seen_within_two_rounds():
         assert len(set(labels[np.concatenate(batches[a : a + 6])].tolist())) == 10
 
 
-def test_the_seed_decides_the_batches():
-    labels = labels_of((5,) * 8)
-    first, again, other = (np.stack(take(9, labels, 4, 3, seed)) for seed in (0, 0, 1))
-    assert np.array_equal(first, again) and not np.array_equal(first, other)
-    np.random.seed(5)  # noqa: NPY002 - the global generator has no say
-    assert np.array_equal(np.stack(take(9, labels, 4, 3, 0)), first)
-
-
-def test_two_samplers_do_not_disturb_each_other():
-    labels = labels_of((5,) * 8)
-    a, b = class_balanced(labels, 4, 3, 0), class_balanced(labels, 4, 3, 0)
-    drawn = [(next(a), next(b)) for _ in range(20)]
-    assert all(np.array_equal(x, y) for x, y in drawn)
-
-
 @pytest.mark.parametrize(
     ("sizes", "classes", "images", "named"),
     [
@@ -116,8 +101,3 @@ def test_processes_draw_batches_of_their_own_and_the_first_draws_as_if_alone():
     )
     assert np.array_equal(alone, others[0])
     assert not np.array_equal(others[0], others[1]) and not np.array_equal(others[1], others[2])
-
-
-def test_no_images_at_all():
-    with pytest.raises(UserError, match="only 0 train"):
-        class_balanced(np.empty(0, dtype=np.int64), 2, 2, 0)

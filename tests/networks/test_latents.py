@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from pddm_lite import data as data_sets
 from pddm_lite.data.base import ImageSet
-from pddm_lite.networks import backbones, latents
-from pddm_lite.networks.features import features_of
+from pddm_lite.networks import latents
 from pddm_lite.store.errors import UserError
 
 
@@ -21,17 +19,6 @@ def test_latents_and_a_constant_on_the_sphere(name):
     # dividing by the last coordinate gives the latents back, in units of the constant
     c = np.linalg.norm(data.latents[data.train], axis=1).mean()
     assert np.allclose(x[:, :-1] / x[:, -1:] * c, data.latents, atol=1e-4)
-
-
-def test_features_are_the_perfect_eyes_and_the_network_a_hidden_layer(tmp_path):
-    data = data_sets.load("given_birds@0", profile="smoke")
-    net = backbones.load("latents")
-    x = features_of(data, net, tmp_path, bar=False)
-    assert np.array_equal(x, latents.perfect_eye(data)) and not any(tmp_path.iterdir())
-    h = net.net(torch.from_numpy(x))
-    assert h.shape == (len(data), net.features) and (h >= 0).all() and (h > 0).any()
-    with pytest.raises(UserError, match="no weights to load"):
-        backbones.load("latents", "imagenet")
 
 
 def test_real_data_have_no_latents():

@@ -269,9 +269,9 @@ def test_the_summary_has_time_and_memory_of_stages_and_notebooks(tmp_path):
         total.rows[-1] = (stage, "", 75.0, 3 * 2**30)
     lines = total.lines()
     assert [line.split() for line in lines] == [
-        ["summary", "time", "work", "peak", "memory"],
-        ["runs", "01:15", "02:00", "3.0", "GiB"],
-        ["notebooks", "01:15", "01:00", "3.0", "GiB"],
+        ["summary", "time", "peak", "memory"],
+        ["runs", "01:15", "3.0", "GiB"],
+        ["notebooks", "01:15", "3.0", "GiB"],
         ["60_retrieval", "01:00", "1.0", "GiB"],
     ]
     path = own.folder / "summary.json"

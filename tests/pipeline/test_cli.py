@@ -11,7 +11,6 @@ import pytest
 
 from pddm_lite.pipeline import cli, notebooks
 from pddm_lite.store.errors import UserError
-from pddm_lite.training.runs import fit_or_load
 from pddm_lite.training.study import Study
 
 ROOT = Path(__file__).parents[2]
@@ -186,17 +185,6 @@ def test_smoke_from_the_command_line_to_the_report(tmp_path):
     encoding="utf-8")  # fmt: skip
     assert f"{len(done)} fresh, 0 to execute" in again.stdout
     assert ", 0 to make" in again.stdout
-
-
-def test_fit_or_load_is_what_a_notebook_calls(tmp_path):
-    study = Study.of("smoke", ["synthetic_cars"], methods=["Triplet"], seeds=[0], variants=[],
-                     results=str(tmp_path))  # fmt: skip
-    first = study.run("synthetic_cars", "Triplet", 0)
-    stamp = (first.store.path(first.id) / "manifest.json").stat().st_mtime_ns
-    second = fit_or_load(first.experiment, study.load("synthetic_cars"), str(tmp_path))
-    assert second.id == first.id
-    assert (second.store.path(second.id) / "manifest.json").stat().st_mtime_ns == stamp
-    assert first.metrics == second.metrics
 
 
 def test_torchrun_trains_by_two_processes_and_one_writes(tmp_path):

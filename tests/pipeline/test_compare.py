@@ -104,12 +104,3 @@ def test_the_committed_results_equal_themselves_and_differ_from_another_study(tm
     assert compared(REFERENCE / "quick", tmp_path / "quick", capsys)[0] == 0
     code, out = compared(REFERENCE / "quick", REFERENCE / "quick-cub200_2010", capsys)
     assert code == 1 and "cub200_2010" in out
-
-
-def test_keys_that_are_numbers_match_however_they_are_written(tmp_path):
-    for name, text in (("a.csv", "heterogeneity,x\n0.0,1\n0.25,2\n"), ("b.csv", "heterogeneity,x\n"
-                       "0,1\n0.25,2\n")):  # fmt: skip
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    assert compare.differences(tmp_path / "a.csv", tmp_path / "b.csv") == ([], [])
-    (tmp_path / "empty.csv").write_text("\n", encoding="utf-8")  # of a figure with nothing to draw
-    assert compare.differences(tmp_path / "a.csv", tmp_path / "empty.csv")[0]

@@ -4,7 +4,6 @@ import json
 import os
 import shlex
 import shutil
-import stat
 import subprocess
 import sys
 import zipfile
@@ -18,7 +17,7 @@ from pddm_lite.pipeline import cli, pack
 from pddm_lite.pipeline import options as pipeline_options
 from pddm_lite.store.errors import UserError
 from pddm_lite.store.store import Store
-from pddm_lite.training.runs import Run, run_id
+from pddm_lite.training.runs import run_id
 from pddm_lite.training.study import Study
 
 ROOT = Path(__file__).parents[2]
@@ -81,24 +80,6 @@ def _umask() -> int:
     return mask
 
 
-def test_a_trained_network_comes_along(tmp_path):
-    given = {
-        **SMOKE,
-        "seeds": [0],
-        "mode": "finetune",
-        "settings": ["steps=1", "batch_size=8", "classes_per_batch=2"],
-    }
-    study = Study.of(**given, results=str(tmp_path / "made"))
-    ((_, run),) = study.runs().items()
-    files, n, _ = pack.pack(study, tmp_path / "runs.zip", 2**24)
-    found = pack.unpack(files, Store(tmp_path / "there" / "runs"))
-    assert n == 1 and found.taken == [run.id] and found.here == 1
-    theirs = Run(run.experiment, run.id, Store(tmp_path / "there" / "runs")).model()
-    ours = run.model().state_dict()
-    assert any(k.startswith("backbone.") for k in ours)
-    assert all(torch.equal(v, ours[k]) for k, v in theirs.state_dict().items())
-
-
 def test_the_same_runs_give_the_same_bytes(study, packed, tmp_path):
     os.utime(next(Path(study.results).glob("runs/*/manifest.json")))
     (again,), *_ = pack.pack(study, tmp_path / "again.zip", 2**24)
@@ -139,8 +120,6 @@ def test_runs_that_are_missing_or_torn_are_not_packed(study, tmp_path):
     assert contents(tmp_path / "r" / "runs") == contents(Path(study.results) / "runs")
 
 
-LINK = zipfile.ZipInfo("0123456789abcdef/metrics.json")
-LINK.external_attr = (stat.S_IFLNK | 0o777) << 16
 SQUEEZED = zipfile.ZipInfo("0123456789abcdef/metrics.json")
 SQUEEZED.compress_type = zipfile.ZIP_DEFLATED
 
@@ -160,9 +139,7 @@ SQUEEZED.compress_type = zipfile.ZIP_DEFLATED
         ("0123456789abcdef/a.json\n", "no file of a run"),
         ("evil.json", "no file of a run"),
         ("runs/evil.json", "no file of a run"),
-        (LINK, "link"),
         (SQUEEZED, "compressed"),
-        ("study.json", "twice"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -226,16 +203,6 @@ def test_a_harmed_run_is_named_and_the_others_are_taken(study, packed, harm, tmp
     assert first in err and len(err.strip().splitlines()) == 1
     assert "1 runs taken, 0 already there, 1 refused" in out
     assert os.listdir(results / "runs") == [second] and Store(results / "runs").has(second)
-
-
-def test_a_flipped_byte_is_found_by_the_zip_itself(study, packed, tmp_path):
-    raw = bytearray(packed.read_bytes())
-    with zipfile.ZipFile(packed) as z:
-        info = z.getinfo(f"{ids(study)[0]}/head.pt")
-    raw[info.header_offset + 30 + len(info.filename) + info.file_size // 2] ^= 1
-    packed.write_bytes(bytes(raw))
-    found = pack.unpack([packed], Store(tmp_path / "runs"))
-    assert list(found.refused) == ids(study)[:1] and found.taken == ids(study)[1:]
 
 
 def test_runs_of_another_version_of_the_code_are_counted(packed, tmp_path, capsys, monkeypatch):

@@ -1,7 +1,6 @@
 """run_all.py reproduce: one notebook's figures and tables again, found by the path of any."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -141,12 +140,3 @@ def test_the_reference_is_never_written(monkeypatch, capsys):
     path = REFERENCE / "quick" / "tables" / "verdicts.csv"
     assert cli.main(["reproduce", str(path), "--results", str(REFERENCE)]) == 2
     assert "is the reference" in capsys.readouterr().err
-
-
-def test_a_study_that_was_copied_away_is_made_where_it_lies(tmp_path, monkeypatch, capsys):
-    shutil.copytree(REFERENCE / "quick", tmp_path / "quick")
-    asked = []
-    monkeypatch.setattr(cli, "main", lambda words: asked.append(words) or 1)
-    reproduce.main([str(tmp_path / "quick" / "tables" / "verdicts.csv"), "--device", "cpu"])
-    args = pipeline_options.parser().parse_args(asked[0])
-    assert Path(args.results) == tmp_path and args.device == "cpu"

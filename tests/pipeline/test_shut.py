@@ -8,9 +8,8 @@ import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from trees import unpacked
 
 from pddm_lite.data import __main__ as data_command
 from pddm_lite.data import load
@@ -43,12 +42,7 @@ def root():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         tree = Path(folder) / "around" / "tree"
-        for c in ("ant", "bee", "cat"):
-            (tree / c).mkdir(parents=True)
-            for n in range(4):
-                x = np.random.default_rng(n).integers(0, 256, (12, 16, 3), dtype=np.uint8)
-                Image.fromarray(x).save(tree / c / f"{n}.png")
-        yield tree
+        yield unpacked(tree, [f"{c}/{n}.png" for c in ("ant", "bee", "cat") for n in range(4)])
         for path in (tree.parent, tree, tree / "bee", tree.parent / "closed"):
             if path.exists():
                 path.chmod(0o755)

@@ -117,15 +117,6 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(how, number, tmp_path, monke
         assert store.problem("old") == ""
 
 
-def test_an_error_that_is_no_disks_stays_what_it_is(tmp_path):
-    def fails(f):
-        raise OSError(errno.ECONNRESET, "elsewhere")
-
-    with pytest.raises(ConnectionResetError):
-        write_atomic(tmp_path / "a", fails)
-    assert os.listdir(tmp_path) == []
-
-
 def test_bytes_are_on_the_disk_before_the_name_is_there(tmp_path, monkeypatch):
     order = []
     flush, replace, rename = os.fsync, os.replace, os.rename

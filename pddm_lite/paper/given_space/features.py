@@ -24,6 +24,7 @@ from ...data import listed
 from ...data.base import ImageSet, split
 from ...measures.evaluate import evaluate_fully
 from ...methods import METHODS
+from ...store.arguments import Parser
 from ...store.errors import UserError
 from ...training import experiments, loop
 from ...training.experiments import RECIPES, Experiment
@@ -159,8 +160,7 @@ def table(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     prog = "python -m pddm_lite.paper.given_space.features"
-    p = argparse.ArgumentParser(prog=prog, description=__doc__,
-                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    p = Parser(prog=prog, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--data", default="synthetic_birds", help="data sets, as run_all.py takes them")
     p.add_argument("--data-root", default="")
     p.add_argument("--backbone", default="")
@@ -171,9 +171,9 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--results", default="results")
     p.add_argument("--choose", action="store_true", help="try each loss on held-out classes")
     p.add_argument("--out", default="", metavar="FILE.csv", help="write the numbers there")
-    args = p.parse_args(argv)
     torch.set_num_threads(1)
     try:
+        args = p.parse_args(argv)
         study = Study.of(
             profile=args.profile,
             data=listed(args.data),
