@@ -174,7 +174,7 @@ def test_smoke_from_the_command_line_to_the_report(tmp_path):
     assert done == set(notebooks.notebooks())
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert 'src="http' not in page and 'href="http' not in page.replace('href="https://arxiv', "")
-    for word in ("What was reproduced", "PDDM+Quadruplet", "data:image/png;base64"):
+    for word in ("Claims by data set", "PDDM+Quadruplet", "data:image/png;base64"):
         assert word in page
     verdicts = pd.read_csv(folder / "tables" / "verdicts.csv")
     assert {"C1", "C4", "C7", "C10"} <= set(verdicts["claim"])

@@ -154,7 +154,7 @@ def finished(tmp_path, monkeypatch):
         monkeypatch.setattr(reference.wording, "protocol", lambda study, runs: "a protocol")
         return SimpleNamespace(
             folder=folder, data=[data], mode="frozen", settings=(), seeds=(0,), profile="quick",
-            recipe="default", backbone="n", device="cpu",
+            recipe="default", backbone="n", device="cpu", variants=(),
             runs=lambda: {(data, "PDDM score", 0): run}, titles=lambda: {data: "My set"},
         )  # fmt: skip
 
@@ -211,10 +211,10 @@ def test_the_copied_report_refers_to_figures_that_are_there(finished):
     target = reference.add(finished("synthetic_birds"), "python run_all.py")
     page = (target / "report.html").read_text(encoding="utf-8")
     sources = re.findall(r'<figure[^>]*><img[^>]*src="([^"]+)"', page)
-    assert sources == [f"figures/{name}.png" for name in sorted(SHOWN)]
+    assert sorted(sources) == [f"figures/{name}.png" for name in sorted(SHOWN)]
     assert all((target / source).exists() for source in sources)
     assert set(pictures_in(page)) == {LOOSE}  # that alone lies nowhere else
-    assert "figure 60 tsne, above" in page and ", 7 s<" in page
+    assert ">60 tsne (figures/60_tsne.csv)<" in page and ", 7 s<" in page
 
 
 def reads_pictures(function, seen):
