@@ -243,13 +243,13 @@ def test_every_figure_that_shows_pictures_has_a_name_that_says_so():
             for a in n.names
         }
         for cell in cells:
-            if "drawing.save(" not in cell.source:
+            if "drawing.show(" not in cell.source:
                 continue
             for node in ast.walk(ast.parse(cell.source)):
                 where = isinstance(node, ast.Attribute) and imported.get(ast.unparse(node.value))
                 if where and where.rpartition(".")[2] in ("figures", "distributions", "drawing"):
                     module = importlib.import_module(where)
-                    if node.attr != "save" and reads_pictures(getattr(module, node.attr), set()):
+                    if node.attr != "show" and reads_pictures(getattr(module, node.attr), set()):
                         found = re.findall(r'"(\d\d_\w+)', cell.source)
                         assert found and all(n.startswith(reference.PHOTOGRAPHS) for n in found)
                         named |= {
