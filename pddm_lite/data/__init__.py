@@ -54,8 +54,8 @@ def load(
             optionally as in "tiny_imagenet@160", of which 160 classes drawn at random train;
             "folder" for the class-per-folder tree `root` itself, "folder:NAME" for `root`/NAME;
             "mix:A,B" for several of all these as one.
-        root: where real data lie; the embedded world needs none.
-        profile: sizes the embedded world.
+        root: where real data lie; the synthetic world needs none.
+        profile: sizes the synthetic world.
         complete: as for `open_real`.
 
     Raises:

@@ -47,7 +47,7 @@ def parser() -> Parser:
         if command == "verify":
             c.add_argument("--partial", action="store_true", help="accept a subset's counts")
         if command == "stats":
-            c.add_argument("--profile", default="quick", help="size of the embedded world")
+            c.add_argument("--profile", default="quick", help="size of the synthetic world")
     return p
 
 

@@ -65,7 +65,9 @@ def world_of(name: str) -> Synthetic | None:
     except ValueError:
         heterogeneity = -1.0
     if not 0 <= heterogeneity <= 1:
-        raise UserError(f"data set '{name}': the heterogeneity after @ must be a number from 0 to 1.")
+        raise UserError(
+            f"data set '{name}': the heterogeneity after @ must be a number from 0 to 1."
+        )
     world = knobs[1] if len(knobs) == 2 else "0"
     if not (world.isascii() and world.isdecimal() and int(world) < 2**31):
         raise UserError(

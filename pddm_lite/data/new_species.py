@@ -1,4 +1,4 @@
-"""New species of the embedded world, for transfer: no run has seen them, nor has smallnet."""
+"""New species of the synthetic world, for transfer: no run has seen them, nor has smallnet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedded world: procedural birds and cars whose geometry is known and has a knob.
+"""The synthetic world: procedural birds and cars whose geometry is known and has a knob.
 
     latent  = order centre + family offset + species offset + morph offset + image offset
     picture = render(latent, nuisance)      nuisance: pose, shift, size, light, background

@@ -146,7 +146,7 @@ def _look(data: ImageSet, i: int) -> tuple[str, tuple[int, int], int]:
     if hasattr(data.read, "look"):
         image, mode, size = data.read.look(i)
     else:
-        image = data.read(i)  # the embedded world, whose images lie in no file
+        image = data.read(i)  # the synthetic world, whose images lie in no file
         mode, size = image.mode, image.size
     return mode, size, max(top for _, top in image.getextrema())
 

@@ -1,6 +1,6 @@
 """A small convolutional network for 64x64 pictures, with weights that play ImageNet's part.
 
-The embedded world needs what torchvision's pretrained networks are to real images: a network that
+The synthetic world needs what torchvision's pretrained networks are to real images: a network that
 has seen many things of the same sort, but never the classes it is going to be judged on. The
 committed weights were trained by `python -m pddm_lite.training.pretrain` on source species only.
 """

@@ -34,7 +34,7 @@ def parser() -> options.Parser:
     )
     p.add_argument("--results", default="results", metavar="DIR", help="the store's folder")
     p.add_argument("--data-root", default="", metavar="DIR", help="where real data sets lie")
-    p.add_argument("--profile", default="quick", help="of embedded data (default quick)")
+    p.add_argument("--profile", default="quick", help="of synthetic data (default quick)")
     p.add_argument("--number", type=int, default=3, help="of runs (default 3)")
     p.add_argument("--seed", type=int, default=0, help="of the draw (default 0)")
     p.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")

@@ -116,7 +116,7 @@ def name(given: str) -> str:
 
 
 def data(given: tuple) -> tuple[str, ...]:
-    """Names of data sets, the embedded birds and cars by default.
+    """Names of data sets, the synthetic birds and cars by default.
 
     Files are named of a folder's name: none may lead out of the results.
     """
@@ -133,19 +133,19 @@ def data(given: tuple) -> tuple[str, ...]:
 def backbone(given: str, data: tuple[str, ...], weights: str) -> str:
     """A network that can read all of the data, with weights that know them.
 
-    By default smallnet for embedded data, latents for worlds without pictures, else googlenet.
+    By default smallnet for synthetic data, latents for worlds without pictures, else googlenet.
     """
     kinds = [d.partition("@")[0] for d in data]
-    embedded = all(k in EMBEDDED for k in kinds)
+    synthetic = all(k in EMBEDDED for k in kinds)
     if not given:
         blind = all(k in GIVEN for k in kinds)
-        given = latents.NAME if blind else "smallnet" if embedded else "googlenet"
+        given = latents.NAME if blind else "smallnet" if synthetic else "googlenet"
     backbones.check(given)
     for d in data:
         latents.check(given, d)
-    if given == "smallnet" and not embedded and not weights:
+    if given == "smallnet" and not synthetic and not weights:
         raise UserError(
-            "smallnet's shipped weights know the embedded world alone; for real data give "
+            "smallnet's shipped weights know the synthetic world alone; for real data give "
             "--backbone, or --weights none to train it from scratch."
         )
     return given

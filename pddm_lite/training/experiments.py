@@ -196,7 +196,7 @@ ABLATIONS = {
 }
 # Length of the embedding (the paper: 128); scoring all pairs costs its square.
 SIZES = {f"d = {d}": ((_PDDM, _EUCLIDEAN), dict(embedding_size=d)) for d in (64, 256, 512, 1024)}
-# The embedded birds with their knob turned (the paper's hypothesis, Sec. 1): another world, and so
+# The synthetic birds with their knob turned (the paper's hypothesis, Sec. 1): another world, and so
 # another data set and no setting. The world as it is, at 0.7, is one more point of the curve.
 HETEROGENEITY = {
     f"heterogeneity {h:g}": ((_PDDM, _EUCLIDEAN), dict(data=f"synthetic_birds@{h:g}"))

@@ -74,7 +74,7 @@ class Study:
 
         Args:
             profile: "smoke" (seconds), "quick" (minutes) or "paper" (the paper's own values).
-            data: names of data sets; the embedded birds and cars by default.
+            data: names of data sets; the synthetic birds and cars by default.
             data_root: where real data sets lie.
             seeds: 0, 1, 2 by default (smoke: 0, 1).
             settings: changes of single settings for all runs, as in "alpha=0.2".
@@ -84,7 +84,7 @@ class Study:
                 "methods=Triplet,PDDM score"; it goes before the argument itself, a later one before
                 an earlier one.
             backbone: the network (backbones.NETWORKS or timm:NAME); by default smallnet for
-                embedded data, latents for worlds without pictures, else googlenet as in the
+                synthetic data, latents for worlds without pictures, else googlenet as in the
                 paper.
             weights: a local weights file, "imagenet", "none", or "" for the network's default.
             mode: "frozen", "finetune", or "metric" (only the similarity learns); by default the
@@ -93,7 +93,7 @@ class Study:
             recipe: "default" or "letter", the paper's own.
             variants: changes of the recipe to compare with it: names (experiments.CHANGES), groups
                 ("core" for the number of quadruplets, the paper's letter, the heterogeneity of the
-                embedded birds and the ends of the given space; "heterogeneity" and "given" alone,
+                synthetic birds and the ends of the given space; "heterogeneity" and "given" alone,
                 "recipe", "ablations", "sizes", "all"), or none. A change of the birds' world is
                 left out on all other data.
             name: of the study's own folder in there; by default made of profile, data, mode, recipe

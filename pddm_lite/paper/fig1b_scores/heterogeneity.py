@@ -1,4 +1,4 @@
-"""What heterogeneity does: PDDM's lead as the embedded world's knob turns, and class against class.
+"""What heterogeneity does: PDDM's lead as the synthetic world's knob turns, and class against class.
 
 The paper's hypothesis (Sec. 1): classes differ in how loose they are, so no global threshold on the
 Euclidean distance serves all of them, and a metric that knows the place does better. Both parts
@@ -40,7 +40,7 @@ SPACES = ("the world itself", "network's features", EUCLIDEAN, PDDM)
 
 
 def knob(run: Run) -> float:
-    """The heterogeneity of the embedded world that a run is of, 0 to 1."""
+    """The heterogeneity of the synthetic world that a run is of, 0 to 1."""
     return painted(run.experiment.data).heterogeneity
 
 

@@ -217,7 +217,7 @@ def oracle(frame: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.D
     """
     if frame.empty:
         return nothing_to_draw(
-            "no embedded data: nobody knows which pairs are genuinely hard"
+            "no synthetic data: nobody knows which pairs are genuinely hard"
         ), frame
     data = list(dict.fromkeys(frame["data"]))
     names = [m for m in METHODS if m in set(frame["miner"])]

@@ -1,7 +1,7 @@
-"""Which pairs are genuinely hard: asked of the embedded world, which knows where its images lie.
+"""Which pairs are genuinely hard: asked of the synthetic world, which knows where its images lie.
 
 The paper wants "genuinely hard samples" and names a human as the one who could tell them (Sec. 1).
-For the embedded world there is something better: the latent z of each image, 16 numbers of which
+For the synthetic world there is something better: the latent z of each image, 16 numbers of which
 the picture is painted, and the spread s of each species, in the same units (data.synthetic).
 
 A positive pair is genuinely hard where it is among the hardest 10 % of all positive pairs of the
@@ -38,7 +38,7 @@ SHARE = 0.1  # the hardest 10 % are genuinely hard
 
 
 def geometry_of(name: str, profile: str) -> Geometry | None:
-    """The geometry of an embedded data set as data.load gives it; None for real data."""
+    """The geometry of a synthetic data set as data.load gives it; None for real data."""
     s = world_of(name)
     if s is None or not s.painted:
         return None

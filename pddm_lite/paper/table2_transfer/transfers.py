@@ -1,7 +1,7 @@
 """Transfer to new classes (Sec. 4.2, left half of Table 2) of finished runs: joined and kept.
 
 A run's features, learned on its source classes, serve classes that it has not seen: each new class
-is the mean of a few of its images (classifiers). On embedded data the new classes are new
+is the mean of a few of its images (classifiers). On synthetic data the new classes are new
 species of the same world (data.new_species), on real data the study's test classes.
 
 What is measured belongs to a run: it is kept in results/transfer/, and measured again where the

@@ -1,4 +1,4 @@
-"""Is-a hierarchies of classes: WordNet's, the embedded world's and Omniglot's.
+"""Is-a hierarchies of classes: WordNet's, the synthetic world's and Omniglot's.
 
 A hierarchy is a directed acyclic graph and not always a tree: in WordNet a node may have several
 parents. Edges point from parent to child. Three measures are used, all in steps (edges):
@@ -183,7 +183,7 @@ def _rows(path: Path, pattern: re.Pattern, form: str) -> Iterator[tuple[str, str
 def taxonomy(
     root: str, classes: Sequence[str], families: Sequence[str], orders: Sequence[str]
 ) -> Hierarchy:
-    """The embedded world's: root -> order -> family -> species.
+    """The synthetic world's: root -> order -> family -> species.
 
     Args:
         root: the kind, "birds" or "cars".

@@ -130,7 +130,7 @@ def protocol(data: ImageSet, root: str | Path = "") -> Protocol:
 
 
 def _taxonomy(kind: str, classes: Iterable[str]) -> Hierarchy:
-    """The embedded world's, its families found by the first word of their species' names."""
+    """The synthetic world's, its families found by the first word of their species' names."""
     one = synthetic.world(kind, species=synthetic.FAMILIES, images=1)  # one species a family
     order = dict(zip(one.families, one.orders, strict=True))
     families = [c.split()[0] for c in classes]
