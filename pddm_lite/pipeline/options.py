@@ -21,7 +21,7 @@ ENVIRONMENT = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
 EPILOG = """examples:
-  python run_all.py                                   synthetic data, profile quick: minutes on a CPU
+  python run_all.py                                   synthetic data, quick: minutes on a CPU
   python run_all.py --profile smoke                   the same in seconds, for a look
   python run_all.py --data cub200_2010 --data-root DIR --backbone mobilenet_v2 --weights FILE
   python run_all.py --data folder --data-root MY_IMAGES --backbone resnet18

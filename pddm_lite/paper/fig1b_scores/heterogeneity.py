@@ -1,4 +1,4 @@
-"""What heterogeneity does: PDDM's lead as the synthetic world's knob turns, and class against class.
+"""Heterogeneity: PDDM's lead as the synthetic world's knob turns, and class against class.
 
 The paper's hypothesis (Sec. 1): classes differ in how loose they are, so no global threshold on the
 Euclidean distance serves all of them, and a metric that knows the place does better. Both parts
