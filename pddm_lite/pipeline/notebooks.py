@@ -106,7 +106,9 @@ def _arguments(study: Study, name: str, parameters: dict) -> dict[str, object]:
             given[key] = os.path.relpath(given[key], FOLDER)
     takes = declared(name)
     rest = {k: v for k, v in given.items() if k not in takes and (v or k == "variants")}
-    options = [f"{k}={','.join(v) if isinstance(v, list) else v}" for k, v in rest.items()]
+    options = [
+        f"{k}={','.join(map(str, v)) if isinstance(v, list) else v}" for k, v in rest.items()
+    ]
     given |= parameters | {"options": [*options, *parameters.get("options", [])]}
     return {k: v for k, v in given.items() if k in takes}
 
