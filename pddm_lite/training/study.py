@@ -92,8 +92,8 @@ class Study:
             methods: rows of Table 1; all by default, and the Mahalanobis metric of Fig. 1b.
             recipe: "default" or "letter", the paper's own.
             variants: changes of the recipe to compare with it: names (experiments.CHANGES), groups
-                ("core" for the number of quadruplets, the paper's letter, the heterogeneity of the
-                synthetic birds and the ends of the given space; "heterogeneity" and "given" alone,
+                ("core" for the hardest negatives, the paper's letter, and, of the
+                synthetic birds, the ends of the given space; "heterogeneity" and "given" alone,
                 "recipe", "ablations", "sizes", "all"), or none. A change of the birds' world is
                 left out on all other data.
             name: of the study's own folder in there; by default made of profile, data, mode, recipe
