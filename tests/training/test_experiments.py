@@ -125,9 +125,11 @@ def test_the_knob_is_no_variant_of_the_recipe(monkeypatch, tmp_path):
     study = Study.of(profile="smoke", results=tmp_path, seeds=[0], device="cpu")
     monkeypatch.setattr(Study, "run", lambda self, d, m, s, **changes: changes)
     assert not any("data" in changes for changes in study.variant_runs().values())
+    assert not any(v for _, v, *_ in study.variant_runs(HETEROGENEITY))  # not in the default run
+    study = dataclasses.replace(study, variants=tuple(HETEROGENEITY))
     turned = study.variant_runs(HETEROGENEITY)
     assert {(d, c.get("data", "")) for (d, v, _, _), c in turned.items() if v} == {
-        ("synthetic_birds", f"synthetic_birds@{h}") for h in ("0", "1")
+        ("synthetic_birds", f"synthetic_birds@{h}") for h in ("0", "0.25", "0.5", "1")
     }
 
 
