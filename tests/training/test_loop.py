@@ -695,3 +695,29 @@ def test_two_processes_train_as_one_with_the_gradients_averaged_by_hand(tmp_path
         torch.testing.assert_close(states[0][name], value, rtol=1e-5, atol=1e-6, msg=name)
     alone = run(dataclasses.replace(e, ranks=1), data, source)
     assert not torch.allclose(alone.model.head.weight, hand["f.head.weight"], atol=1e-5)
+
+
+def test_the_pca_start_is_taken_from_the_fit_classes_alone():
+    data = image_set()
+    source = clusters(data)
+    e = experiment(head_init="pca", lr=0.0, steps=1)
+    got = run(e, data, source).model.head.weight.detach()
+    fit_only = source.x[split(data, e.holdout, e.seed).fit]
+    want = torch.from_numpy(PCA(6, svd_solver="full").fit(fit_only.numpy()).components_)
+    torch.testing.assert_close((got * want).sum(1).abs(), torch.ones(6), rtol=0, atol=1e-4)
+
+
+def test_the_pca_start_needs_enough_features():
+    with pytest.raises(UserError, match=f"embedding_size <= {FEATURES}") as error:
+        run(experiment(head_init="pca", embedding_size=FEATURES + 1))
+    assert "\n" not in str(error.value)
+
+
+def test_a_failing_run_leaves_nothing_in_the_store(tmp_path, small_world, monkeypatch):
+    def fails(*_, **__):
+        raise TrainingError("step 2: E_m is not finite; the step is not taken.")
+
+    monkeypatch.setattr(loop, "objective", fails)
+    with pytest.raises(TrainingError):
+        fit_or_load(stored_experiment(), small_world, tmp_path, bar=False)
+    assert list(Store(tmp_path / "runs").ids()) == []
