@@ -106,7 +106,7 @@ def sentences(
     collapsed: recipe -> (runs that collapsed, runs), of PDDM+Quadruplet; see LETTER and DEFAULT.
     """
     held, main, why, collapsed = [], [], [], collapsed or {}
-    for h, world in ((1, "classes are loose here and tight there"), (0, "all are alike")):
+    for h, world in ((1, "classes are loose here and tight there"), (0, "all are equally loose")):
         for v in asked(verdicts, "C1", f"{GIVEN} {h}"):
             start = "where the space is given and the similarity alone learns, PDDM's lead over "
             start += "the Euclidean metric in overlap is "
@@ -128,9 +128,10 @@ def sentences(
         main.append("the main claim, a lead over the best rival, could not be measured")
     for rung in (LINEAR, TWO_LAYERS):
         for v in asked(verdicts, "C1", f"{LOST} {rung} at heterogeneity 1"):
-            why.append(f"{v['effect [95 % interval]']} {rung} ({v['verdict']})")
+            sure = "" if v["verdict"] == REPRODUCED else f" ({v['verdict']})"
+            why.append(f"{v['effect [95 % interval]']} {rung}{sure}")
     if why:
         start = "a reason, tested in the given space: of the lead where classes are loose here and "
-        why = [start + "tight there, learning the space too takes " + ", ".join(why)]
+        why = [start + "tight there, learning the space too takes away " + ", ".join(why)]
     parts = ["; ".join(x) + "." for x in (held, main, why) if x]
     return [x[0].upper() + x[1:] for x in parts]
