@@ -19,6 +19,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -133,6 +134,16 @@ class Browser:
         number = next(self.ids)
         self.socket.send(json.dumps({"id": number, "method": method, "params": arguments}))
         return number
+
+    def looks(self) -> Iterator[tuple[str, int]]:
+        """Light and dark, wide and narrow, one after the other: scheme and width in pixels."""
+        for scheme in ("light", "dark"):
+            feature = {"name": "prefers-color-scheme", "value": scheme}
+            self.call("Emulation.setEmulatedMedia", features=[feature])
+            for width in (1280, 390):
+                size = dict(width=width, height=900, deviceScaleFactor=1, mobile=width < 500)
+                self.call("Emulation.setDeviceMetricsOverride", **size)
+                yield scheme, width
 
     def open(self, address: str) -> None:
         """Go there, whatever the page that is left would ask about unsaved changes."""

@@ -108,31 +108,26 @@ def test_in_a_browser_without_network(page, tmp_path):
     with chromium.Browser(tmp_path) as browser:
         browser.call("Network.enable")
         browser.call("Network.emulateNetworkConditions", **offline)
-        for scheme in ("light", "dark"):
-            feature = {"name": "prefers-color-scheme", "value": scheme}
-            browser.call("Emulation.setEmulatedMedia", features=[feature])
-            for width in (1280, 390):
-                size = dict(width=width, height=900, deviceScaleFactor=1, mobile=width < 500)
-                browser.call("Emulation.setDeviceMetricsOverride", **size)
-                browser.open(page.as_uri())
-                browser.wait("document.readyState === 'complete'", 60)
-                browser.js("document.querySelectorAll('details').forEach(d => d.open = true)")
-                sizes[width] = browser.js("document.documentElement.scrollWidth")
-                assert sizes[width] <= width
-                broken = "[...document.images].filter(i => !i.naturalWidth).length"
-                assert browser.js("document.images.length") == 3 and browser.js(broken) == 0
-                loaded = "performance.getEntriesByType('resource').map(r => r.name)"
-                assert [a for a in browser.js(loaded) if not a.startswith("data:")] == []
-                # ink on paper: a contrast of 7 to 1 and more; figures on a white card
-                colours = [browser.js(f"getComputedStyle({e}).{c}") for e, c in (
-                    ("document.body", "color"), ("document.body", "backgroundColor"),
-                    ("document.querySelector('figure img')", "backgroundColor"))]  # fmt: skip
-                ink, paper, card = map(luminance, colours)
-                assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) > 7 and card == 1
-                assert (paper < 0.2) == (scheme == "dark")
-                small = "Math.min(...[...document.querySelectorAll('p, td, pre, figcaption')]"
-                small += ".map(e => parseFloat(getComputedStyle(e).fontSize)))"
-                assert browser.js(small) >= 12
+        for scheme, width in browser.looks():
+            browser.open(page.as_uri())
+            browser.wait("document.readyState === 'complete'", 60)
+            browser.js("document.querySelectorAll('details').forEach(d => d.open = true)")
+            sizes[width] = browser.js("document.documentElement.scrollWidth")
+            assert sizes[width] <= width
+            broken = "[...document.images].filter(i => !i.naturalWidth).length"
+            assert browser.js("document.images.length") == 3 and browser.js(broken) == 0
+            loaded = "performance.getEntriesByType('resource').map(r => r.name)"
+            assert [a for a in browser.js(loaded) if not a.startswith("data:")] == []
+            # ink on paper: a contrast of 7 to 1 and more; figures on a white card
+            colours = [browser.js(f"getComputedStyle({e}).{c}") for e, c in (
+                ("document.body", "color"), ("document.body", "backgroundColor"),
+                ("document.querySelector('figure img')", "backgroundColor"))]  # fmt: skip
+            ink, paper, card = map(luminance, colours)
+            assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) > 7 and card == 1
+            assert (paper < 0.2) == (scheme == "dark")
+            small = "Math.min(...[...document.querySelectorAll('p, td, pre, figcaption')]"
+            small += ".map(e => parseFloat(getComputedStyle(e).fontSize)))"
+            assert browser.js(small) >= 12
         # on a telephone each verdict is in sight and not beyond the edge
         right = "Math.max(...[...document.querySelectorAll('.box')]"
         assert browser.js(right + ".map(b => b.getBoundingClientRect().right))") <= 390

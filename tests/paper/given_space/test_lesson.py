@@ -70,17 +70,12 @@ def test_turned_in_a_browser(study, tmp_path):
     page.write_text(lesson.page(study), encoding="utf-8")
     assert page.stat().st_size < 3 * 2**20
     with chromium.Browser(tmp_path) as browser:
-        for scheme in ("light", "dark"):
-            feature = {"name": "prefers-color-scheme", "value": scheme}
-            browser.call("Emulation.setEmulatedMedia", features=[feature])
-            for width in (1280, 390):
-                size = dict(width=width, height=900, deviceScaleFactor=1, mobile=width < 500)
-                browser.call("Emulation.setDeviceMetricsOverride", **size)
-                browser.open(page.as_uri())
-                browser.wait("document.querySelectorAll('#panels figure').length === 4", 30)
-                assert browser.js("document.documentElement.scrollWidth") <= width
-                loaded = "performance.getEntriesByType('resource').length"
-                assert browser.js(loaded) == 0
+        for _, width in browser.looks():
+            browser.open(page.as_uri())
+            browser.wait("document.querySelectorAll('#panels figure').length === 4", 30)
+            assert browser.js("document.documentElement.scrollWidth") <= width
+            loaded = "performance.getEntriesByType('resource').length"
+            assert browser.js(loaded) == 0
         assert texts(browser, ".overlap") == overlaps(made, 1.0)
         eer = [measured(made, 1.0, name)["eer"] for name in NAMES]
         for kind in (".missed", ".accepted"):  # in the middle both are the equal-error rate
