@@ -43,6 +43,7 @@ ROWS = {
     MAPPED: ("PDDM score", dict(mode="frozen", lam=0.0)),
 }
 SHOWN = {"overlap": 3, "auc": 3, "recall_1": 1}  # measure -> digits
+EVENNESS = "evenness"  # given.evenness of the unseen classes, in the space that the row ranks in
 _DEFAULT = {k: getattr(experiments.make(data="d"), k) for k in RECIPES["given"]}
 _DEFAULT = {k: v for k, v in _DEFAULT.items() if v != RECIPES["given"][k]}
 # what each similarity may learn by: as many trials for each
@@ -130,7 +131,7 @@ def choose(study: Study, rows: Iterable[str] = tuple(ROWS)) -> pd.DataFrame:
 
 def measured(study: Study, rows: Iterable[str] = tuple(ROWS)) -> pd.DataFrame:
     """Test measures of runs of the store, made if missing: data, seed, row, run, overlap, auc,
-    recall_1. The Euclidean row is the fixed features' own distance."""
+    recall_1, evenness. The Euclidean row is the fixed features' own distance."""
     out = []
     for data in study.data:
         for seed in study.seeds:
@@ -138,10 +139,12 @@ def measured(study: Study, rows: Iterable[str] = tuple(ROWS)) -> pd.DataFrame:
                 e = experiment(study, data, seed, row)
                 run = study.run_of(e)
                 names = {METHODS[ROWS[row][0]].rank: row}
+                even = given.evenness(run.embeddings["f"], run.embeddings["labels"])
                 if e.mode == "metric":
                     names["distance"] = "Euclidean"
                 for ranking, name in names.items():
                     kept = {k: run.metrics["test"][ranking][k] for k in SHOWN}
+                    kept[EVENNESS] = even
                     out.append(dict(data=data, seed=seed, row=name, run=run.id) | kept)
     return pd.DataFrame(out).drop_duplicates(["data", "seed", "row"])
 
@@ -151,8 +154,9 @@ def table(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     rows = []
     for key, own in frame.groupby(by, sort=False):
         row = dict(zip(by, key, strict=True), seeds=own["seed"].nunique())
-        for measure, digits in SHOWN.items():
-            row[measure] = with_interval(*interval(own[measure]), digits)
+        for measure, digits in {**SHOWN, EVENNESS: 2}.items():
+            if measure in own:
+                row[measure] = with_interval(*interval(own[measure]), digits)
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -276,6 +276,8 @@ def test_real_features_are_fixed_at_their_principal_axes(study):
     assert set(frame["row"]) == {"Mahalanobis", "Euclidean", features.MAPPED}
     shown = features.table(frame, ["data", "row"])
     assert len(shown) == 3 and (shown["seeds"] == 1).all()
+    even = frame.set_index("row")["evenness"]  # one space for both that stay in it
+    assert even["Mahalanobis"] == even["Euclidean"] != even[features.MAPPED] and (even > 1).all()
 
 
 def test_the_claims_have_rows_beside_the_others():
