@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..paper import questions
 from ..paper.fig4_convergence import cost
+from ..paper.given_space import features
 from ..paper.given_space.claims import GIVEN
 from ..paper.judge import count
 from ..paper.verdict import tables
@@ -40,7 +41,28 @@ def studies() -> list[tuple[Path, dict]]:
 def found_in_short() -> str:
     """README.md's sentences on what was found, on three seeds or more."""
     said = found.sentences(list(_judged(fewest=3).values()), _collapsed())
+    said[-1:] = [" ".join([*said[-1:], *found.on_fixed_features(_fixed(), _world())])]
     return "".join(f"{line}\n" for line in said)
+
+
+def _fixed() -> pd.DataFrame:
+    """What was measured on real features that stay fixed (features.measured), all sets."""
+    paths = sorted((REFERENCE / "readings").glob("fixed-*.csv"))
+    return pd.concat([pd.read_csv(path) for path in paths]) if paths else pd.DataFrame()
+
+
+def _world() -> float:
+    """Evenness of the given space at heterogeneity 1, the mean over its worlds; nan: not there."""
+    for folder, _ in studies():
+        if (path := folder / "figures" / "15_rungs.csv").exists():
+            own = pd.read_csv(path)
+            return own[(own["row"] == "the world") & (own["heterogeneity"] == 1)]["ratio"].mean()
+    return float("nan")
+
+
+def fixed() -> str:
+    """docs/results.md's part: real features that stay fixed while the similarity alone learns."""
+    return markdown(features.table(_fixed(), ["title", "row"]).rename(columns={"title": "data"}))
 
 
 def claims_in_short() -> str:
@@ -266,7 +288,7 @@ def times() -> str:
 # file -> name of the markers -> what stands between them
 GENERATED = {
     "README.md": {"found": found_in_short, "claims": claims_in_short},
-    "docs/results.md": {"results": results, "recipe": recipe},
+    "docs/results.md": {"results": results, "fixed": fixed, "recipe": recipe},
     "docs/speed.md": {"times": times},
     "results/reference/README.md": {"results": everything},
 }

@@ -1,5 +1,6 @@
 """README's first screen says what the verdicts say, before and after the evidence is made anew."""
 
+import pandas as pd
 import pytest
 
 from pddm_lite.paper import questions
@@ -90,3 +91,15 @@ def test_what_could_not_be_measured_is_not_counted(part):
 def test_the_committed_evidence_fills_the_first_screen():
     assert len(readme.claims_in_short().splitlines()) == 4 + found.SIX
     assert 2 <= len(readme.found_in_short().splitlines()) <= 3
+
+
+def test_fixed_real_features_are_said_from_their_numbers():
+    rows = [
+        dict(title=t, row=r, overlap=o, evenness=e)
+        for t, e, overlaps in (("birds", 1.6, (0.52, 0.56, 0.46)), ("cars", 1.9, (0.6, 0.5, 0.55)))
+        for r, o in zip(("Euclidean", "PDDM", "Mahalanobis"), overlaps, strict=True)
+    ]
+    (said,) = found.on_fixed_features(pd.DataFrame(rows), 4.5)
+    assert "by 0.52, 0.56, 0.46 on birds; 0.60, 0.50, 0.55 on cars:" in said
+    assert "on 1 of 2 sets" in said and "1.6 to 1.9 times" in said and "4.5 times" in said
+    assert found.on_fixed_features(pd.DataFrame(), 4.5) == []

@@ -130,8 +130,8 @@ def choose(study: Study, rows: Iterable[str] = tuple(ROWS)) -> pd.DataFrame:
 
 
 def measured(study: Study, rows: Iterable[str] = tuple(ROWS)) -> pd.DataFrame:
-    """Test measures of runs of the store, made if missing: data, seed, row, run, overlap, auc,
-    recall_1, evenness. The Euclidean row is the fixed features' own distance."""
+    """Test measures of runs of the store, made if missing: data, title, seed, row, run, overlap,
+    auc, recall_1, evenness. The Euclidean row is the fixed features' own distance."""
     out = []
     for data in study.data:
         for seed in study.seeds:
@@ -145,7 +145,8 @@ def measured(study: Study, rows: Iterable[str] = tuple(ROWS)) -> pd.DataFrame:
                 for ranking, name in names.items():
                     kept = {k: run.metrics["test"][ranking][k] for k in SHOWN}
                     kept[EVENNESS] = even
-                    out.append(dict(data=data, seed=seed, row=name, run=run.id) | kept)
+                    of = dict(data=data, title=study.titles()[data], seed=seed, row=name)
+                    out.append(of | dict(run=run.id) | kept)
     return pd.DataFrame(out).drop_duplicates(["data", "seed", "row"])
 
 
