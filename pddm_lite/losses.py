@@ -1,4 +1,7 @@
-"""The double-header hinge loss (Eq. 3 and 4) and the losses of the paper's rivals.
+"""The double-header hinge loss, the shape of E_m and E_e, and the losses of the paper's rivals.
+
+The whole loss of Eq. 4, E_m + lambda E_e, is put together in `methods.quadruplet`; gamma ||W|| is
+the optimiser's weight decay. A new loss is also an entry of `methods.LOSSES`.
 
 Every function returns one number (a tensor without axes) that carries gradient. Features f [m, d]
 are l2-normalised (LiftedStruct's may be free), labels [m] integers.

@@ -1,4 +1,5 @@
-"""The rows of Table 1 as data: what draws a batch, what turns it into a loss, and what ranks.
+"""The rows of Table 1 as data: what draws a batch, what turns it into a loss (of PDDM's rows the
+whole loss of Eq. 4), and what ranks.
 
 A new row is one function of a batch and one entry of METHODS.
 """

@@ -183,7 +183,7 @@ def test_what_the_text_names_is_there(path):
 @pytest.mark.parametrize(
     ("find", "good", "bad"),
     [
-        (broken_links, "[a](docs/data.md#embedded-data)", "[a](docs/data.md#no-such-heading)"),
+        (broken_links, "[a](docs/data.md#synthetic-data)", "[a](docs/data.md#no-such-heading)"),
         (broken_links, "[a](README.md)", "[a](READYOU.md)"),
         (broken_links, "![](results/reference/README.md)",
          "![](results/reference/quick/figures/15_nowhere.png)"),

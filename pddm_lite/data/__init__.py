@@ -1,7 +1,8 @@
 """Data sets by name. `load("cub200_2010", root)` gives an ImageSet; `known()` lists the names.
 
-A file a kind of data set, synthetic worlds, the sampler, class-disjoint splits. May import `store`
-alone; networks, measures and what is above them may import it.
+A file a kind of data set, synthetic worlds, the sampler, class-disjoint splits; a new real set is
+an entry of `real.REAL`. May import `store` alone; networks, measures and what is above them may
+import it.
 `python -m pddm_lite.data --help`: list, verify, download and look at them.
 """
 
@@ -18,8 +19,8 @@ from .drawn import draw_training_classes
 from .folder import open_folder
 from .mix import join
 from .names import GIVEN, HETEROGENEITY, MIX, SYNTHETIC, Synthetic, listed, mixed, world_of
-from .official import REAL, open_real
 from .pictures import open_image
+from .real import REAL, open_real
 
 # species x images of the synthetic worlds, by profile: scale alone
 WORLDS = {"smoke": (40, 8), "quick": (200, 12), "paper": (2000, 12)}

@@ -11,7 +11,7 @@ from ..store.errors import UserError, escape_letters, shut
 from . import GIVEN, GIVEN_WORLDS, HETEROGENEITY, SYNTHETIC
 from .base import shown
 from .download import Failed, download
-from .official import REAL
+from .real import REAL
 from .verify import stats, verify
 
 MOST = 20  # problems shown

@@ -22,7 +22,7 @@ from pathlib import Path
 from ..store.errors import UserError, unknown
 from ..store.files import digest
 from ..store.progress import progress
-from .official import REAL, Archive, locate
+from .real import REAL, Archive, locate
 
 MB = 1 << 20
 

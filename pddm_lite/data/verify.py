@@ -14,7 +14,7 @@ from ..store.files import digest
 from ..store.progress import progress
 from . import SYNTHETIC, data_root, load
 from .base import ImageSet, spread
-from .official import REAL
+from .real import REAL
 
 SMALL, LARGE = 8, 10_000  # pixels a side below and above which an image deserves a look
 DARK = 16  # of 255: what 12 bits in a file of 16 come to

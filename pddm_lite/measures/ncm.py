@@ -4,7 +4,7 @@
 
 T. Mensink, J. Verbeek, F. Perronnin and G. Csurka, "Distance-based image classification:
 generalizing to new classes at near-zero cost", TPAMI 2013: the paper's [21], and its classifier in
-the transfer half of Table 2 (Sec. 4.2). A new class costs one mean, no retraining.
+the transfer half of Table 2 (Sec. 4). A new class costs one mean, no retraining.
 
 Features are anything that has shape [N, d] and gives rows for a slice or an array of indices: a
 tensor, an array, or a file mapped into memory. They are read tile by tile.

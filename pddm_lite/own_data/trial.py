@@ -22,7 +22,7 @@ from ..methods import METHODS
 from ..networks import backbones
 from ..networks.embedding import Embedding
 from ..paper import judge, wording
-from ..paper.claims import Runs
+from ..paper.decide import Runs
 from ..pddm import Euclidean
 from ..store.errors import UserError
 from ..store.files import beside, sweep

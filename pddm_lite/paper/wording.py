@@ -11,7 +11,7 @@ import pandas as pd
 from ..store.files import write_text
 from ..training import ownership
 from ..training.study import Study
-from .claims import Runs
+from .decide import Runs
 
 
 def shown(x: float, digits: int, sign: str = "") -> str:

@@ -1,4 +1,5 @@
-"""fit(experiment): the one training loop. A run is a state, a step, an evaluation and the loop."""
+"""fit(experiment): the one training loop. A run is a state, a step, an evaluation and the loop,
+and the step that held-out classes choose."""
 
 from __future__ import annotations
 

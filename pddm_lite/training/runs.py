@@ -1,4 +1,4 @@
-"""A finished run: what the store holds of one experiment, and fit_or_load, which makes it."""
+"""A finished run: what the store holds of one experiment, its id, and fit_or_load."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from trees import picture
 from pddm_lite import data
 from pddm_lite.data.__main__ import main
 from pddm_lite.data.download import Failed, download, fetch, unpack
-from pddm_lite.data.official import REAL, Archive
+from pddm_lite.data.real import REAL, Archive
 
 
 def characters(part, count):

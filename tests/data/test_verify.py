@@ -13,7 +13,7 @@ from PIL import Image
 from trees import picture
 
 from pddm_lite.data.__main__ import main
-from pddm_lite.data.official import REAL, Archive
+from pddm_lite.data.real import REAL, Archive
 from pddm_lite.data.verify import stats, verify
 from pddm_lite.store.errors import UserError
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ...training.experiments import SIZES
 from .. import printed
-from ..claims import VariantRuns
+from ..decide import VariantRuns
 from ..judge import interval
 from ..questions import PDDM
 

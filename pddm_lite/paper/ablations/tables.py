@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from .. import claims as paper_claims
-from .. import questions
-from ..claims import VariantRuns
+from .. import decide, questions
+from ..decide import VariantRuns
 from ..wording import spread, with_interval
 from . import claims as claims_ablations
 
@@ -40,7 +39,7 @@ def change_table(variant_runs: VariantRuns, data: str) -> pd.DataFrame:
         row.append(f"{sum(bool(m['collapse']) for m in metrics)} of {len(metrics)}")
         row.append(", ".join(str(m["chosen_step"]) for m in metrics))
         learned = [run for run in own if "score" in run.metrics["test"]]
-        row.append(spread(pd.Series([paper_claims.overfitting(run) for run in learned]), 3))
+        row.append(spread(pd.Series([decide.overfitting(run) for run in learned]), 3))
         x = paired.get(key)
         row.append(with_interval(x.effect, x.low, x.high, 1, "+") if x else "")
         rows.append(row)

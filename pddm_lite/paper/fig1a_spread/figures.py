@@ -16,7 +16,7 @@ from ...data import ImageSet
 from ...measures import spread
 from ...measures.tsne import sample, tsne
 from ...methods import METHODS
-from ..claims import Runs
+from ..decide import Runs
 from ..drawing import (
     COLOURS,
     axes_grid,

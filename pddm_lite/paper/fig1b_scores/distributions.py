@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...methods import METHODS
-from ..claims import Runs
+from ..decide import Runs
 from ..drawing import (
     COLOURS,
     axes_grid,

@@ -1,4 +1,5 @@
-"""Figures of notebook 20 beside Fig. 1b itself: training and unseen, the knob, thresholds, classes.
+"""Figures of notebook 20 beside Fig. 1b itself, which is distributions.py: training and unseen,
+the knob, thresholds, classes.
 
 `thresholds` draws a column a choice: all of them side by side, or the one that a widget asks for.
 """
@@ -15,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ...methods import METHODS
 from .. import drawing
-from ..claims import Runs
+from ..decide import Runs
 from ..drawing import (
     COLOURS,
     NEGATIVE,

@@ -23,7 +23,7 @@ from ...pddm import Euclidean, r
 from ...training.inputs import inputs
 from ...training.runs import Run
 from ...training.study import Study
-from ..claims import Runs, VariantRuns
+from ..decide import Runs, VariantRuns
 from ..judge import decide
 from ..questions import EUCLIDEAN, PDDM
 

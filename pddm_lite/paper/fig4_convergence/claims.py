@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..claims import judged
+from ..decide import judged
 from ..judge import Verdict, spread_of
 from ..questions import COST, MEASURES
 from . import cost

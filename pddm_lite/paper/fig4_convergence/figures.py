@@ -1,4 +1,4 @@
-"""Fig. 4: how fast training goes, by steps and by time, and what a batch costs against its size."""
+"""Fig. 4, top: how fast training goes, by steps and by time; what a batch costs by its size."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .. import claims
-from ..claims import Runs
+from .. import decide
+from ..decide import Runs
 from ..drawing import COLOURS, FIG_4, axes_grid, band, beside, draw_legend, nothing_to_draw, style
 from . import cost
 from .cost import PAPER_M
@@ -95,7 +95,7 @@ def convergence(runs: Runs, titles: Mapping[str, str]) -> tuple[Figure, pd.DataF
     frame = pd.concat(frames, ignore_index=True)[columns].assign(level=np.nan, reached=np.nan)
     for (d, s), both in frame.groupby(["data", "seed"]):
         curves = {m: t.set_index("step")["val_recall_1"] for m, t in both.groupby("method")}
-        level, reached = (len(curves) == 2 and claims.common_level(curves)) or (np.nan, {})
+        level, reached = (len(curves) == 2 and decide.common_level(curves)) or (np.nan, {})
         for m, step in reached.items():
             own = (frame[["data", "seed", "method"]] == [d, s, m]).all(axis=1)
             frame.loc[own, ["level", "reached"]] = level, step

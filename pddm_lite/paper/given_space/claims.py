@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..claims import judged
+from ..decide import judged
 from ..judge import Verdict, spread_of
 from ..questions import MEASURES, Claim
 

@@ -1,4 +1,4 @@
-"""Table 1 as a figure, and what is retrieved, image by image."""
+"""Table 1 as a figure, and what is retrieved, image by image (Fig. 4, bottom)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...measures.neighbours import Found
 from ...methods import METHODS
 from ...training.study import measures
 from .. import printed as paper
-from ..claims import Runs
+from ..decide import Runs
 from ..drawing import (
     COLOURS,
     NEGATIVE,

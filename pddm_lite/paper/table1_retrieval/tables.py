@@ -7,7 +7,7 @@ import pandas as pd
 from ...methods import METHODS
 from ...training.study import measures
 from .. import printed as paper
-from ..claims import Runs
+from ..decide import Runs
 from ..printed import PAPER_HALF
 from ..wording import spread
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from .. import table2
-from ..claims import over_rivals
+from ..decide import over_rivals
 from ..judge import Verdict
 from ..questions import LEARNED, NEW_CLASSES, PDDM
 from . import transfers

@@ -1,4 +1,4 @@
-"""Transfer (Sec. 4.2, Table 2): features learned on some classes serve thousands of new ones.
+"""Transfer (Sec. 4, Table 2): features learned on some classes serve thousands of new ones.
 
 A class is added by the mean of a few of its images (measures.ncm); nothing is retrained. The
 accuracy of that falls with the number of classes and rises with the images per mean; k-NN and a

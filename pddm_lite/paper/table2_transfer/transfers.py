@@ -1,4 +1,4 @@
-"""Transfer to new classes (Sec. 4.2, left half of Table 2) of finished runs: joined and kept.
+"""Transfer to new classes (Sec. 4, left half of Table 2) of finished runs: joined and kept.
 
 A run's features, learned on its source classes, serve classes that it has not seen: each new class
 is the mean of a few of its images (classifiers). On synthetic data the new classes are new

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..claims import over_rivals
+from ..decide import over_rivals
 from ..judge import Verdict
 from ..questions import NEW_CLASSES, PDDM
 from . import unseen

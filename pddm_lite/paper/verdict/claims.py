@@ -14,7 +14,7 @@ import pandas as pd
 from ...store.errors import UserError
 from ...training.study import Study
 from .. import printed
-from ..claims import Runs, VariantRuns, verdict
+from ..decide import Runs, VariantRuns, verdict
 from ..fig4_convergence.claims import c5
 from ..given_space import given
 from ..given_space.claims import GIVEN, given_space

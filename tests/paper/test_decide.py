@@ -5,7 +5,7 @@ import pytest
 from fakes import WOBBLE, fake_run, features, study
 
 from pddm_lite.methods import METHODS
-from pddm_lite.paper import claims, printed, questions
+from pddm_lite.paper import decide, printed, questions
 from pddm_lite.paper.judge import LEVEL, NOT_ENOUGH, NOT_REPRODUCED, REPRODUCED
 from pddm_lite.paper.questions import AS_PRINTED, COST, EUCLIDEAN, NEW_CLASSES, PDDM, UNITS
 from pddm_lite.paper.verdict.claims import verdicts
@@ -15,7 +15,7 @@ from pddm_lite.training import experiments
 def ask(runs, claim, data="d", variant_runs=None):
     """The verdicts on a claim's questions, in their order."""
     asked = [q for q in questions.QUESTIONS if q.claim == claim]
-    found = [claims.verdict(q, runs, variant_runs or {}, data) for q in asked]
+    found = [decide.verdict(q, runs, variant_runs or {}, data) for q in asked]
     return [v for v in found if v]
 
 
@@ -30,7 +30,7 @@ def curve(*values):
 
 def test_common_level_by_hand():
     # start 40, lower best 50: level 49; a: 48 at 100, 52 at 200, so 125; b: 45 at 200, 50 at 300
-    level, reached = claims.common_level({"a": curve(40, 48, 52), "b": curve(40, 41, 45, 50)})
+    level, reached = decide.common_level({"a": curve(40, 48, 52), "b": curve(40, 41, 45, 50)})
     assert level == pytest.approx(49)
     assert reached == pytest.approx({"a": 125, "b": 280})
 
@@ -39,8 +39,8 @@ def test_common_level_by_hand():
     "other", [curve(40, 39, 30), curve(40, 40.4, 40.2), curve(40)], ids=["falls", "noise", "one"]
 )
 def test_a_curve_that_never_rises_has_no_level(other):
-    assert claims.common_level({"a": curve(40, 60, 70), "b": other}) is None
-    assert claims.common_level({"b": other, "a": curve(40, 60, 70)}) is None
+    assert decide.common_level({"a": curve(40, 60, 70), "b": other}) is None
+    assert decide.common_level({"b": other, "a": curve(40, 60, 70)}) is None
 
 
 C4_CURVES = {

@@ -1,4 +1,8 @@
-"""Claims decided on runs: the questions of questions.py, asked of Table 1's and changed ones."""
+"""Claims decided on runs: the questions of questions.py, asked of Table 1's and changed ones.
+
+A new claim, its threshold and the margin of level: questions.py; its words: printed.py; the rule
+that turns an interval into a verdict: judge.py.
+"""
 
 from __future__ import annotations
 

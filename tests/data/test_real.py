@@ -14,8 +14,8 @@ from trees import unpacked as write
 
 from pddm_lite import data
 from pddm_lite.data import reader
-from pddm_lite.data.official import REAL
 from pddm_lite.data.reader import Reader
+from pddm_lite.data.real import REAL
 from pddm_lite.data.verify import verify
 from pddm_lite.store.errors import UserError
 from pddm_lite.training.experiments import make
