@@ -137,10 +137,10 @@ def sentences(
     return [x[0].upper() + x[1:] for x in parts]
 
 
-def on_fixed_features(measured: pd.DataFrame, world: float) -> list[str]:
+def on_fixed_features(measured: pd.DataFrame, world: Mapping[float, float]) -> list[str]:
     """One sentence, or none: what the position is worth on real features that nothing moves.
 
-    measured: `features.measured`; world: evenness of the given space at heterogeneity 1.
+    measured: `features.measured`; world: heterogeneity -> evenness of the given space.
     """
     each, evenness, linear = [], [], 0
     for title, own in measured.groupby("title", sort=False) if len(measured) else ():
@@ -152,9 +152,11 @@ def on_fixed_features(measured: pd.DataFrame, world: float) -> list[str]:
         each.append(f"{', '.join(three)} on {title}")
     if not each:
         return []
+    loose = " to ".join(dict.fromkeys(f"{f(evenness):.1f}" for f in (min, max)))
+    ends = ", ".join(f"{even:.1f} at heterogeneity {h:g}" for h, even in world.items())
     return [
         "Real features kept as they are overlap, under the Euclidean metric, PDDM and Mahalanobis, "
         f"by {'; '.join(each)}: a linear map does more than the position on {linear} of "
-        f"{count(len(each), 'set')}. Their loosest quarter of classes is {min(evenness):.1f} to "
-        f"{max(evenness):.1f} times as loose as the tightest, {world:.1f} times in the given space."
+        f"{count(len(each), 'set')}. Their loosest quarter of classes is {loose} times as loose as "
+        f"the tightest; in the given space that is {ends}."
     ]

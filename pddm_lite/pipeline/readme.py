@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..paper import questions
 from ..paper.fig4_convergence import cost
-from ..paper.given_space import features
+from ..paper.given_space import features, given
 from ..paper.given_space.claims import GIVEN
 from ..paper.judge import count
 from ..paper.verdict import tables
@@ -51,13 +51,14 @@ def _fixed() -> pd.DataFrame:
     return pd.concat([pd.read_csv(path) for path in paths]) if paths else pd.DataFrame()
 
 
-def _world() -> float:
-    """Evenness of the given space at heterogeneity 1, the mean over its worlds; nan: not there."""
+def _world() -> dict[float, float]:
+    """Heterogeneity -> evenness of the given space, the mean over its worlds."""
     for folder, _ in studies():
         if (path := folder / "figures" / "15_rungs.csv").exists():
             own = pd.read_csv(path)
-            return own[(own["row"] == "the world") & (own["heterogeneity"] == 1)]["ratio"].mean()
-    return float("nan")
+            own = own[own["rung"] == given.ALONE]
+            return own.groupby("heterogeneity")["ratio"].mean().to_dict()
+    return {}
 
 
 def fixed() -> str:

@@ -99,7 +99,8 @@ def test_fixed_real_features_are_said_from_their_numbers():
         for t, e, overlaps in (("birds", 1.6, (0.52, 0.56, 0.46)), ("cars", 1.9, (0.6, 0.5, 0.55)))
         for r, o in zip(("Euclidean", "PDDM", "Mahalanobis"), overlaps, strict=True)
     ]
-    (said,) = found.on_fixed_features(pd.DataFrame(rows), 4.5)
+    (said,) = found.on_fixed_features(pd.DataFrame(rows), {0: 1.3, 1: 4.5})
     assert "by 0.52, 0.56, 0.46 on birds; 0.60, 0.50, 0.55 on cars:" in said
-    assert "on 1 of 2 sets" in said and "1.6 to 1.9 times" in said and "4.5 times" in said
-    assert found.on_fixed_features(pd.DataFrame(), 4.5) == []
+    assert "on 1 of 2 sets" in said and "1.6 to 1.9 times" in said
+    assert said.endswith("that is 1.3 at heterogeneity 0, 4.5 at heterogeneity 1.")
+    assert found.on_fixed_features(pd.DataFrame(), {}) == []
