@@ -95,12 +95,12 @@ def test_the_committed_evidence_fills_the_first_screen():
 
 def test_fixed_real_features_are_said_from_their_numbers():
     rows = [
-        dict(title=t, row=r, overlap=o, evenness=e)
-        for t, e, overlaps in (("birds", 1.6, (0.52, 0.56, 0.46)), ("cars", 1.9, (0.6, 0.5, 0.55)))
+        dict(data=t, row=r, overlap=o, evenness=e)
+        for t, e, overlaps in (("birds", 1.6, (0.52, 0.56, 0.46)), ("cars", 1.9, (0.6, 0.5, 0.45)))
         for r, o in zip(("Euclidean", "PDDM", "Mahalanobis"), overlaps, strict=True)
     ]
     (said,) = found.on_fixed_features(pd.DataFrame(rows), {0: 1.3, 1: 4.5})
-    assert "by 0.52, 0.56, 0.46 on birds; 0.60, 0.50, 0.55 on cars:" in said
-    assert "on 1 of 2 sets" in said and "1.6 to 1.9 times" in said
-    assert said.endswith("that is 1.3 at heterogeneity 0, 4.5 at heterogeneity 1.")
+    assert "(2 data sets), a learned linear map overlaps less than PDDM on 2 and the" in said
+    assert "plain distance on 1: " in said and "1.6 to 1.9 times" in said
+    assert said.endswith("is 1.3 at heterogeneity 0, 4.5 at heterogeneity 1.")
     assert found.on_fixed_features(pd.DataFrame(), {}) == []
