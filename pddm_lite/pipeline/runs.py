@@ -13,6 +13,7 @@ import torch
 from ..data import GIVEN, split
 from ..data.sampler import class_balanced
 from ..paper.given_space.given import every
+from ..paper.wording import shown
 from ..store import distributed
 from ..store.errors import UserError
 from ..store.files import holder
@@ -89,9 +90,9 @@ def _train(study: Study, e: Experiment, force: bool) -> str:
     said: list[str] = []
     run = fit_or_load(e, study.load(e.data), study.results, study.device, force, True, said.append)
     m = run.metrics
-    text = f"R@1 {m['test']['distance']['recall_1']:.1f}"
+    text = f"R@1 {shown(m['test']['distance']['recall_1'], 1)}"
     if "score" in m["test"]:
-        text += f", by score {m['test']['score']['recall_1']:.1f}"
+        text += f", by score {shown(m['test']['score']['recall_1'], 1)}"
     text += f" (step {m['chosen_step']})"
     if m["collapse"]:
         text += f"; {m['collapse']}"

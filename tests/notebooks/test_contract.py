@@ -177,6 +177,13 @@ def test_no_result_is_typed_by_hand(path):
 
 
 @every
+def test_points_are_rounded_as_in_the_tables_beside(path):
+    """By wording.shown: else a sentence says 70.2 under a table's 70.3."""
+    for cell in code(path):
+        assert not re.search(r":[+,]?\.(1|\{digits\})f\b", cell.source), cell.source
+
+
+@every
 def test_a_change_of_what_a_notebook_imports_makes_it_stale(path):
     known = {m.removeprefix("pddm_lite.") for m in (*notebooks.SOURCES, *SOURCES)}
     for cell in code(path):
