@@ -161,12 +161,28 @@ class QuadrupletMiner(BaseMiner):
         return (a, p, n) if self.triplets else (a, p, a, n)
 
 
+class _Finite:
+    """A distance whose matrix must be finite, as CustomKNN asks it: topk takes NaN for the best."""
+
+    def __init__(self, distance: BaseDistance):
+        self.distance, self.is_inverted = distance, distance.is_inverted
+
+    def __call__(self, query: Tensor, reference: Tensor) -> Tensor:
+        S = self.distance(query, reference)
+        if not torch.isfinite(S.sum()):  # the sum takes no memory
+            raise UserError("nearest neighbours: some scores are not finite.")
+        return S
+
+
 class ScoreKNN(CustomKNN):
     """Nearest neighbours by score: CustomKNN that keeps no graph and holds `most` scores at most.
 
     CustomKNN asks a learned distance with gradient and so keeps the graph of every pair; this one
     asks without. Up to `most` scores come from one matrix, each pair scored once where the queries
     are the references; more come some queries at a time. 2^26 scores are 256 MB.
+
+    Raises:
+        UserError: scores that are not finite (they would rank first).
     """
 
     def __init__(self, distance: BaseDistance, most: int = 2**26):
@@ -178,7 +194,7 @@ class ScoreKNN(CustomKNN):
         if ref_includes_query and torch.equal(query, reference):
             reference = query
         rows = max(self.most // len(reference), 1)
-        knn = CustomKNN(self.distance, rows if rows < len(query) else None)
+        knn = CustomKNN(_Finite(self.distance), rows if rows < len(query) else None)
         return knn(query, k, reference, ref_includes_query)
 
 

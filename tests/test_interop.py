@@ -270,6 +270,24 @@ def test_the_nearest_by_score_are_found_without_a_graph(interop, pml, unit, x):
     assert torch.equal(found, wanted.indices)
 
 
+@pytest.mark.parametrize("most", [2**26, 20])
+@pytest.mark.parametrize("where", ["a picture", "a score"])
+def test_a_score_that_is_not_finite_is_no_hit(interop, x, unit, most, where):
+    distance = interop.SimilarityDistance(unit)
+    knn = interop.ScoreKNN(distance, most)
+    if where == "a picture":
+        x[3, 0] = torch.nan
+    else:
+        unit.W_u.bias.data.fill_(torch.nan)
+    for how in ((x, 1, x, True), (x[:4], 2, x[4:], False)):
+        with pytest.raises(UserError, match="some scores are not finite"):
+            knn(*how)
+    if where == "a score":
+        accuracy = interop.ScoreAccuracy(distance, ("precision_at_1",), k=1, knn_func=knn)
+        with pytest.raises(UserError, match="some scores are not finite"):
+            accuracy.get_accuracy(x, LABELS)
+
+
 def precision(S, query_labels, labels):
     return (labels[S.argmax(1)] == query_labels).float().mean().item()
 
