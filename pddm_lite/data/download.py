@@ -144,7 +144,8 @@ def unpack(archives: list[Path], target: Path, bar: bool = True) -> None:
     """Unpack zips and tars, and copy other files, into the new folder `target`: all or nothing.
 
     Nothing lands outside: zipfile keeps a member inside the folder whatever its name is; of tars,
-    whose module does so from Python 3.11.4 only, no other member is taken, and no link or device.
+    whose module does so from Python 3.11.4 only (filter="data"), no other member is taken, and no
+    link or device.
 
     Raises:
         Failed: a broken archive, or a tar with such a member.
@@ -179,5 +180,7 @@ def _unpack(path: Path, folder: Path, bar: bool) -> None:
         shutil.copy2(path, folder / path.name)
         return
     with archive:
+        filtered = isinstance(archive, tarfile.TarFile) and hasattr(tarfile, "data_filter")
+        how = {"filter": "data"} if filtered else {}
         for member in progress(members, f"unpack {path.name}", bar):
-            archive.extract(member, folder)
+            archive.extract(member, folder, **how)

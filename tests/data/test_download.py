@@ -226,6 +226,16 @@ def test_the_exit_codes(tmp_path, capsys, omniglot, server):
 # ---------------------------------------------------------------------------- unpacking
 
 
+@pytest.mark.skipif(not hasattr(tarfile, "data_filter"), reason="from Python 3.11.4 on")
+@pytest.mark.filterwarnings("error")  # Python 3.13 warns where no filter is named
+def test_a_tars_files_are_data_and_get_no_rights_of_programs(tmp_path):
+    info = tarfile.TarInfo("a.txt")
+    info.mode = 0o4777
+    (tmp_path / "x.tar").write_bytes(tar_of({"a.txt": info}, "w"))
+    unpack([tmp_path / "x.tar"], tmp_path / "set", bar=False)
+    assert (tmp_path / "set" / "a.txt").stat().st_mode & 0o4022 == 0
+
+
 def special(name, kind, target=""):
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, target
