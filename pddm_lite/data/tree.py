@@ -22,6 +22,14 @@ from .reader import Reader, open_zip, zip_members
 LITTER = {"__macosx", "lost+found", "$recycle.bin", "recycler", "system volume information"}
 LITTER |= {"@eadir", "@recycle", "#recycle", "#snapshot", "__pycache__", "thumbs.db", "desktop.ini"}
 
+PLURAL = {  # of what is left out besides files
+    "link to nothing": "links to nothing",
+    "link to a file that is counted already": "links to files that are counted already",
+    "link to a folder that is counted already": "links to folders that are counted already",
+    "link in the zip": "links in the zip",
+    "thing that is no file": "things that are no files",
+}
+
 
 @dataclass
 class Tree:
@@ -47,7 +55,9 @@ class Tree:
         """What was left out around the images called `names`, a line each."""
         left = self.left_out(posixpath.dirname(n) for n in names)
         lines = [f"left out, as no images by their suffix: {left}"] if left else []
-        return *lines, *(f"left out: {n:,} {what}" for what, n in self.aside.items())
+        for one, n in self.aside.items():
+            lines.append(f"left out: {n:,} {one if n == 1 else PLURAL.get(one, one)}")
+        return tuple(lines)
 
     def contents(self, names: list[str]) -> list[str]:
         """Size and checksum (CRC-32) of these images' bytes, the same in a directory and its zip.
@@ -115,7 +125,7 @@ def _walk(tree: Tree) -> Iterator[Listing]:
             folder, path = links.pop()
             path = os.path.realpath(path)
             if path in seen:
-                tree.aside["links to folders that are counted already"] += 1
+                tree.aside["link to a folder that is counted already"] += 1
                 continue
             todo.append((folder, path))
         folder, path = todo.pop()
@@ -138,7 +148,7 @@ def _walk(tree: Tree) -> Iterator[Listing]:
                 if _true(e.is_dir):
                     (links if link else todo).append((f"{folder}/{name}".lstrip("/"), e.path))
                 elif not _true(e.is_file):  # nowhere, or no file at all
-                    tree.aside["links to nothing" if link else "things that are no files"] += 1
+                    tree.aside["link to nothing" if link else "thing that is no file"] += 1
                 elif link:
                     files_by_link.append((folder, name, e.path))
                 else:
@@ -149,7 +159,7 @@ def _walk(tree: Tree) -> Iterator[Listing]:
         yield folder, files
     for folder, name, path in files_by_link:
         if os.path.realpath(path) in real:
-            tree.aside["links to files that are counted already"] += 1
+            tree.aside["link to a file that is counted already"] += 1
         else:
             yield folder, [(name, _file(root, path))]
 
@@ -197,7 +207,7 @@ def _walk_zip(tree: Tree) -> Iterator[Listing]:
         for name, i in zip_members(z).items():
             folder, _, file = name.rpartition("/")
             if file and stat.S_ISLNK(i.external_attr >> 16):
-                tree.aside["links in the zip"] += 1
+                tree.aside["link in the zip"] += 1
             elif file:
                 entry = file, File(i.filename, i.file_size, crc=i.CRC)
                 files.setdefault(folder, []).append(entry)

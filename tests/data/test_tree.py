@@ -111,15 +111,27 @@ def test_backslashes_in_zips(tmp_path, top, system):
     same(open_folder(made, "mine"), open_folder(write(tmp_path / "d", NAMES), "mine"))
 
 
+@pytest.mark.parametrize("system", [0, 3])
+def test_backslashes_beside_slashes_divide_in_zips_of_windows_alone(tmp_path, system):
+    """Elsewhere they may be letters of a name."""
+    names = [n.replace("/", "\\") if n.startswith("bee") else n for n in NAMES]
+    names = [n if system == 0 else n.replace("bee\\", "bee/x\\") for n in names]
+    s = open_folder(zipped(tmp_path / "m.zip", names, create_system=system), "mine")
+    same(s, open_folder(write(tmp_path / "d", NAMES), "mine"))
+    inner = {n.removeprefix("bee/") for n in s.read.names if n.startswith("bee")}
+    assert inner == {("x\\" if system else "") + f"{n}.png" for n in range(4)}
+
+
 def test_dots_in_front_of_names_and_links_in_zips(tmp_path):
     made = zipped(tmp_path / "u.zip", [f"./{n}" for n in NAMES])
-    with zipfile.ZipFile(made, "a") as z:
-        link = zipfile.ZipInfo("ant/link.png")
-        link.create_system, link.external_attr = 3, 0o120777 << 16
-        z.writestr(link, "0.png")
-    s = open_folder(made, "mine")
-    same(s, open_folder(write(tmp_path / "d", NAMES), "mine"))
-    assert s.notes == ("left out: 1 links in the zip",)
+    for said, name in (("1 link", "ant/link.png"), ("2 links", "bee/link.png")):
+        with zipfile.ZipFile(made, "a") as z:
+            link = zipfile.ZipInfo(name)
+            link.create_system, link.external_attr = 3, 0o120777 << 16
+            z.writestr(link, "0.png")
+        s = open_folder(made, "mine")
+        same(s, open_folder(write(tmp_path / "d", NAMES), "mine"))
+        assert s.notes == (f"left out: {said} in the zip",)
 
 
 # ------------------------------------------------------------------------ links
@@ -159,7 +171,7 @@ def test_loops_and_second_names_are_left_out(tmp_path, case):
     s = open_folder(root, "mine")
     same(s, plain)
     assert s.fingerprint == plain.fingerprint
-    assert s.notes == ("left out: 1 links to folders that are counted already",)
+    assert s.notes == ("left out: 1 link to a folder that is counted already",)
 
 
 def test_links_that_lead_nowhere_or_to_what_is_counted(tmp_path):
@@ -172,7 +184,7 @@ def test_links_that_lead_nowhere_or_to_what_is_counted(tmp_path):
     assert len(s) == 12
     assert set(s.notes) == {
         "left out: 3 links to nothing",
-        "left out: 1 links to files that are counted already",
+        "left out: 1 link to a file that is counted already",
     }
 
 
