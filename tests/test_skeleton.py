@@ -1,9 +1,12 @@
 """The two ways to install agree, and the files around the package keep their promises."""
 
+import ast
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -60,6 +63,43 @@ def test_conda_and_pip_name_the_same_packages_and_ranges():
     assert conda.pop("pip") == SpecifierSet("")
     assert len(conda) >= 12
     assert conda == pip_ranges()
+
+
+# what a declared package brings and the kit imports too; plugins that the kit does without
+BRINGS = {
+    "jupyterlab": "IPython bleach jupyter_client mistune nbclient nbconvert nbformat packaging "
+    "pygments traitlets",
+    "jinja2": "markupsafe",
+    "scikit-learn": "sklearn threadpoolctl",
+    "torch": "triton",
+    "pillow": "PIL pillow_avif pillow_heif",
+}
+
+
+def imported() -> set[str]:
+    """Names of the packages of others that the kit, its notebooks and its benchmarks import."""
+    sources = [p.read_text(encoding="utf-8") for p in ROOT.glob("pddm_lite/**/*.py")]
+    sources += [p.read_text(encoding="utf-8") for p in ROOT.glob("benchmarks/*.py")]
+    for path in ROOT.glob("notebooks/*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        sources += ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+    found = set()
+    for node in (n for source in sources for n in ast.walk(ast.parse(source))):
+        if isinstance(node, ast.Import):
+            found |= {a.name.partition(".")[0] for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    own = {"pddm_lite", *(p.stem for p in ROOT.glob("benchmarks/*.py"))}
+    return found - own - set(sys.stdlib_module_names)
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
+    needed = {Requirement(line).name for line in PROJECT["dependencies"]}
+    extras = {Requirement(x).name for own in PROJECT["optional-dependencies"].values() for x in own}
+    known = {d: {d.replace("-", "_"), *BRINGS.get(d, "").split()} for d in needed | extras}
+    known["faiss-cpu"] = {"faiss"}
+    assert imported() <= set().union(*known.values())
+    assert {d for d in needed if not known[d] & imported()} == set()
 
 
 def test_environment_is_conda_forge_in_ranges_without_builds():
