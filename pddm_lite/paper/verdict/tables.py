@@ -45,14 +45,19 @@ def _with_level(t: pd.DataFrame) -> pd.Series:
 
 
 def verdict_lines(verdicts: pd.DataFrame, title: Callable[[str], str | None] = str) -> list[str]:
-    """A short line a verdict, for the terminal: with its part, where a claim has several."""
+    """A short line a verdict, for the terminal: with its part, where a claim has several, and with
+    what alone keeps it undecided, where that is the number of seeds."""
     shown = verdict_table(verdicts, title)
     parts = verdicts["part"].fillna("") if "part" in verdicts else [""] * len(verdicts)
-    return [
-        f"  {claim:<4} {row['data'][:24]:<24} {row['verdict']:<21} "
-        f"{row['effect [95 % interval]']:<22} {part}".rstrip()
-        for claim, part, (_, row) in zip(verdicts["claim"], parts, shown.iterrows(), strict=True)
-    ]
+    lines = []
+    for claim, part, (_, row) in zip(verdicts["claim"], parts, shown.iterrows(), strict=True):
+        few = row["verdict"] == judge.NOT_ENOUGH and 0 < row["seeds"] < questions.FEWEST
+        words = "; ".join(filter(None, (part, f"fewer than {questions.FEWEST} seeds" * few)))
+        lines.append(
+            f"  {claim:<4} {row['data'][:24]:<24} {row['verdict']:<21} "
+            f"{row['effect [95 % interval]']:<22} {words}".rstrip()
+        )
+    return lines
 
 
 def by_kind(verdicts: pd.DataFrame) -> pd.DataFrame:

@@ -107,6 +107,15 @@ def test_the_terminal_tells_the_parts_of_a_claim_apart():
     assert tables.chance(table).startswith(f"{len(table)} comparisons, {n} of them on 3 seeds")
 
 
+def test_the_terminal_says_where_seeds_alone_are_too_few():
+    few = {key: run for key, run in runs().items() if key[2] < 2}
+    lines = tables.verdict_lines(claims.verdicts(few, [BIRDS], only=["C1", "C9", "C10"]))
+    said = [line.partition(judge.NOT_ENOUGH)[2].endswith("fewer than 3 seeds") for line in lines]
+    asked = [" none " not in f"{line} " for line in lines]  # of the others a method was not run
+    assert said == asked and any(said) and not all(said)
+    assert "seeds" not in "".join(tables.verdict_lines(claims.verdicts(runs(), [BIRDS])))
+
+
 def test_verdicts_are_counted_by_kind():
     verdicts = pd.DataFrame(
         [("C5", judge.REPRODUCED), ("C10", judge.LEVEL), ("C9", judge.REPRODUCED)],
