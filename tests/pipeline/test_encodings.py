@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from trees import unpacked
 
 ROOT = Path(__file__).parents[2]
 NAME = "結果 ä"  # of a folder
@@ -75,6 +76,37 @@ def test_the_core_runs_in_any_locale_and_on_any_terminal(name, tmp_path):
     assert "<td>鳥</td>" in (study / "report.html").read_text(encoding="utf-8")
     encoding = out.splitlines()[-1].split()[0].lower()
     assert encoding.startswith(("iso", "ascii", "ansi") if name in ("latin-1", "ascii") else name)
+
+
+FIRST = {  # commands whose first line has a path
+    "run_all": ["run_all.py", "--stage", "report", "--dry-run", "--results"],
+    "data": ["-m", "pddm_lite.data", "stats", "folder", "--data-root"],
+}
+
+
+@pytest.mark.parametrize("command", FIRST)
+def test_a_commands_first_line_goes_to_any_terminal(command, tmp_path):
+    names = [f"{c}/{n}.png" for c in ("ant", "bee") for n in range(4)]
+    folder = unpacked(tmp_path / NAME, names)
+    done = subprocess.run(
+        [sys.executable, *FIRST[command], folder], cwd=ROOT, capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    out, err = (b.decode("cp1252") for b in (done.stdout, done.stderr))
+    assert done.returncode == 0 and not err, out + err
+    assert "\\u7d50\\u679c ä" in out.splitlines()[0]
+
+
+def test_every_command_escapes_what_its_terminal_lacks():
+    commands = [ROOT / "pddm_lite" / "pipeline" / "cli.py"]
+    for path in sorted((ROOT / "pddm_lite").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        if "__main__" in text and "run_module" not in text:  # the old names run the new
+            commands.append(path)
+    assert len(commands) >= 5
+    for path in commands:
+        calls = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)]
+        assert "escape_letters" in {getattr(c.func, "id", "") for c in calls}, path
 
 
 def unnamed(source: str) -> list[int]:

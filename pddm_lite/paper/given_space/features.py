@@ -25,7 +25,7 @@ from ...data.base import ImageSet, split
 from ...measures.evaluate import evaluate_fully
 from ...methods import METHODS
 from ...store.arguments import Parser
-from ...store.errors import UserError
+from ...store.errors import UserError, escape_letters
 from ...training import experiments, loop
 from ...training.experiments import RECIPES, Experiment
 from ...training.inputs import inputs
@@ -176,6 +176,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--results", default="results")
     p.add_argument("--choose", action="store_true", help="try each loss on held-out classes")
     p.add_argument("--out", default="", metavar="FILE.csv", help="write the numbers there")
+    escape_letters()
     torch.set_num_threads(1)
     try:
         args = p.parse_args(argv)
