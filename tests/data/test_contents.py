@@ -4,6 +4,7 @@ import json
 import os
 import time
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from trees import picture
 
 from pddm_lite import data
 from pddm_lite.data import contents
+from pddm_lite.data import tree as data_tree
 from pddm_lite.data.tree import scan
 
 
@@ -123,6 +125,18 @@ def test_what_did_not_change_is_not_read_again(tmp_path, cache, monkeypatch):
     (root / names[6]).rename(root / "mine/b/new.png")
     data.load("folder:mine", root)
     assert len(read) == 19
+
+
+@pytest.mark.parametrize("field", ["st_size", "st_ino", "st_mtime_ns", "st_ctime_ns"])
+def test_each_of_size_inode_and_times_says_that_a_file_is_another(tmp_path, monkeypatch, field):
+    """Each by itself: some systems have no inode, and some a time of making in place of ctime."""
+    known = {"st_size": 7, "st_ino": 7, "st_mtime_ns": 7, "st_ctime_ns": 7}
+    stamps = set()
+    for changed in ({}, {field: 8}):
+        monkeypatch.setattr(data_tree.os, "stat", lambda p, s=known | changed: SimpleNamespace(**s))
+        stamps.add(data_tree._file(str(tmp_path), str(tmp_path / "0.png")).stamp)
+        monkeypatch.undo()
+    assert len(stamps) == 2
 
 
 def test_files_as_new_as_the_look_are_read_again(tmp_path, cache):

@@ -151,6 +151,16 @@ def test_grey_of_every_type_and_range(opened, case):
         assert got.shape == (3, 4, 3) and np.abs(got - want[..., None]).max() <= close, case
 
 
+def test_16_bits_that_say_so_are_not_taken_for_8(opened):
+    """Their brightest value is below 256, as of a night's picture: all but black, and no bright."""
+    x = np.array([[0, 60, 200]], np.uint16)
+    out = io.BytesIO()
+    Image.fromarray(x).save(out, "PNG")
+    pgm = b"P5\n3 1\n65535\n" + x.astype(">u2").tobytes()  # Pillow's mode of it is I
+    for content, suffix in ((out.getvalue(), ".png"), (pgm, ".pgm"), (tiff(x), ".tif")):
+        assert np.asarray(opened([content], suffix).read(0)).max() <= 1, suffix
+
+
 LAB = {  # CIE L*a*b* under D50 -> sRGB
     (54.29, 80.80, 69.89): (255, 0, 0),
     (87.82, -79.27, 80.99): (0, 255, 0),
@@ -172,6 +182,7 @@ def test_palette_cmyk_and_alpha_by_open_image():
     cases += [(red.convert("CMYK"), "JPEG", (200, 20, 20)), (clear, "PNG", (255, 255, 255))]
     cases += [(clear, "WEBP", (255, 255, 255)), (clear, "TIFF", (255, 255, 255))]
     cases += [(red.convert("YCbCr"), "TIFF", (200, 20, 20))]
+    cases += [(clear.convert("LA"), "PNG", (255, 255, 255))]
     for image, fmt, want in cases:
         out = io.BytesIO()
         image.save(out, fmt)
@@ -179,6 +190,9 @@ def test_palette_cmyk_and_alpha_by_open_image():
             got = open_image(source)
             assert got.mode == "RGB"
             assert np.abs(np.asarray(got).astype(int) - want).max() < 12, (fmt, image.mode)
+    half = Image.new("LA", (8, 8), (100, 128))  # grey, and half of it white
+    for image in (half, half.convert("La")):  # alpha beside the grey, and multiplied into it
+        assert np.abs(np.asarray(open_image(image)).astype(int) - 177).max() <= 1, image.mode
 
 
 NOT_SHOWN = {

@@ -8,6 +8,7 @@ import safetensors
 import safetensors.torch
 import torch
 from fakes import SMALL, coloured
+from PIL import Image
 
 from pddm_lite.networks import backbones
 from pddm_lite.own_data import metric as own_metric
@@ -99,6 +100,19 @@ def test_pictures_may_be_paths_images_arrays_and_lists_of_them(data, taken, tmp_
         several = metric.compare(kind[:2], kind[1:])
         assert several[0].shape == several[1].shape == (2,)
         assert (several[0][0].item(), several[1][0].item()) == pytest.approx((D, S), rel=1e-5)
+
+
+def test_pictures_are_embedded_as_a_viewer_shows_them(data, taken, tmp_path):
+    """Turned by EXIF and in 16 bits: as the data set's own reader gives them."""
+    _, metric = taken()
+    image, exif = data.read(0), Image.Exif()
+    exif[0x0112] = 6
+    image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    grey = np.asarray(image.convert("L"))
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    for name, picture in (("turned.png", image), ("deep.png", grey)):
+        for given in (tmp_path / name, Image.open(tmp_path / name)):
+            assert torch.equal(metric.embed(given), metric.embed(picture)), name
 
 
 def test_pictures_are_embedded_a_batch_at_a_time(data, taken, monkeypatch):

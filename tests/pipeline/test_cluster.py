@@ -119,6 +119,16 @@ def test_a_worker_of_several_threads_is_refused(dask, tmp_path):
                 work.result()
 
 
+def test_an_address_without_a_port_is_one_line_and_leaves_no_client_behind():
+    """A Client that Dask refuses complains when Python ends: seen from outside alone."""
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    code = "from pddm_lite.pipeline import cluster\n"
+    code += "try:\n    cluster.cluster('localhost', 'cpu', None).__enter__()\n"
+    code += "except ValueError as err:\n    print(err)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
+    assert done.stderr == "" and "answers at 'localhost' (missing port" in done.stdout
+
+
 def test_dask_missing_or_no_answer_is_one_line(tmp_path, monkeypatch, capsys):
     options = [*STUDY, "--results", str(tmp_path), "--stage", "data", "--scheduler"]
     monkeypatch.setattr(cluster, "SECONDS", 1)

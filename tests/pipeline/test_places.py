@@ -1,5 +1,6 @@
 """Where things lie: "~" in a notebook, folders in the place of files, cores that may be used."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -53,6 +54,24 @@ def test_jobs_are_the_cores_that_the_process_may_use():
     )
     jobs, cores, said = done.stdout.strip().split(" ", 2)
     assert (jobs, cores) == ("1", "1") and ("; 1 CPU cores" in said or "GiB" in said)
+
+
+COUNTS = {"cpu_count", "process_cpu_count", "sched_getaffinity", "ThreadPoolExecutor"}
+
+
+def test_cores_are_counted_in_one_place():
+    """Threads and processes are as many as memory.cores says, or a pool takes all there are."""
+    counted = []
+    for folder in ("pddm_lite", "benchmarks"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if path == Path(memory.__file__):
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                f = getattr(node, "func", None)
+                name = getattr(f, "attr", getattr(f, "id", ""))
+                if name in COUNTS and not (name == "ThreadPoolExecutor" and node.args):
+                    counted.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert counted == []
 
 
 @pytest.mark.parametrize(("quota", "most"), [("50000 100000", 1), ("150000 100000", 2)])

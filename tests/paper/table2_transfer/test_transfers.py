@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.lines import Line2D
 
 from pddm_lite.data import new_species
 from pddm_lite.measures import learned
@@ -239,6 +240,22 @@ def test_what_a_network_of_imagenet_may_have_seen_is_said(study):
         assert table2.pretrained(own).startswith(f"{backbone} starts from ImageNet's")
     bare = dataclasses.replace(study, backbone="googlenet", weights="none")
     assert table2.pretrained(bare) == ""
+
+
+def test_every_panel_draws_what_the_legend_lists_or_the_legend_says_where_it_is():
+    """Told apart by colour and dashes, as a reader does."""
+    fig, _ = figures.accuracy(made_up(), TITLES)
+    (legend,) = fig.legends
+    handles = zip(legend.get_texts(), legend.legend_handles, strict=True)
+    lines = {t.get_text(): h for t, h in handles if isinstance(h, Line2D) and h.get_lw()}
+    curves = {name: (line.get_color(), line.get_linestyle()) for name, line in lines.items()}
+    drawn = [{(x.get_color(), x.get_linestyle()) for x in ax.lines} for ax in fig.axes]
+    missing = [{n for n, look in curves.items() if look not in own} for own in drawn]
+    assert len(curves) >= 6
+    # few classes alone: the right panel is of all; chance is a level
+    assert missing == [set(), {"chance"}, {"chance", figures.FEW}] and "few classes" in figures.FEW
+    of = {name for name, *_ in figures.LOOKS.values()}
+    assert {"plain features", "PDDM+Quadruplet"} <= {*curves} <= {*of, "chance", figures.FEW}
 
 
 def test_the_figures_show_the_frame(study, measured):
