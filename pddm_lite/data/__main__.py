@@ -29,7 +29,6 @@ def parser() -> Parser:
         description="Data sets: what there is, whether it is whole, how to get it, what is in it.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
     texts = {
@@ -39,7 +38,7 @@ def parser() -> Parser:
         "stats": "classes, images, sizes and modes",
     }
     for command, text in texts.items():
-        c = commands.add_parser(command, help=text, description=text, allow_abbrev=False)
+        c = commands.add_parser(command, help=text, description=text)
         if command == "list":
             continue
         c.add_argument("name", metavar="NAME", help="a data set, see list")

@@ -30,7 +30,6 @@ def parser() -> options.Parser:
         description="Fit some runs of the store again, drawn at random, and compare their history "
         "and weights with what is stored. The store is left as it is.",
         epilog="exit code: 0 all the same; 1 some differ; 2 wrong use",
-        allow_abbrev=False,
     )
     p.add_argument("--results", default="results", metavar="DIR", help="the store's folder")
     p.add_argument("--data-root", default="", metavar="DIR", help="where real data sets lie")

@@ -29,7 +29,6 @@ def parser() -> options.Parser:
         epilog="exit code: 0 the same numbers; 1 they differ; 2 wrong use. Versions and hardware "
         "are told and not counted, as are measured times. Numbers that are alike to six digits "
         "are the same.",
-        allow_abbrev=False,
     )
     p.add_argument("a", metavar="A")
     p.add_argument("b", metavar="B")

@@ -46,7 +46,6 @@ def parser() -> Parser:
         description="Every run, notebook, table and figure, and an HTML report with the verdicts.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = p.add_argument
     add("--profile", default="quick", help=f"scale: {', '.join(PROFILES)} (default quick)")

@@ -22,7 +22,6 @@ def parser() -> pipeline_options.Parser:
         "command that made it, and say whether its numbers came out the same. What lies in "
         "results/reference is left as it is: the new one goes to --results (default results).",
         epilog="exit code: 0 the same numbers; 1 others, or it failed; 2 wrong use",
-        allow_abbrev=False,
     )
     p.add_argument("path", metavar="PATH", help="as in results/quick/figures/60_retrieval.png")
     return p

@@ -39,10 +39,14 @@ def shut(err: OSError) -> UserError | None:
     return None
 
 
+def guess(name: object, known: Iterable[str]) -> str:
+    """ " Did you mean 'x'?" with the nearest of `known`, or "" where none is near."""
+    lower = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(str(name).lower(), lower, n=1, cutoff=0.4)
+    return f" Did you mean '{lower[near[0]]}'?" if near else ""
+
+
 def unknown(kind: str, name: object, known: Iterable[str]) -> UserError:
     """The error for a name that is not among `known`, with the nearest known one."""
     known = list(known)
-    near = difflib.get_close_matches(str(name).lower(), [k.lower() for k in known], n=1, cutoff=0.4)
-    guess = next((k for k in known if near and k.lower() == near[0]), None)
-    hint = f" Did you mean '{guess}'?" if guess else ""
-    return UserError(f"unknown {kind} '{name}'.{hint} Known: {', '.join(known)}.")
+    return UserError(f"unknown {kind} '{name}'.{guess(name, known)} Known: {', '.join(known)}.")

@@ -209,6 +209,7 @@ WRONG = [
     (["verify", "folder", "--data-root", ""], "--data-root is empty"),
     (["stats", "folder", "--data-root= "], "--data-root is empty"),
     (["verify", ""], "an argument is empty"),
+    (["verify", "sop", "--data-rot", "."], "Did you mean '--data-root'? See"),
 ]
 
 

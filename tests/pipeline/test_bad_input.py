@@ -124,7 +124,8 @@ BAD = """
 --data , | ','; A,B
 --data= | --data is empty
 --data | --data; --help
---profil smoke | --profil; --help
+--profil smoke | --profil; Did you mean '--profile'?; run_all.py --help
+--zzz | --zzz; --help
 --methods PDDM+Quadruple | PDDM+Quadruplet
 --methods Triplet,Triplet | 'Triplet'; name it once
 --backbone mobilenet | mobilenet_v2
@@ -228,7 +229,7 @@ BAD = """
 {REPORT} {folder figure} | 60_retrieval.png is a folder; move it away
 {REPORT} {folder report} | report.html is a folder; move it away
 {REPORT} {folder study} | study.json is a folder; move it away
-check --dat x | --dat; check --help
+check --dat x | --dat; Did you mean '--data'?; check --help
 check --weights '' | --weights is empty
 compare {t} | compare --help
 compare {t}/no {t} | is no folder; results/quick
