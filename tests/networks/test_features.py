@@ -1,5 +1,6 @@
 """Cached features are a plain loop's, whatever stopped or shared the work."""
 
+import dataclasses
 import os
 import signal
 import threading
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from fakes import coloured
 from PIL import Image
 from torch import nn
 
@@ -16,7 +18,7 @@ from pddm_lite.data.base import ImageSet
 from pddm_lite.data.mix import join
 from pddm_lite.networks import features
 from pddm_lite.networks.backbones import Backbone, Input
-from pddm_lite.networks.features import features_of
+from pddm_lite.networks.features import features_of, stored_pixels
 
 N, D, CHUNK = 300, 5, 64
 
@@ -130,3 +132,13 @@ def test_a_mix_takes_the_features_of_its_parts(tmp_path):
     made = files(tmp_path)
     x = features_of(join([images(), other]), network(), tmp_path, bar=False)
     assert np.array_equal(x, np.concatenate(parts)) and files(tmp_path) == made
+
+
+def test_pixels_are_decoded_once_and_equal_the_images(tmp_path):
+    world, reads = coloured(), []
+    data = dataclasses.replace(world, read=lambda i: reads.append(i) or world.read(i))
+    first = stored_pixels(data, Input(20, 16), tmp_path, bar=False)
+    again = stored_pixels(data, Input(20, 16), tmp_path, bar=False)
+    assert sorted(reads) == list(range(len(data))) and np.array_equal(first, again)
+    want = [np.asarray(world.read(i).resize((20, 20), 2)) for i in range(len(data))]
+    assert np.array_equal(first, np.stack(want))

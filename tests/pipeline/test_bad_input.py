@@ -2,8 +2,8 @@
 
 Each case is a command line in a folder of its own. It ends with exit code 2 and one line "error: "
 that names what is wrong and the remedy; nothing is written, changed or lost. More of each kind is
-tested beside the module that finds it: archives in tests/data/test_download.py and tests/test_pack,
-images in tests/data/test_folder.py, weights in tests/test_backbones.py.
+tested beside the module that finds it: archives in tests/data/test_download.py and test_pack.py,
+images in tests/data/test_folder.py, weights in tests/networks/test_weights.py.
 """
 
 import json
