@@ -92,7 +92,7 @@ def _collapsed() -> dict[str, tuple[int, int]]:
 def results() -> str:
     """docs/results.md's part: verdicts, Recall@1, Table 2 of the studies of three seeds or more."""
     more = (
-        "Effects and intervals, every table, also of ablations and of single fine-tuned runs, with "
+        "Effects and intervals, every table, also of ablations and of fewer seeds, with "
         "the command that made"
     )
     beside = "the paper's columns are other data and another network:\n"

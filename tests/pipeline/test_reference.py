@@ -155,14 +155,14 @@ def test_no_photograph_of_real_data_enters_the_reference(finished):
     assert (target / "figures" / "60_neighbours_own.csv").exists()
 
 
-def test_of_embedded_data_the_pictures_are_kept(finished):
+def test_of_synthetic_data_the_pictures_are_kept(finished):
     target = reference.add(finished("synthetic_birds"), "python run_all.py")
     figures, embedded, _ = copied(target)
     assert figures.keys() == SHOWN.keys() and set(embedded) == {LOOSE}
     assert all(alike(png, SHOWN[name]) for name, png in figures.items())
 
 
-def test_figures_of_the_embedded_study_are_kept_once(finished):
+def test_figures_of_the_synthetic_study_are_kept_once(finished):
     """A drawing that two studies share is shown from the first one."""
     study = finished("synthetic_birds")
     first = reference.add(study, "python run_all.py").rename(readme.REFERENCE / "quick")

@@ -66,7 +66,7 @@ OTHERS = {
         tree(t / "elsewhere" / "a", 2, 5), a.results, name=a.name
     ),
     "other weights of the same name": lambda t, a: replace(a, weights=str(other_weights(t))),
-    "embedded data under the same name": lambda t, a: Study.of(
+    "synthetic data under the same name": lambda t, a: Study.of(
         "smoke", name=a.name, results=a.results, variants=[], device="cpu"
     ),
 }
@@ -103,7 +103,7 @@ def test_another_study_is_refused_and_nothing_of_the_first_is_touched(
         lambda: drawing.save(Figure(), FRAME, other, "95_scores"),
         lambda: wording.save_table(FRAME, other, "own_data"),
     ):
-        if other.data_root:  # of embedded data each figure says what it shows
+        if other.data_root:  # of synthetic data each figure says what it shows
             with pytest.raises(UserError, match="figures of other data .*content of"):
                 write()
     assert content(first.folder) == before

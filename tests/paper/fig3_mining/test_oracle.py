@@ -76,7 +76,7 @@ def test_whoever_knows_the_answer_reaches_the_best_and_a_blind_one_chance(ruler)
         assert t["picked"]["blind", kind] == pytest.approx(0.1, abs=0.09)
 
 
-def test_a_study_without_embedded_data_has_nothing_to_ask():
+def test_a_study_without_synthetic_data_has_nothing_to_ask():
     run = SimpleNamespace()
     study = SimpleNamespace(profile="quick")
     assert oracle.survey({("cub200_2010", "PDDM score", 0): run}, study, home="").empty

@@ -1,4 +1,4 @@
-"""Tasks of zero-shot recognition: random ones, and one of the embedded world."""
+"""Tasks of zero-shot recognition: random ones, and one of the synthetic world."""
 
 import numpy as np
 import pytest

@@ -161,7 +161,7 @@ def test_wordnet_itself():
         assert D[a, b] == distance(h, classes[a], classes[b])
 
 
-def test_the_embedded_taxonomy():
+def test_the_synthetic_taxonomy():
     w = world("birds", species=45, images=1)
     h = taxonomy("birds", w.class_names, w.families, w.orders)
     assert len(h) == 1 + 5 + 20 + 45

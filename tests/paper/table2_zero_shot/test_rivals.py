@@ -1,4 +1,4 @@
-"""Table 2's rivals against their formulas in plain loops, and on the embedded world."""
+"""Table 2's rivals against their formulas in plain loops, and on the synthetic world."""
 
 import math
 from dataclasses import replace
@@ -135,7 +135,7 @@ def test_amp_is_where_the_walk_ends(neighbours, made):
     assert got.sum(dim=1).numpy() == pytest.approx(1)
 
 
-# ------------------------------------------------------------------------ the embedded world
+# ------------------------------------------------------------------------ the synthetic world
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def features(data, d=6, seed=0):
 # ------------------------------------------------------------------------------ protocols
 
 
-def test_the_embedded_worlds_test_species_are_unseen_one_of_each_family():
+def test_the_synthetic_worlds_test_species_are_unseen_one_of_each_family():
     data = data_sets.load("synthetic_birds", profile="smoke")
     p = unseen.protocol(data)
     assert p.known.tolist() == list(range(20)) and p.unseen.tolist() == list(range(20, 40))
