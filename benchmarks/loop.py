@@ -1,4 +1,4 @@
-"""Epochs a second of the whole training loop on the embedded birds, and where the time goes.
+"""Epochs a second of the whole training loop on the synthetic birds, and where the time goes.
 
 loop.fit itself runs, with clocks around its parts; one thread. Time is the processor's on a CPU
 and the clock's on a GPU, which is waited for after every part. Shares are of a step and of its part

@@ -38,7 +38,7 @@ from pddm_lite.store.files import write_atomic
 TITLES = {
     "step": "A training step of PDDM without the network (ms)",
     "losses": "Mine, loss, backward on features [m, 128] (ms)",
-    "loop": "The whole loop on embedded birds, one thread",
+    "loop": "The whole loop on synthetic birds, one thread",
     "ncm": "Nearest class means",
     "allpairs": "Scores of all pairs",
     "retrieval": "Recall@K",

@@ -69,7 +69,7 @@ def listing() -> str:
         tell(name, s.title, f"{split}; {s.licence}", s.get)
     for name, kind in SYNTHETIC.items():
         title = f"synthetic {kind}; {name}@H sets the heterogeneity (default {HETEROGENEITY:g})"
-        tell(name, title, f"{half}; MIT", "embedded, nothing to fetch")
+        tell(name, title, f"{half}; MIT", "made here, nothing to fetch")
     for name, kind in GIVEN.items():
         title = f"the {kind}' geometry without pictures; {name}@H@SEED is the world of that seed"
         split = f"{GIVEN_WORLDS['quick'][0]} species, two thirds train; MIT"

@@ -88,7 +88,7 @@ def test_images_that_cannot_be_read_say_nothing_about_size(tmp_path):
         _ = data.load("folder", tmp_path).side
 
 
-def test_the_embedded_world_knows_its_size_without_being_painted(monkeypatch):
+def test_the_synthetic_world_knows_its_size_without_being_painted(monkeypatch):
     monkeypatch.setattr(data, "_world", lambda *_: pytest.fail("painted"))
     s = data._drawn.__wrapped__(world_of("synthetic_birds"), 200, 12)
     assert s.side == 64 and len(s.class_names) == 200

@@ -1,4 +1,4 @@
-"""The embedded world: same bytes everywhere, a sane taxonomy, and a knob that does what it says."""
+"""The synthetic world: same bytes everywhere, a sane taxonomy, a knob that does what it says."""
 
 import hashlib
 import re

@@ -107,7 +107,7 @@ def test_what_cannot_be_loaded_is_a_problem_and_wrong_use_an_error(tmp_path):
             verify(name, root)
 
 
-def test_your_own_folder_and_the_embedded_world_are_verified_too(tmp_path):
+def test_your_own_folder_and_the_synthetic_world_are_verified_too(tmp_path):
     for c in "ab":
         (tmp_path / c).mkdir()
         for n in range(4):

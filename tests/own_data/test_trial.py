@@ -16,7 +16,7 @@ from pddm_lite.training.study import Study
 
 
 def write_tree(root, species=40, images=5, first=6000):
-    """A folder of the embedded world's birds in two sizes and formats, one image greyscale."""
+    """A folder of the synthetic world's birds in two sizes and formats, one image greyscale."""
     w = world("birds", species, images, first=first)
     for n, (pixels, label) in enumerate(zip(w.images, w.labels, strict=True)):
         picture = Image.fromarray(pixels)

@@ -1,4 +1,4 @@
-"""Zero-shot recognition: the rules against plain loops, ties, and the synthetic world end to end."""
+"""Zero-shot recognition: the rules against plain loops, ties, the synthetic world end to end."""
 
 import itertools
 
