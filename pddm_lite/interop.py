@@ -17,7 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .layer import PairDistance, PDDMLoss, class_numbers, in_type_of
+from .layer import class_numbers, in_type_of
 from .mining import hard_quadruplets
 from .pddm import Similarity, r
 from .store.errors import UserError
@@ -236,13 +236,3 @@ class ScoreAccuracy(AccuracyCalculator):
         return super().get_accuracy(
             query, query_labels, reference, reference_labels, *args, **kwargs
         )
-
-
-__all__ = [
-    "PDDMLoss",
-    "PairDistance",
-    "QuadrupletMiner",
-    "ScoreAccuracy",
-    "ScoreKNN",
-    "SimilarityDistance",
-]

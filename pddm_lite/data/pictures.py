@@ -41,7 +41,7 @@ def suffixes() -> tuple[str, ...]:
     return _kinds()[1]
 
 
-def open_image(source: str | Path | bytes | BinaryIO | Image.Image, name: str = "") -> Image.Image:
+def open_image(source: str | Path | bytes | BinaryIO | Image.Image) -> Image.Image:
     """A picture in RGB, upright and with the pixels that a viewer shows.
 
     It is turned as its EXIF says. Palettes, CMYK and LAB become RGB; what is transparent lies over
@@ -52,15 +52,14 @@ def open_image(source: str | Path | bytes | BinaryIO | Image.Image, name: str = 
 
     Args:
         source: a path, the bytes of a file, an open binary file, or a picture of Pillow's.
-        name: what an error calls it; the path where empty.
 
     Raises:
         UserError: no such file, no picture, a broken one, or values that no viewer could show.
     """
-    name = name or (str(source) if isinstance(source, str | Path) else "picture")
     try:
         return to_rgb(source if isinstance(source, Image.Image) else lazy(source))
     except Exception as err:  # OSError, ValueError, zlib.error, ...: all mean that it is no picture
+        name = source if isinstance(source, str | Path) else "picture"
         raise unreadable(name, err) from None
 
 

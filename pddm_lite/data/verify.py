@@ -18,6 +18,7 @@ from .real import REAL
 
 SMALL, LARGE = 8, 10_000  # pixels a side below and above which an image deserves a look
 DARK = 16  # of 255: what 12 bits in a file of 16 come to
+SAMPLE = 200  # images that `stats` looks at
 FAR_BELOW = 0.5  # of the typical shorter side: such an image is enlarged to more than twice it
 
 
@@ -151,14 +152,14 @@ def _look(data: ImageSet, i: int) -> tuple[str, tuple[int, int], int]:
     return mode, size, max(top for _, top in image.getextrema())
 
 
-def stats(name: str, root: str | Path = "", profile: str = "quick", sample: int = 200) -> list[str]:
-    """What is in a data set, as lines of text; sizes and modes are those of `sample` images.
+def stats(name: str, root: str | Path = "", profile: str = "quick") -> list[str]:
+    """What is in a data set, as lines of text; sizes and modes are those of SAMPLE images.
 
     Raises:
         UserError: as `load`; a broken image in the sample.
     """
     data = load(name, root, profile)
-    looked = [_look(data, int(i)) for i in spread(len(data), sample)]
+    looked = [_look(data, int(i)) for i in spread(len(data), SAMPLE)]
     sizes = np.array([size for _, size, _ in looked])
     modes = Counter(mode for mode, _, _ in looked).most_common()
     first = data.train_classes

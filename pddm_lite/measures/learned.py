@@ -20,6 +20,7 @@ from .ncm import CHUNK, Rows, accuracy, class_means, some, tile
 
 RATES = (0.01, 0.03, 0.1)  # Adam's steps, in units of the first W's root mean square entry
 LEAST = 4  # source classes: two to learn from, two to choose by
+BATCH = 256
 SAMPLE = 20_000  # images that choose the first W: more say no more
 
 
@@ -29,8 +30,6 @@ def learn_metric(
     rank: int = 0,
     steps: int = 1000,
     rates: tuple[float, ...] = RATES,
-    batch: int = 256,
-    holdout: float = 0.2,
     seed: int = 0,
     device: str = "cpu",
 ) -> Tensor:
@@ -41,7 +40,7 @@ def learn_metric(
     Mensink et al. 2013 (TPAMI). Ours: Adam instead of plain SGD; mu_y without the image itself
     (which it would otherwise find near for being part of it: with the tens of images a class of CUB
     that is what W learns, with the thousand of ImageNet it makes no difference); and how the rest
-    is settled, on source classes alone. A share `holdout` of them is kept out of the sum; W starts
+    is settled, on source classes alone. A fifth of them is kept out of the sum; W starts
     as the identity (rank 0) or the first r principal directions, at the scale of most likelihood;
     every rate of `rates` runs for `steps`; and W is the one among ten of each run that serves the
     held-out classes best (top-1 of NCM, half of their images as means). The first W takes part: no
@@ -64,7 +63,7 @@ def learn_metric(
     d, rng = features.shape[1], np.random.default_rng([seed, 11])
     if not 0 <= rank <= d:
         raise UserError(f"the NCM metric's rank {rank} must be from 1 to {d}, or 0 for {d}.")
-    held = rng.permutation(len(names))[: max(2, round(holdout * len(names)))]
+    held = rng.permutation(len(names))[: max(2, round(0.2 * len(names)))]
     fit = np.flatnonzero(~np.isin(y, held))
     y_fit = np.unique(y[fit], return_inverse=True)[1]
     mu = class_means(Rows(features, fit), y_fit, len(names) - len(held)).to(device)
@@ -80,7 +79,7 @@ def learn_metric(
     for rate in rates:
         W = nn.Parameter(first.clone())
         adam = torch.optim.Adam([W], lr=rate * float(first.square().mean().sqrt()))
-        for step, rows in enumerate(islice(_minibatches(len(fit), batch, rng), steps), 1):
+        for step, rows in enumerate(islice(_minibatches(len(fit), BATCH, rng), steps), 1):
             x, target = (
                 tile(features, fit[rows], device),
                 torch.from_numpy(y_fit[rows]).to(mu.device),
@@ -166,22 +165,19 @@ def linear_classifier(
     features,
     labels: np.ndarray,
     classes: int,
-    C: float = 1.0,
     epochs: int = 20,
     least_steps: int = 1000,
-    rate: float = 0.03,
-    batch: int = 256,
     seed: int = 0,
     device: str = "cpu",
 ) -> tuple[Tensor, Tensor]:
     """Multinomial logistic regression by minibatches: weights [classes, d] and bias [classes].
 
-        minimise  -1/N sum_i log softmax_{y_i}( W x_i + b )  +  ||W||^2 / (2 C N)
+        minimise  -1/N sum_i log softmax_{y_i}( W x_i + b )  +  ||W||^2 / (2 N)
 
     x are the features centred and divided by one number, so that a dimension has unit variance on
-    average and C means the same for every network; C = 1 is scikit-learn's value, and so is the
-    minimum (its solver is not used: it holds all features and 64-bit copies of W in memory). Adam
-    from W = 0, the step falling to zero by a cosine.
+    average and the penalty means the same for every network; it is scikit-learn's at C = 1, and so
+    is the minimum (its solver is not used: it holds all features and 64-bit copies of W in
+    memory). Adam from W = 0, the step falling to zero by a cosine.
 
     Args:
         features: [N, d].
@@ -204,13 +200,13 @@ def linear_classifier(
 
     W = torch.zeros(classes, d, device=device, requires_grad=True)
     b = torch.zeros(classes, device=device, requires_grad=True)
-    steps = max(least_steps, epochs * -(-n // batch))
-    adam = torch.optim.Adam([W, b], lr=rate)
+    steps = max(least_steps, epochs * -(-n // BATCH))
+    adam = torch.optim.Adam([W, b], lr=0.03)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
-    for rows in islice(_minibatches(n, batch, rng), steps):
+    for rows in islice(_minibatches(n, BATCH, rng), steps):
         x = (tile(features, rows, device) - centre) / scale
         loss = cross_entropy(x @ W.T + b, y[torch.from_numpy(rows).to(y.device)])
-        loss = loss + W.square().sum() / (2 * C * n)
+        loss = loss + W.square().sum() / (2 * n)
         adam.zero_grad()
         loss.backward()
         adam.step()

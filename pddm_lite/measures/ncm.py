@@ -97,10 +97,10 @@ def class_means(
     return sums.div_(counts[:, None]).float()
 
 
-def some(values: Sequence, most: int = 5) -> str:
+def some(values: Sequence) -> str:
     """The first few of `values`, for a message."""
-    listed = ", ".join(str(v) for v in list(values)[:most])
-    return listed + (f" and {len(values) - most} more" if len(values) > most else "")
+    listed = ", ".join(str(v) for v in list(values)[:5])
+    return listed + (f" and {len(values) - 5} more" if len(values) > 5 else "")
 
 
 class TopK(NamedTuple):

@@ -39,8 +39,8 @@ class Found:
         return own.loc[list(self.queries)].reset_index()
 
 
-def candidates(labels: np.ndarray, most: int = CANDIDATES, seed: int = 0) -> np.ndarray:
-    """Places [<= most] of queries drawn at random; each has another image of its class.
+def candidates(labels: np.ndarray) -> np.ndarray:
+    """Places of up to CANDIDATES queries drawn at random; each has another image of its class.
 
     Fewer where scoring them against all would take more than PAIRS pairs, and never below SHOWN.
 
@@ -51,8 +51,8 @@ def candidates(labels: np.ndarray, most: int = CANDIDATES, seed: int = 0) -> np.
     able = np.flatnonzero(counts[of] > 1)
     if len(able) == 0:
         raise UserError("a query needs a class with at least two images; there is none.")
-    number = max(min(most, PAIRS // len(labels)), SHOWN)
-    return np.random.default_rng(seed).permutation(able)[:number]
+    number = max(min(CANDIDATES, PAIRS // len(labels)), SHOWN)
+    return np.random.default_rng(0).permutation(able)[:number]
 
 
 @torch.no_grad()
@@ -94,20 +94,20 @@ def ranking(
     return pd.concat(frames, ignore_index=True)
 
 
-def at_quantiles(right: pd.Series, number: int = SHOWN) -> tuple[int, ...]:
+def at_quantiles(right: pd.Series) -> tuple[int, ...]:
     """Queries from the worst to the best in equal steps: the rule that nobody picks by hand.
 
     right: query -> how many of its nearest are right. Ties stay as they stand, at random.
     """
     order = right.sort_values(kind="stable").index
-    at = np.linspace(0, len(order) - 1, min(number, len(order))).round().astype(int)
+    at = np.linspace(0, len(order) - 1, min(SHOWN, len(order))).round().astype(int)
     return tuple(int(q) for q in order[at])
 
 
-def find(run, seed: int = 0) -> Found:
+def find(run) -> Found:
     """The nearest images of a run's test images, by the similarity that it trained."""
     a = run.embeddings
-    drawn = candidates(a["labels"], seed=seed)
+    drawn = candidates(a["labels"])
     ranked = ranking(torch.from_numpy(a["f"]), a["labels"], run.similarity(), drawn)
     for column in ("query", "retrieved"):
         ranked[column] = a["index"][ranked[column]]

@@ -133,7 +133,7 @@ class Neighbours(NamedTuple):
 
 
 @torch.no_grad()
-def nearest(features: Tensor, k: int, chunk: int = 256) -> Neighbours:
+def nearest(features: Tensor, k: int) -> Neighbours:
     """The k nearest others of each row of features [N, d] by Euclidean distance; values are -D^2.
 
     An item is left out of its own list by index. Equally near items come in no set order.
@@ -148,7 +148,7 @@ def nearest(features: Tensor, k: int, chunk: int = 256) -> Neighbours:
     if not torch.isfinite(f).all():
         raise UserError("nearest: some features are not finite.")
     squares, parts = f.square().sum(1), []
-    for rows in torch.arange(n, device=f.device).split(chunk):
+    for rows in torch.arange(n, device=f.device).split(256):
         S = torch.addmm(-squares, f[rows], f.T, alpha=2).sub_(squares[rows, None])
         S[torch.arange(len(rows)), rows] = -torch.inf
         parts.append(S.topk(k))

@@ -99,7 +99,6 @@ def class_counts(
     place: Tensor,
     classes: int,
     edges: np.ndarray,
-    chunk: int = 512,
     part: Tensor | None = None,
 ) -> dict[str, np.ndarray]:
     """Pairs of S [N, N], symmetric, a class and a bin: "positive" and "negative" [C, B] counts.
@@ -110,7 +109,7 @@ def class_counts(
     """
     bins = len(edges) + 1
     inner, total = torch.from_numpy(edges).to(S), 0
-    for rows in torch.arange(len(S), device=S.device).split(chunk):
+    for rows in torch.arange(len(S), device=S.device).split(512):
         cell = torch.bucketize(S[rows].contiguous(), inner)
         same = place[rows, None] == place[None, :]
         cell += bins * (2 * place[rows, None] + same)

@@ -199,6 +199,3 @@ def _some(labels: np.ndarray, most: int) -> np.ndarray:
     if len(np.unique(labels[some])) < 2:
         some = np.sort(np.random.default_rng(0).permutation(len(labels))[:most])
     return some
-
-
-__all__ = ["classes", "farthest", "of", "silhouette", "summary", "survey"]

@@ -25,14 +25,11 @@ def sample(labels: np.ndarray, most: int = MOST, keep: Sequence[int] = ()) -> np
     return np.flatnonzero(np.isin(labels, classes[order[fits]]))
 
 
-def tsne(f: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Places [n, 2] of features f [n, d] in the plane; the same for the same features and seed.
+def tsne(f: np.ndarray) -> np.ndarray:
+    """Places [n, 2] of features f [n, d] in the plane; the same for the same features.
 
     Axes have no unit: t-SNE keeps who is near whom, and neither distances nor sizes of clusters.
     """
     perplexity = min(30.0, (len(f) - 1) / 3)
     with threadpool_limits(1):  # two threads on shared cores are slower than one
-        return TSNE(init="pca", perplexity=perplexity, random_state=seed).fit_transform(f)
-
-
-__all__ = ["MOST", "sample", "tsne"]
+        return TSNE(init="pca", perplexity=perplexity, random_state=0).fit_transform(f)

@@ -63,9 +63,9 @@ def neighbours(
     return fig, pd.DataFrame(rows, columns="features query rank neighbour same distance".split())
 
 
-def _picture(ax, data: ImageSet, n: int, x: float, y: float, colour: str, side: int = 112) -> None:
+def _picture(ax, data: ImageSet, n: int, x: float, y: float, colour: str) -> None:
     """Test image n in a frame, 1 x 1 at (x, y)."""
-    tile = np.asarray(ImageOps.fit(data.read(int(data.test[n])), (side, side)))
+    tile = np.asarray(ImageOps.fit(data.read(int(data.test[n])), (112, 112)))
     ax.imshow(tile, extent=(x, x + 1, y + 1, y), interpolation="nearest")
     frame = Rectangle((x, y), 1, 1, fill=False, edgecolor=colour, linewidth=4)
     ax.add_patch(frame)

@@ -176,11 +176,11 @@ def draw_pair_legend(fig: Figure, shared: str) -> None:
     draw_legend(fig, [Patch(color=c, label=k) for c, k in (*kinds, ("#555555", shared))])
 
 
-def sheet(ax, rows: Sequence[Sequence[Image.Image]], columns: int, side: int = 96) -> None:
+def sheet(ax, rows: Sequence[Sequence[Image.Image]], columns: int) -> None:
     """Rows of pictures, each 1 x 1 with a white gap; what a row lacks stays white."""
-    white = np.full((side, side, 3), 255, np.uint8)
+    white = np.full((96, 96, 3), 255, np.uint8)
     for y, row in enumerate(rows):
-        tiles = [np.asarray(ImageOps.fit(p, (side - 4, side - 4))) for p in row]
+        tiles = [np.asarray(ImageOps.fit(p, (92, 92))) for p in row]
         tiles = [np.pad(t, ((2, 2), (2, 2), (0, 0)), constant_values=255) for t in tiles]
         tiles += [white] * (columns - len(tiles))
         ax.imshow(np.concatenate(tiles, axis=1), extent=(0, columns, y + 1, y))
@@ -268,7 +268,7 @@ def save(
     return folder / f"{name}.png"
 
 
-def histogram_of(run: Run, ranking: str, split: str = "test") -> pd.DataFrame:
-    """Histogram of one run: rows of one split ("test", "train") and ranking."""
+def histogram_of(run: Run, ranking: str) -> pd.DataFrame:
+    """Histogram of one run: its test rows by one ranking."""
     h = run.histograms
-    return h[(h["split"] == split) & (h["ranking"] == ranking)].reset_index(drop=True)
+    return h[(h["split"] == "test") & (h["ranking"] == ranking)].reset_index(drop=True)

@@ -32,14 +32,12 @@ def live() -> bool:
 
 def explore(
     draw: Callable[..., tuple[Figure, pd.DataFrame]],
-    width: int = 700,
     **controls: tuple[float, float, float],
 ):
     """Controls above the figure that `draw` makes of their values; None where not `live`.
 
     Args:
         draw: called with a value for every control, by name; returns (figure, table).
-        width: of the picture, in pixels.
         controls: name -> (low, high, step) of a slider. The name is what is written beside it; it
             starts in the middle.
     """
@@ -49,7 +47,7 @@ def explore(
     from IPython.display import Image, display
 
     def shown(**values) -> None:
-        display(Image(png(draw(**values)[0]), width=width))
+        display(Image(png(draw(**values)[0]), width=700))
 
     box = ipywidgets.interactive(shown, **controls)
     for control in box.kwargs_widgets:

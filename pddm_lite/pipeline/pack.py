@@ -22,9 +22,10 @@ from ..paper.given_space.given import every
 from ..store.errors import UserError
 from ..store.files import beside, write_atomic, write_flushed
 from ..store.store import Store, source_hash
+from ..training.checks import STANDARD
 from ..training.experiments import GROUPS
 from ..training.runs import SOURCES, run_id
-from ..training.study import EMBEDDED, Study
+from ..training.study import Study
 from . import options
 
 STUDY = "study.json"
@@ -211,7 +212,7 @@ def _command(file: Path) -> str:
     except (zipfile.BadZipFile, ValueError, TypeError, AttributeError):
         return f"unknown: its {STUDY} cannot be read"
     words = ["python", "run_all.py"]
-    if any(d.partition("@")[0] not in EMBEDDED for d in study.data):
+    if any(d.partition("@")[0] not in STANDARD for d in study.data):
         words += ["--data-root", "DIR"]
     for option in "profile data backbone weights mode methods seeds recipe variants name".split():
         value = getattr(study, option)

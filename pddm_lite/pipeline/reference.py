@@ -23,7 +23,8 @@ from ..paper import wording
 from ..store.errors import UserError, escape_letters
 from ..store.files import write_atomic, write_text
 from ..store.store import environment
-from ..training.study import EMBEDDED, Study
+from ..training.checks import STANDARD
+from ..training.study import Study
 from . import options, readme, report
 from .notebooks import notebooks
 
@@ -75,7 +76,7 @@ def add(study: Study, command: str) -> Path:
         raise UserError(
             f"{source / 'summary.json'} is torn or missing; run run_all.py with the same options."
         ) from None
-    real = any(d.partition("@")[0] not in EMBEDDED for d in study.data)
+    real = any(d.partition("@")[0] not in STANDARD for d in study.data)
     shutil.rmtree(target, ignore_errors=True)
     whole = len(list((source / "notebooks").glob("*.ipynb"))) == len(notebooks())
     photographs = PHOTOGRAPHS if real else ()

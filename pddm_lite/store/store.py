@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .files import alone, beside, note, write_atomic, write_flushed, write_text
+from .files import alone, beside, note, write_flushed
 from .memory import cores
 
 
@@ -184,6 +184,3 @@ def _encode(name: str, value) -> bytes:
         case other:
             raise TypeError(f"no way to store a {other} file")
     return buffer.getvalue()
-
-
-__all__ = ["Store", "environment", "source_hash", "write_atomic", "write_text"]

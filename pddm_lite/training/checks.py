@@ -18,7 +18,7 @@ from ..store.errors import UserError, unknown
 from . import experiments
 from .experiments import CHANGES, GROUPS
 
-EMBEDDED = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of Table 1
+STANDARD = ("synthetic_birds", "synthetic_cars")  # stand for the two halves of Table 1
 # folders of the results that are not a study's
 NOT_NAMES = ("runs", "features", "reference", "cost", "transfer", "zero_shot", "bench")
 OPTIONS = ("data", "method", "seed", "backbone", "weights", "mode")  # settings with their own
@@ -127,7 +127,7 @@ def data(given: tuple) -> tuple[str, ...]:
                 f"data set {d!a}: NAME in folder:NAME is a folder or zip right in --data-root; "
                 "of a deeper one give the folder around it as --data-root."
             )
-    return given or EMBEDDED
+    return given or STANDARD
 
 
 def backbone(given: str, data: tuple[str, ...], weights: str) -> str:
@@ -136,7 +136,7 @@ def backbone(given: str, data: tuple[str, ...], weights: str) -> str:
     By default smallnet for synthetic data, latents for worlds without pictures, else googlenet.
     """
     kinds = [d.partition("@")[0] for d in data]
-    synthetic = all(k in EMBEDDED for k in kinds)
+    synthetic = all(k in STANDARD for k in kinds)
     if not given:
         blind = all(k in GIVEN for k in kinds)
         given = latents.NAME if blind else "smallnet" if synthetic else "googlenet"

@@ -80,6 +80,3 @@ def embed_images(
     pixels = stored_pixels(data, net.input, Path(results) / "features", bar)
     images = Images(torch.from_numpy(pixels), net.features, net.input, torch.device(device))
     return embed(model, images, idx)
-
-
-__all__ = ["embed_images", "network", "plain_features"]

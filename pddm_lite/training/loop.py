@@ -37,9 +37,9 @@ FIT = 1
 
 
 @torch.no_grad()
-def batched(net: Callable, source, idx: np.ndarray, batch: int = 256) -> Tensor:
+def batched(net: Callable, source, idx: np.ndarray) -> Tensor:
     """net of the images idx, some at a time, without gradient."""
-    parts = (idx[a : a + batch] for a in range(0, len(idx), batch))
+    parts = (idx[a : a + 256] for a in range(0, len(idx), 256))
     return torch.cat([net(source.batch(part, train=False)) for part in parts])
 
 

@@ -320,6 +320,3 @@ def _loaded(run: Run, source, backbone: nn.Module | None) -> loop.Fitted:
 
 def _state(module: nn.Module) -> dict[str, Tensor]:
     return {k: v.cpu().clone() for k, v in module.state_dict().items()}
-
-
-__all__ = ["MEASURE", "Run", "fit_or_load", "problem", "run_id"]

@@ -16,7 +16,7 @@ from ..methods import METHODS
 from ..store.errors import UserError
 from ..store.store import Store
 from . import checks, experiments
-from .checks import EMBEDDED
+from .checks import STANDARD
 from .experiments import CHANGES, PROFILES, RECIPES, VARIANTS, Experiment
 from .runs import Run, fit_or_load, run_id
 
@@ -142,7 +142,7 @@ class Study:
         if self.name:
             return Path(self.results) / self.name
         parts = [self.profile]
-        if self.data != EMBEDDED:
+        if self.data != STANDARD:
             parts += [d.replace(":", "-") for d in self.data]
         if self.mode != experiments.make(profile=self.profile, data=self.data[0]).mode:
             parts.append(self.mode)
@@ -237,8 +237,8 @@ class Study:
         return {**kept, "weights": Path(self.weights).name}
 
 
-def measures(runs: dict[tuple[str, str, int], Run], split: str = "test") -> pd.DataFrame:
-    """Tidy results of runs: data, method, seed, run, measure, value; as each method ranks.
+def measures(runs: dict[tuple[str, str, int], Run]) -> pd.DataFrame:
+    """Tidy test results of runs: data, method, seed, run, measure, value; as each method ranks.
 
     Measures: recall_1 .. recall_32 (percent), auc, eer, overlap (0 to 1).
     """
@@ -246,9 +246,6 @@ def measures(runs: dict[tuple[str, str, int], Run], split: str = "test") -> pd.D
     for (data, name, seed), run in runs.items():
         metrics = run.metrics
         ranking = METHODS[name].rank
-        for measure, value in metrics[split][ranking].items():
+        for measure, value in metrics["test"][ranking].items():
             rows.append((data, name, seed, run.id, measure, value))
     return pd.DataFrame(rows, columns=["data", "method", "seed", "run", "measure", "value"])
-
-
-__all__ = ["COMPARED", "EMBEDDED", "Study", "measures"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...measures.scores import separation
-from ..exercises import answer, check, equals, exercise
+from ..exercises import equals, exercise
 
 # Exercises 20.1 and 20.2: scores of five pairs of one class and of five pairs of two
 POSITIVES = np.array([0.9, 0.8, 0.7, 0.6, 0.3])
@@ -87,6 +87,3 @@ def _one_threshold(value: object) -> str:
     if float(value) == 0 and right:
         return "with a threshold for each class; with one for both?"
     return "" if float(value) == right else "try one between the two groups of each class."
-
-
-__all__ = ["LOOSE", "NEGATIVES", "POSITIVES", "TIGHT", "TRANSFORMS", "answer", "check"]

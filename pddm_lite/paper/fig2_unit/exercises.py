@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...pddm import PDDM
-from ..exercises import answer, check, equals, exercise
+from ..exercises import equals, exercise
 
 FIRST = np.array([[0.6, 0.8, 0.0], [-0.6, 0.8, 0.0]])  # the pair of exercise 10.2
 
@@ -56,5 +56,3 @@ exercise(
     "1: u' stays as it is. Without b_u, σ(W_u 2u) = 2 σ(W_u u), and r divides the 2 away: only "
     "the direction of u is left. The bias, which does not double, lets the distance through.",
 )(equals(1.0, "without b_u, what does W_u (2 u) have to do with W_u u, and what does r do?"))
-
-__all__ = ["FIRST", "answer", "check"]

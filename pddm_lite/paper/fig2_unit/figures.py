@@ -200,7 +200,7 @@ def _colour(name: str) -> str:
     return V if name in (*position.UNITS, position.UNTRAINED) else COLOURS[name]
 
 
-def _slides(ax, own: dict[str, Trained], unit: str, most: int = 40) -> pd.DataFrame:
+def _slides(ax, own: dict[str, Trained], unit: str) -> pd.DataFrame:
     """Change of S along the ways from a pair's own place to the places of other classes."""
     ends = position.sample_pairs(own[unit].labels, 301)["positive"]
     S = own[unit].score(*own[unit].pairs(ends)).numpy()
@@ -210,7 +210,7 @@ def _slides(ax, own: dict[str, Trained], unit: str, most: int = 40) -> pd.DataFr
     for name in sorted(own, key=lambda m: m != unit):  # the flat ones on top
         one = own[name]
         delta, v = (x[0] for x in one.pairs(middle))
-        means, _, classes = position.class_means(one, most)
+        means, _, classes = position.class_means(one, 40)
         ways = []
         for c, mean in zip(classes, means, strict=True):
             if c != one.labels[middle[0, 0]]:
@@ -234,11 +234,11 @@ def _slides(ax, own: dict[str, Trained], unit: str, most: int = 40) -> pd.DataFr
     return pd.concat(frames, ignore_index=True)
 
 
-def _to_one_place(ax, t: Trained, values: pd.DataFrame, most: int = 500) -> pd.DataFrame:
+def _to_one_place(ax, t: Trained, values: pd.DataFrame) -> pd.DataFrame:
     """Scores of real pairs where they are, against their scores all moved to one place."""
     s = t.scores.copy()
     s[["own", "one"]] = (s[["own", "one"]] - s["own"].mean()) / t.sd
-    shown = s.groupby("kind").head(most)
+    shown = s.groupby("kind").head(500)
     for kind, colour in (("negative", NEGATIVE), ("positive", POSITIVE)):
         one = shown[shown["kind"] == kind]
         ax.plot(one["one"], one["own"], "o", color=colour, ms=3, alpha=0.4, mew=0)

@@ -103,12 +103,12 @@ def untrained(t: Trained, seed: int) -> Trained:
     return replace(t, similarity=PDDM(t.f.shape[1]).double().eval())
 
 
-def sample_pairs(labels: np.ndarray, number: int = 3000, seed: int = 0) -> dict[str, np.ndarray]:
+def sample_pairs(labels: np.ndarray, number: int = 3000) -> dict[str, np.ndarray]:
     """ "positive" and "negative": `number` pairs [P, 2] of each kind, drawn with replacement.
 
     A positive pair is a random image with another of its class.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     order = np.argsort(labels, kind="stable")
     _, start, size = np.unique(labels[order], return_index=True, return_counts=True)
     start, size = np.repeat(start, size), np.repeat(size, size)  # of each image's class
@@ -262,9 +262,9 @@ def _set(unit: PDDM, **weights) -> None:
     unit.load_state_dict(state)
 
 
-def toy_data(images: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def toy_data() -> tuple[np.ndarray, np.ndarray]:
     """Points of the plane and their classes: 0 and 1 loose, at the left; 2 to 10 tight, right."""
-    rng = np.random.default_rng(seed)
+    rng, images = np.random.default_rng(0), 40
     loose = [(0.3, 0.2), (0.3, 0.9)]
     tight = [(x, y) for x in (1.35, 1.60, 1.85) for y in (0.30, 0.55, 0.80)]
     sizes = [0.12] * len(loose) + [0.03] * len(tight)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...mining import hard_quadruplets
 from ...pddm import Euclidean, Similarity
-from ..exercises import answer, check, exercise
+from ..exercises import exercise
 from . import toy
 
 # Exercise 30.1: scores of all pairs of a batch of 6 images, two of each of three classes.
@@ -94,6 +94,3 @@ def _ruler(value: object) -> str:
     if given == plain:
         return f"{given} is nearest by the plain ruler; divide by the spread."
     return "" if given == local else "a negative pair is hard where it is near, by the local ruler."
-
-
-__all__ = ["LABELS", "PAIRS", "SCORES", "answer", "check"]

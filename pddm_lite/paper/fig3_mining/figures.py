@@ -45,7 +45,7 @@ DASHES = {"ij": "-", "ik": "--", "jl": ":"}
 
 @style()
 def quadruplets(
-    mined: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], data: ImageSet, side: int = 128
+    mined: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], data: ImageSet
 ) -> tuple[Figure, pd.DataFrame]:
     """Quadruplets of one batch, by several similarities or rules for the negatives: a row each.
 
@@ -59,7 +59,7 @@ def quadruplets(
     axes = fig.subplots(len(mined), 2, squeeze=False, width_ratios=(9, 4))
     for (chain, spread), (title, (own, every)) in zip(axes, mined.items(), strict=True):
         m = title.partition(",")[0]
-        _chain(chain, own.set_index("pair"), data, side)
+        _chain(chain, own.set_index("pair"), data)
         chain.set_title(f"{title}, by {_score(m)}")
         _spread(spread, own.set_index("pair"), every, m)
     kinds = (POSITIVE, "pairs of one class"), (NEGATIVE, "pairs of two classes")
@@ -76,9 +76,10 @@ def _score(m: str) -> str:
     return "S = −D" if kind == "euclidean" else f"the score S of {kind.upper()}"
 
 
-def _chain(ax, own: pd.DataFrame, data: ImageSet, side: int) -> None:
+def _chain(ax, own: pd.DataFrame, data: ImageSet) -> None:
     """Four pictures in a row; between them what the similarity and the distance say of the pair."""
     image = {"i": own["a"]["ij"], "j": own["b"]["ij"], "k": own["b"]["ik"], "l": own["b"]["jl"]}
+    side = 128
     gap = 0.45 * side
     for n, letter in enumerate(CHAIN):
         left = n * (side + gap)
@@ -188,11 +189,11 @@ def toy_arrows(frame: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     return fig, frame
 
 
-def _push(ax, own: pd.DataFrame, longest: float = 0.3) -> None:
-    """Arrows, the longest of them `longest`; and the mined quadruplet, where there is one."""
+def _push(ax, own: pd.DataFrame) -> None:
+    """Arrows, the longest of them 0.3; and the mined quadruplet, where there is one."""
     at, step = (own[c].to_numpy(float) for c in (["x", "y"], ["dx", "dy"]))
     length = np.hypot(*step.T)
-    step = step * (longest / max(length.max(), 1e-12))
+    step = step * (0.3 / max(length.max(), 1e-12))
     seen = length > 0.02 * length.max()  # a shorter one would be a dot
     ax.quiver(*at[seen].T, *step[seen].T, angles="xy", scale_units="xy", scale=1, width=0.008,
               zorder=4)  # fmt: skip

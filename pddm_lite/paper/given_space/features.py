@@ -69,10 +69,10 @@ def experiment(study: Study, data: str, seed: int, row: str, **changes) -> Exper
     )
 
 
-def training_side(data: ImageSet, seed: int, share: float = 0.2) -> tuple[ImageSet, np.ndarray]:
-    """(the training classes alone, their images' places in `data`): a share of them stands for the
+def training_side(data: ImageSet, seed: int) -> tuple[ImageSet, np.ndarray]:
+    """(the training classes alone, their images' places in `data`): a fifth of them stands for the
     test classes, so that trials can be judged where no test image is at hand."""
-    parts = split(data, share, seed)
+    parts = split(data, 0.2, seed)
     idx = np.concatenate([parts.fit, parts.val])
     order = np.concatenate([np.unique(data.labels[own]) for own in (parts.fit, parts.val)])
     new = np.full(len(data.class_names), -1)

@@ -75,9 +75,9 @@ def split_images(
     return pool, np.sort(np.concatenate(asking))
 
 
-def log_grid(classes: int, lowest: int = 10) -> list[int]:
-    """lowest, 2 lowest, 5 lowest, 10 lowest, ... below `classes`, and `classes` itself."""
-    grid = [lowest * m * 10**p for p in range(12) for m in (1, 2, 5)]
+def log_grid(classes: int) -> list[int]:
+    """10, 20, 50, 100, ... below `classes`, and `classes` itself."""
+    grid = [m * 10**p for p in range(1, 13) for m in (1, 2, 5)]
     return [c for c in grid if c < classes] + [classes]
 
 

@@ -196,7 +196,7 @@ def taxonomy(
     return Hierarchy(pairs, f"the taxonomy of {root}")
 
 
-def alphabets(classes: Sequence[str], root: str = "Omniglot") -> Hierarchy:
+def alphabets(classes: Sequence[str]) -> Hierarchy:
     """Omniglot's: root -> alphabet -> character, from class names "<Alphabet>/<character>".
 
     The official halves share no alphabet: between them only the root is in common.
@@ -206,6 +206,6 @@ def alphabets(classes: Sequence[str], root: str = "Omniglot") -> Hierarchy:
     """
     for c in classes:
         if not re.fullmatch(r"[^/]+/[^/]+", c):
-            raise UserError(f"{root}: class '{c}' is not called <Alphabet>/<character>.")
-    pairs = [(root, c.split("/")[0]) for c in classes]
-    return Hierarchy(pairs + [(c.split("/")[0], c) for c in classes], root)
+            raise UserError(f"Omniglot: class '{c}' is not called <Alphabet>/<character>.")
+    pairs = [("Omniglot", c.split("/")[0]) for c in classes]
+    return Hierarchy(pairs + [(c.split("/")[0], c) for c in classes], "Omniglot")

@@ -51,17 +51,17 @@ def _membership(task: Task) -> tuple[Tensor, Tensor]:
     return under[below > 0].T.contiguous(), below[below > 0]
 
 
-def seen_probabilities(task: Task, images: Tensor, C: float = 1.0) -> Tensor:
+def seen_probabilities(task: Task, images: Tensor) -> Tensor:
     """p(s|x), the seen classes' probabilities: float64 [N, S], rows sum to 1.
 
     Multinomial logistic regression on the training images; the papers have a network's softmax.
+    The L2 penalty is scikit-learn's, on features scaled to a mean square of 1.
 
     Args:
         images: features [N, d] of test images.
-        C: inverse strength of the L2 penalty, on features scaled to a mean square of 1.
     """
     x, centre, scale = _standardised(task)
-    fit = LogisticRegression(C=C, max_iter=500).fit(x.numpy(), task.labels.cpu().numpy())
+    fit = LogisticRegression(max_iter=500).fit(x.numpy(), task.labels.cpu().numpy())
     p = fit.predict_proba(((images.cpu() - centre) / scale).numpy())
     return torch.from_numpy(p).double()
 
@@ -96,36 +96,27 @@ def conse(task: Task, images: Tensor, p: Tensor, top: int = 10) -> Scores:
     return Scores(normalize(f, dim=1) @ unseen.T, same(unseen))
 
 
-def devise(
-    task: Task,
-    images: Tensor,
-    p: Tensor | None = None,
-    margin: float = 0.1,
-    epochs: int = 10,
-    rate: float = 1e-3,
-    batch: int = 128,
-    seed: int = 0,
-) -> Scores:
+def devise(task: Task, images: Tensor, p: Tensor | None = None, seed: int = 0) -> Scores:
     """DeViSE (Frome et al. 2013): a linear map from features to the classes' vectors.
 
-        loss(x, y) = sum over j != y of max(0, margin - s(y) . M x + s(j) . M x)
+        loss(x, y) = sum over j != y of max(0, 0.1 - s(y) . M x + s(j) . M x)
         score(x, c) = s(c) . M x
 
-    margin is the paper's, which cuts the sum after the first j that violates it, trains by Adagrad
-    and fine-tunes the network later. Here M starts at 0 and Adam trains it on the whole sum, the
-    features frozen. p goes unused.
+    The margin is the paper's, which cuts the sum after the first j that violates it, trains by
+    Adagrad and fine-tunes the network later. Here M starts at 0 and Adam trains it on the whole
+    sum, the features frozen. p goes unused.
     """
     x, centre, scale = _standardised(task)
     s, y = class_vectors(task).float(), task.labels.cpu()
     seen, unseen = s[: len(task.seen)], s[len(task.seen) :]
     draw = torch.Generator().manual_seed(seed)
     M = torch.zeros(s.shape[1], x.shape[1], requires_grad=True)
-    optimiser = torch.optim.Adam([M], lr=rate)
-    for _ in range(epochs):
-        for idx in torch.randperm(len(x), generator=draw).split(batch):
+    optimiser = torch.optim.Adam([M], lr=1e-3)
+    for _ in range(10):
+        for idx in torch.randperm(len(x), generator=draw).split(128):
             fit = x[idx] @ M.T @ seen.T  # [B, S]
             true = fit.gather(1, y[idx, None])
-            hinge = (margin - true + fit).clamp(min=0)  # the true class adds the constant margin
+            hinge = (0.1 - true + fit).clamp(min=0)  # the true class adds the constant margin
             optimiser.zero_grad()
             (hinge.sum() / len(idx)).backward()
             optimiser.step()
@@ -155,7 +146,6 @@ def pst(
     p: Tensor,
     neighbours: int = 20,
     alpha: float = 0.8,
-    rounds: int = 50,
 ) -> Scores:
     """In the spirit of PST, propagated semantic transfer (Rohrbach et al. 2013): shared labels.
 
@@ -180,7 +170,7 @@ def pst(
     D = sparse.diags_array(np.asarray(A.sum(axis=1)).ravel() ** -0.5)
     A = D @ A @ D
     Y = start
-    for _ in range(rounds):
+    for _ in range(50):
         Y = alpha * (A @ Y) + (1 - alpha) * start
     return Scores(torch.from_numpy(Y), same(W))
 

@@ -126,13 +126,13 @@ def _row(own: pd.DataFrame, name: str) -> dict[str, object]:
     return row
 
 
-def rules_table(results: pd.DataFrame, data: str, k: int = TOP) -> pd.DataFrame:
-    """Flat top-k of each features (rows) by each choice of relatives (columns), over seeds.
+def rules_table(results: pd.DataFrame, data: str) -> pd.DataFrame:
+    """Flat top-TOP of each features (rows) by each choice of relatives (columns), over seeds.
 
     The last row is the ceiling, which what is tied by each choice leaves to reach.
     """
     found = over_draws(results)
-    found = found[(found["data"] == data) & (found["hierarchy"] == TRUE) & (found["k"] == k)]
+    found = found[(found["data"] == data) & (found["hierarchy"] == TRUE) & (found["k"] == TOP)]
     out = []
     for r in (*METHODS[::-1], PLAIN, LEARNED):
         own = found[found["features"] == r]

@@ -138,10 +138,10 @@ def _taxonomy(kind: str, classes: Iterable[str]) -> Hierarchy:
 
 
 def halves(
-    h: Hierarchy, classes: tuple[str, ...], chosen: np.ndarray, seed: int = 0
+    h: Hierarchy, classes: tuple[str, ...], chosen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The chosen classes in two, at random within each parent; the first half is never smaller."""
-    rng, first = np.random.default_rng([seed, 23]), []
+    rng, first = np.random.default_rng([0, 23]), []
     for own in _siblings(h, classes, chosen):
         first += rng.permutation(own)[: (len(own) + 1) // 2].tolist()
     return np.sort(first), np.setdiff1d(chosen, first)

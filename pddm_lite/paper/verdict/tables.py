@@ -93,17 +93,6 @@ LEGEND = ", ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items())
 CLAIM = "claim (claimed effect)"
 
 
-def verdict_marks(shown: pd.DataFrame) -> pd.DataFrame:
-    """`verdict_table` at a glance: a row a claim, a column a data set, cells of MARKS or ""."""
-    cells: dict[str, dict[str, str]] = {}
-    for row in shown.to_dict("records"):
-        claim = f"{row['claim']} ({row['claimed']})"
-        cells.setdefault(claim, {})[row["data"]] = MARKS.get(row["verdict"], row["verdict"])
-    table = pd.DataFrame.from_dict(cells, orient="index", columns=dict.fromkeys(shown["data"]))
-    table = table.fillna("").loc[sorted(cells, key=claim_number)]
-    return table.set_axis(words_once(table.index)).reset_index(names=CLAIM)
-
-
 def claim_number(claim: str) -> int:
     """10 of "C10: ..."; 0 of what someone wrote there instead."""
     number = claim[1:].partition(":")[0]

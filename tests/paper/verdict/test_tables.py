@@ -33,28 +33,6 @@ def test_verdict_table_says_effect_interval_and_what_was_claimed():
     assert first.endswith(", each on features of its own") and second.endswith("own features")
 
 
-def test_marks_say_the_verdicts_at_a_glance():
-    part = "Clusters are sharper (Fig. 4 bottom)"
-    shown = pd.DataFrame(
-        [
-            (f"C16: {part}, by NMI", "birds", judge.REPRODUCED, "> 0"),
-            (f"C16: {part}, by F1", "birds", judge.NOT_REPRODUCED, "> 0"),
-            ("C7: a beats b", "cars", judge.NOT_ENOUGH, "> 8"),
-        ],
-        columns=["claim", "data", "verdict", "claimed"],
-    )
-    marks = tables.verdict_marks(shown)
-    assert marks.columns.tolist() == ["claim (claimed effect)", "birds", "cars"]
-    assert marks.values.tolist() == [
-        ["C7: a beats b (> 8)", "", "?"],
-        [f"C16: {part}, by NMI (> 0)", "✓", ""],
-        ["C16, by F1 (> 0)", "✗", ""],
-    ]
-    assert tables.verdict_marks(shown[:0]).empty
-    edited = tables.verdict_marks(shown.assign(claim="my own words", verdict="maybe"))
-    assert edited.values.tolist()[0][1:] == ["maybe", ""]
-
-
 def test_claims_that_two_things_are_alike_have_two_thresholds():
     verdicts = claims.verdicts(runs(), [BIRDS], only=["C2", "C6"])
     assert set(tables.verdict_table(verdicts)["claimed"]) == {"within ± 0.01", "> 0"}
@@ -92,7 +70,7 @@ def test_level_stands_beside_a_lead_that_is_not_reproduced():
     shown = tables.verdict_table(table, TITLES.get)
     assert table["verdict"].tolist() == [judge.NOT_REPRODUCED] and table["level"].all()
     assert shown["verdict"].tolist() == ["not reproduced, level"]
-    assert tables.verdict_marks(shown)["birds"].tolist() == ["✗≈"]
+    assert tables.MARKS[shown["verdict"].item()] == "✗≈"
     assert shown["note"].item() == "best rival by mean; level with Triplet within 1 point"
 
 
