@@ -63,7 +63,9 @@ def _world() -> dict[float, float]:
 
 def fixed() -> str:
     """docs/results.md's part: real features that stay fixed while the similarity alone learns."""
-    return markdown(features.table(_fixed(), ["title", "row"]).rename(columns={"title": "data"}))
+    if (own := _fixed()).empty:
+        return ""
+    return markdown(features.table(own, ["title", "row"]).rename(columns={"title": "data"}))
 
 
 def claims_in_short() -> str:
