@@ -56,13 +56,11 @@ def learn_metric(
 
     Raises:
         NoMetric: fewer than LEAST classes, or one with a single image.
-        UserError: a rank beyond d; features that are not finite.
+        UserError: features that are not finite.
     """
     check_source(labels)
     names, y = np.unique(np.asarray(labels), return_inverse=True)
     d, rng = features.shape[1], np.random.default_rng([seed, 11])
-    if not 0 <= rank <= d:
-        raise UserError(f"the NCM metric's rank {rank} must be from 1 to {d}, or 0 for {d}.")
     held = rng.permutation(len(names))[: max(2, round(0.2 * len(names)))]
     fit = np.flatnonzero(~np.isin(y, held))
     y_fit = np.unique(y[fit], return_inverse=True)[1]

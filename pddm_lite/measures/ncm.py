@@ -129,19 +129,9 @@ def search(x, weights, k: int, bias: Tensor | None = None, chunk: int = CHUNK, d
         place is listed is not fixed.
 
     Raises:
-        UserError: no query; k out of range; features of another length than the weights'; any that
-            are not finite.
+        UserError: features, weights or a bias that are not finite.
     """
-    (n, d), (C, length) = x.shape, weights.shape
-    if d != length:
-        raise UserError(
-            f"transfer: features of length {d}, but class means (or training features) of length "
-            f"{length}: they come from different networks."
-        )
-    if n == 0:
-        raise UserError("transfer: no image to classify.")
-    if not 1 <= k <= C:
-        raise UserError(f"transfer: top-{k} is not defined for {C} classes; use 1..{C}.")
+    n, C = x.shape[0], weights.shape[0]
     if bias is not None and not torch.isfinite(bias).all():
         raise UserError("transfer: some biases are not finite.")
     if device is None and isinstance(weights, Tensor):

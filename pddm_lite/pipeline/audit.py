@@ -64,9 +64,7 @@ def _same(store: Store, identity: str, args) -> bool:
         print(f"run         {name}: its data are not there ({err})")
         return False
     if run_id(e, images) != identity:
-        print(
-            f"run         {name}: another run today: data, profile, weights or a version changed"
-        )
+        print(f"run         {name}: another run today: data, profile, weights or a version changed")
         return False
     with tempfile.TemporaryDirectory() as folder:
         # features are not made again: they are read from the store's own folder

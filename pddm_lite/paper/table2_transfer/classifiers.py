@@ -125,7 +125,7 @@ def curves(
         labels: [N].
         new: the new classes, each with two images or more (check_images).
         classifiers: name -> Classifier; those that train do so for every row.
-        sizes: numbers of new classes, as of log_grid.
+        sizes: numbers of new classes, as of log_grid; none beyond `new`, nor below a k.
         per_mean: images per mean, 0 for all; a class that has fewer gives what it has.
         ks: of top-k accuracy.
         draws: at least 1.
@@ -135,11 +135,9 @@ def curves(
         (images asked), draw, k, accuracy in percent. The same numbers for the same seed.
 
     Raises:
-        UserError: a k beyond a size; a size beyond the new classes; features that are not finite.
+        UserError: features that are not finite.
     """
     new, labels = np.asarray(new, dtype=np.int64), np.asarray(labels)
-    if max(sizes) > len(new):
-        raise UserError(f"transfer: {max(sizes)} new classes asked for; there are {len(new)}.")
     rows = []
     work = [(t, size, n) for t in range(draws) for size in sizes for n in per_mean]
     for draw, size, n in progress(work, "transfer", bar):

@@ -22,7 +22,6 @@ from pddm_lite.paper.table2_zero_shot.rivals import (
     seen_probabilities,
 )
 from pddm_lite.paper.table2_zero_shot.zero_shot import Task, evaluate, relatives
-from pddm_lite.store.errors import UserError
 
 
 @pytest.fixture
@@ -189,13 +188,3 @@ def test_classes_in_one_place_are_tied_to_every_rival(name, world):
 def test_rivals_are_table_2s():
     names = {name.removeprefix(SPIRIT) for name in RIVALS}  # [21] is our rule on other features
     assert set(RIVALS) == set(DIFFERENCES) and names == set(TABLE_2["zero-shot"]) - {"PDDM", "[21]"}
-
-
-def test_errors(world):
-    t, x, _, _ = world
-    bare = replace(t, features=None)
-    for train in (seen_probabilities, devise):
-        with pytest.raises(UserError, match="give Task the training features and labels"):
-            train(bare, x)
-        with pytest.raises(UserError, match="labels must be 0 to 79, each seen class there"):
-            train(replace(t, labels=t.labels.clamp(max=78)), x)

@@ -165,26 +165,10 @@ def test_relatives_recognise_unseen_species_and_a_shuffled_hierarchy_does_not(ru
 
 
 def test_errors():
-    with pytest.raises(UserError, match="'lynx' is both seen and unseen"):
-        task("lion lynx", "lynx")
-    with pytest.raises(UserError, match="seen classes are none, or one comes twice"):
-        task("lion lion", "lynx")
-    with pytest.raises(UserError, match="unseen classes are none"):
-        task("lion", "")
-    with pytest.raises(UserError, match=r"means are \[3, 2\], but must be \[2, d\]"):
-        task("lion bus", "lynx", means=torch.zeros(3, 2))
     with pytest.raises(UserError, match="class 'bolt' .* no path to the rest"):
         task("lion bus", "bolt", [*PAIRS, ("tool", "bolt")])
     t = task("lion bus", "lynx van")
-    with pytest.raises(UserError, match="unknown rule of relatives 'distinkt'. Did you mean"):
-        relatives(t, "distinkt")
-    scores, labels = Scores(torch.zeros(1, 2), torch.arange(2)), torch.tensor([0])
-    for k in (0, 5):
-        with pytest.raises(UserError, match=f"top-{k} of 2 unseen classes is not defined"):
-            evaluate(scores, labels, (1, k))
-    for wrong in (torch.tensor([2]), torch.tensor([-1]), torch.tensor([0, 0])):
-        with pytest.raises(UserError, match="a label of 0 to 1"):
-            evaluate(scores, wrong, (1,))
+    labels = torch.tensor([0])
     broken = Scores(torch.full((1, 2), torch.nan), torch.arange(2))
     for call in (lambda: evaluate(broken, labels), lambda: error_distances(t, broken, labels)):
         with pytest.raises(UserError, match="not finite"):
