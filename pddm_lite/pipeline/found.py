@@ -38,12 +38,11 @@ C10 = {  # part -> over which rivals
 
 
 def asked(verdicts: Iterable[Mapping], claim: str, part: str) -> list[Mapping]:
-    """Verdicts of one question, one a data set; C10's also from before it was asked twice.
+    """Verdicts of one question, one a data set.
 
     verdicts: rows of `tables.verdict_table` with number ("C1"), part, value (the effect), unit.
     """
-    parts = (part, "") if part == questions.CARE else (part,)
-    own = [v for v in verdicts if v["number"] == claim and v["part"] in parts]
+    own = [v for v in verdicts if v["number"] == claim and v["part"] == part]
     own = [v for v in own if v["value"] == v["value"]]  # nan: it could not be measured
     return list({v["data"]: v for v in sorted(own, key=lambda v: v["seeds"])}.values())
 
@@ -119,7 +118,9 @@ def sentences(
         main.append("the recipe as printed collapses in {} of {} runs".format(*collapsed[LETTER]))
         if collapsed.get(DEFAULT, (0, 0))[1]:
             kept = "{} of {}".format(*collapsed[DEFAULT])
-            main[0] += f", with the changes of [DIFFERENCES.md](DIFFERENCES.md) in {kept}"
+            main[0] += (
+                f", with the changes of [DIFFERENCES.md](DIFFERENCES.md) in {kept} trained as long"
+            )
     leads = {p: own for p in C10 if (own := asked(verdicts, "C10", p))}
     for n, (part, own) in enumerate(leads.items()):
         who = "it" if n else "the main claim, a lead of 8 points of Recall@1 over the best rival,"
@@ -150,8 +151,8 @@ def on_fixed_features(measured: pd.DataFrame, world: Mapping[float, float]) -> l
     loose = " to ".join(dict.fromkeys(f"{f(even):.1f}" for f in (min, max)))
     ends = ", ".join(f"{ratio:.1f} at heterogeneity {h:g}" for h, ratio in world.items())
     return [
-        f"Where real features are kept as they are ({count(len(mean), 'data set')}), a learned "
-        f"linear map overlaps less than PDDM on {less[0]} and the plain distance on {less[1]}: "
-        f"their loosest quarter of classes is {loose} times as loose as the tightest, which in "
-        f"the given space is {ends}."
+        f"Where a network's features on photographs stay fixed ({count(len(mean), 'data set')}), a "
+        f"learned linear map overlaps less than PDDM on {less[0]} and the plain distance on "
+        f"{less[1]}; the loosest quarter of their classes is {loose} times as loose as the "
+        f"tightest, which in the given space is {ends}."
     ]

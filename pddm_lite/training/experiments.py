@@ -153,7 +153,8 @@ RECIPES = {
         backbone_lr=0.1,
     ),
 }
-# What a row has of its own in a recipe, chosen on held-out classes as the recipe was.
+# What a row has of its own in a recipe, chosen on held-out classes (DIFFERENCES 8). The trials of
+# `given` are made by `python -m pddm_lite.paper.given_space.features --choose`.
 ROW_CHANGES = {
     "default": {
         "Contrastive": dict(contrastive_margin=0.3),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ...training.experiments import SIZES
+from ...training.runs import Run
 from .. import printed
 from ..decide import VariantRuns
 from ..judge import interval
@@ -58,13 +59,15 @@ def effects(variant_runs: VariantRuns) -> pd.DataFrame:
     return table.sort_values("group", key=lambda g: g.map(order), kind="stable", ignore_index=True)
 
 
+def _recall(run: Run, ranking: str) -> float:
+    """Recall@1 by a ranking at the step that it chose; nan where the run has no such ranking."""
+    return run.at(ranking).metrics["test"].get(ranking, {}).get("recall_1", np.nan)
+
+
 def _paired(own: dict, base: dict, ranking: str, change: str) -> tuple:
     """What the columns from `effect` on say of `own` against `base`, both by seed."""
     seeds = sorted(own.keys() & base.keys())
-    of, than = (
-        [runs[s].metrics["test"].get(ranking, {}).get("recall_1", np.nan) for s in seeds]
-        for runs in (own, base)
-    )
+    of, than = ([_recall(runs[s], ranking) for s in seeds] for runs in (own, base))
     claimed = -printed.COSTS.get((change, ranking), np.nan)
     collapsed = sum(bool(own[s].metrics["collapse"]) for s in seeds)
     return *interval(np.subtract(of, than)), claimed, collapsed, len(seeds)

@@ -33,8 +33,9 @@ def change_table(variant_runs: VariantRuns, data: str) -> pd.DataFrame:
         metrics = [run.metrics for run in own]
         row = [key[1] or AS_IT_STANDS, key[2]]
         for measure, digits in (("recall_1", 1), ("auc", 3)):
-            for ranking in ("distance", "score"):
-                tests = [m["test"][ranking] for m in metrics if ranking in m["test"]]
+            for ranking in ("distance", "score"):  # each at the step that it chose
+                tests = [run.at(ranking).metrics["test"] for run in own]
+                tests = [test[ranking] for test in tests if ranking in test]
                 row.append(spread(pd.Series([t[measure] for t in tests]), digits))
         row.append(f"{sum(bool(m['collapse']) for m in metrics)} of {len(metrics)}")
         row.append(", ".join(str(m["chosen_step"]) for m in metrics))

@@ -12,12 +12,14 @@ GIVEN = "given space"  # in the place of a data set
 
 
 def given_space(found: pd.DataFrame) -> list[Verdict]:
-    """C1 and C6 where the space is given, on `given.differences`: overlaps, paired by world."""
+    """C1 (overlap) and C6 (Recall@1) where the space is given, on `given.differences`, paired by
+    world."""
     rows = []
     by = ["claim", "question", "heterogeneity"]
-    own = found[found["measure"] == "overlap"]
-    for (name, question, h), t in own.groupby(by, sort=False, dropna=False):
-        part = f"given space: {question}" + (f" at heterogeneity {h:g}" if h == h else "")
-        asked, values = Claim(name, "overlap", part=part), spread_of(t["value"])
-        rows.append(judged(asked, MEASURES["overlap"].name, question, GIVEN, values, []))
+    for claim, measure in (("C1", "overlap"), ("C6", "recall_1")):
+        own = found[(found["claim"] == claim) & (found["measure"] == measure)]
+        for (_, question, h), t in own.groupby(by, sort=False, dropna=False):
+            part = f"given space: {question}" + (f" at heterogeneity {h:g}" if h == h else "")
+            asked, values = Claim(claim, measure, part=part), spread_of(t["value"])
+            rows.append(judged(asked, MEASURES[measure].name, question, GIVEN, values, []))
     return rows

@@ -172,7 +172,8 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
         lead = {r: leads(table, measure, r)["lead"] for r in ROWS if r != "PDDM"}
         for rival, x in lead.items():
             for (h, rung), own in x.groupby(level=[0, 1], sort=False):
-                claim = "C6" if rival == "LMDM" else "C1"
+                # Table 1 (C6) is about Recall@1, Fig. 1b (C1) about the overlap
+                claim = "C6" if (rival, measure) == ("LMDM", "recall_1") else "C1"
                 more = "" if rung == ALONE else f" {rung}"
                 add(claim, f"PDDM's lead over {rival}{more}", h, measure, own.droplevel([0, 1]))
         x = lead["Euclidean"]

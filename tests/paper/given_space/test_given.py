@@ -85,7 +85,7 @@ def test_effects_are_paired_by_world_and_point_to_pddm():
     assert effect(found, "PDDM's lead over Euclidean", 1.0, "recall_1").effect == pytest.approx(9)
     assert effect(found, "PDDM's lead over Euclidean", 0.0).effect == pytest.approx(0)
     six = effect(found, "PDDM's lead over LMDM", 0.5)
-    assert six.claim == "C6" and six.effect == pytest.approx(0.045 - 0.01)
+    assert six.claim == "C1" and six.effect == pytest.approx(0.045 - 0.01)
     growth = effect(found, given.GROWTH)
     assert growth.effect == pytest.approx(0.09) and growth.worlds == WORLDS
     assert effect(found, f"what of it is lost {given.LINEAR}", 1.0).effect == pytest.approx(0.07)
