@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Mapping
 
 import pandas as pd
@@ -12,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from .. import printed
-from ..drawing import VERDICTS, axes_grid, beside, draw_legend, nothing_to_draw, style
+from ..drawing import VERDICTS, axes_grid, draw_legend, nothing_to_draw, style
+from ..given_space.claims import GIVEN
 from . import tables
 
 
@@ -49,7 +51,7 @@ def verdict(table: pd.DataFrame, titles: Mapping[str, str]) -> tuple[Figure, pd.
     )  # fmt: skip
     for label in ax.get_yticklabels():
         label.set(weight="bold" if label.get_text() in printed.KINDS else "normal", size=11)
-    ax.set_xticklabels([beside(c) for c in columns], rotation=0)
+    ax.set_xticklabels([textwrap.fill(c, 10) for c in columns], rotation=0, size=11)
     ax.set(xlabel="data", ylabel="question, and what is claimed of its effect")
     ax.tick_params(length=0)
     marks = [Patch(color=c, label=f"{tables.MARKS[v]}  {v}") for v, c in VERDICTS.items()]
@@ -61,5 +63,10 @@ def _question(same: pd.DataFrame, claimed: str) -> str:
     """ "C10  PDDM+Quadruplet − best rival  > 8" of the rows of one question."""
     what = same["measure"].tolist()
     head = os.path.commonprefix(what) + "best rival" * (len(set(what)) > 1)
+    part = same["part"].iloc[0]
+    if part.startswith(f"{GIVEN}: "):  # which says at which heterogeneity
+        head = f"{head.partition(':')[0]}: {part.removeprefix(f'{GIVEN}: ')}"
+    elif part.startswith("over the best rival"):  # run with care, or as printed
+        head = head.replace("best rival", part.removeprefix("over the "))
     head = head.replace(" - ", " − ").replace("E_e", "Eₑ")
     return f"{same['claim'].iloc[0]}  {head}  {claimed}"
