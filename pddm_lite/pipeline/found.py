@@ -115,7 +115,7 @@ def sentences(
         who = "such a lead" if held else "less overlap under PDDM than under the Euclidean metric"
         held.append(f"where the space is learned, {who} {_share(own)}")
     if collapsed.get(LETTER, (0, 0))[1]:
-        main.append("the recipe as printed collapses in {} of {} runs".format(*collapsed[LETTER]))
+        main.append("the paper's own recipe collapses in {} of {} runs".format(*collapsed[LETTER]))
         if collapsed.get(DEFAULT, (0, 0))[1]:
             kept = "{} of {}".format(*collapsed[DEFAULT])
             main[0] += (
@@ -132,7 +132,9 @@ def sentences(
             sure = "" if v["verdict"] == REPRODUCED else f" ({v['verdict']})"
             why.append(f"{v['effect [95 % interval]']} {rung}{sure}")
     if why:
-        start = "a reason, tested in the given space: of the lead where classes are loose here and "
+        start = (
+            "a reason, tested in the given space: of that lead where classes are loose here and "
+        )
         why = [start + "tight there, learning the space too takes away " + ", ".join(why)]
     parts = ["; ".join(x) + "." for x in (held, main, why) if x]
     return [x[0].upper() + x[1:] for x in parts]
@@ -151,8 +153,8 @@ def on_fixed_features(measured: pd.DataFrame, world: Mapping[float, float]) -> l
     loose = " to ".join(dict.fromkeys(f"{f(even):.1f}" for f in (min, max)))
     ends = ", ".join(f"{ratio:.1f} at heterogeneity {h:g}" for h, ratio in world.items())
     return [
-        f"Where a network's features on photographs stay fixed ({count(len(mean), 'data set')}), a "
-        f"learned linear map overlaps less than PDDM on {less[0]} and the plain distance on "
-        f"{less[1]}; the loosest quarter of their classes is {loose} times as loose as the "
+        f"Where a network's features on photographs stay fixed ({count(len(mean), 'data set')}), "
+        f"PDDM overlaps more than a learned linear map on {less[0]} and more than the plain "
+        f"distance on {less[1]}; the loosest quarter of their classes is {loose} times as loose as the "
         f"tightest, which in the given space is {ends}."
     ]

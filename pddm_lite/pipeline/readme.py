@@ -58,8 +58,8 @@ def _recall_too() -> list[str]:
             x = own[own["measure"] == "recall_1"].iloc[0]
             lead = with_interval(x["effect"], x["low"], x["high"], 1)
             return [
-                "In Recall@1, which needs no common threshold, PDDM's lead in the uneven given "
-                f"space is {lead} points."
+                "In Recall@1, which needs no common threshold, PDDM minus the Euclidean metric is "
+                f"{lead} points in the uneven given space."
             ]
     return []
 

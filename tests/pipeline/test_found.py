@@ -37,7 +37,7 @@ LEARNED = verdict("C1", questions.OWN, 0.02, "reproduced", unit=OVERLAP)
 
 def test_the_sentences_count_verdicts_and_collapses():
     (said,) = found.sentences(C10, {found.LETTER: (3, 4), found.DEFAULT: (0, 6)})
-    assert "printed collapses in 3 of 4 runs" in said and "in 0 of 6 trained as long;" in said
+    assert "own recipe collapses in 3 of 4 runs" in said and "in 0 of 6 trained as long;" in said
     assert "reproduced on 1 of 3 data sets (effects -2.3 to 9.5 points) over rivals run" in said
     (alone,) = found.sentences(C10[:1])
     assert alone == (
@@ -94,7 +94,7 @@ def test_fixed_real_features_are_said_from_their_numbers():
         for r, o in zip(("Euclidean", "PDDM", "Mahalanobis"), overlaps, strict=True)
     ]
     (said,) = found.on_fixed_features(pd.DataFrame(rows), {0: 1.3, 1: 4.5})
-    assert "(2 data sets), a learned linear map overlaps less than PDDM on 2 and the" in said
+    assert "(2 data sets), PDDM overlaps more than a learned linear map on 2 and" in said
     assert "plain distance on 1; " in said and "1.6 to 1.9 times" in said
     assert said.endswith("is 1.3 at heterogeneity 0, 4.5 at heterogeneity 1.")
     assert found.on_fixed_features(pd.DataFrame(), {}) == []
