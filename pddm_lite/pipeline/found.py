@@ -155,6 +155,6 @@ def on_fixed_features(measured: pd.DataFrame, world: Mapping[float, float]) -> l
     return [
         f"Where a network's features on photographs stay fixed ({count(len(mean), 'data set')}), "
         f"PDDM overlaps more than a learned linear map on {less[0]} and more than the plain "
-        f"distance on {less[1]}; the loosest quarter of their classes is {loose} times as loose as the "
-        f"tightest, which in the given space is {ends}."
+        f"distance on {less[1]}; the loosest quarter of their classes is {loose} times as loose as "
+        f"the tightest, which in the given space is {ends}."
     ]
