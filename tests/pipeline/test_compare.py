@@ -102,5 +102,5 @@ def test_whole_results_folders(tmp_path, capsys):
 def test_the_committed_results_equal_themselves_and_differ_from_another_study(tmp_path, capsys):
     shutil.copytree(REFERENCE / "quick", tmp_path / "quick")
     assert compared(REFERENCE / "quick", tmp_path / "quick", capsys)[0] == 0
-    code, out = compared(REFERENCE / "quick", REFERENCE / "quick-cub200_2010", capsys)
+    code, out = compared(REFERENCE / "quick", REFERENCE / "frozen-cub200_2010", capsys)
     assert code == 1 and "cub200_2010" in out
