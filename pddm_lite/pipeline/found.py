@@ -87,14 +87,14 @@ def rows(frame: pd.DataFrame, title: Callable[[str], str | None] = str) -> list[
     return shown
 
 
-def _share(own: list[Mapping], unit: str = "") -> str:
-    """ "is reproduced on 2 of 3 data sets (effects 0.1 to 0.3)"; of up to two, each with its
-    interval and verdict."""
+def _share(own: list[Mapping], over: str = "", unit: str = "") -> str:
+    """ "on 2 of 3 data sets (effects 0.1 to 0.3)"; of up to two, each with its interval and
+    verdict."""
     held = sum(v["verdict"] == REPRODUCED for v in own)
     sets = count(len(own), "data set")
     each = [f"{v['data']} {v['effect [95 % interval]']}{unit}, {v['verdict']}" for v in own]
     effects = "; ".join(each) if len(own) < 3 else f"effects {_range(own)}{unit}"
-    return f"is reproduced on {held} of {sets} ({effects})"
+    return f"on {held} of {sets}{over} ({effects})"
 
 
 def sentences(
@@ -104,40 +104,37 @@ def sentences(
 
     collapsed: recipe -> (runs that collapsed, runs), of PDDM+Quadruplet; see LETTER and DEFAULT.
     """
-    held, main, why, collapsed = [], [], [], collapsed or {}
+    given, learned, why, more = [], [], [], ""
     for h, world in ((1, "classes are loose here and tight there"), (0, "all are equally loose")):
         for v in asked(verdicts, "C1", f"{GIVEN} {h}"):
-            start = "where the space is given and the similarity alone learns, PDDM's lead over "
-            start += "the Euclidean metric in overlap is "
-            effect = f"{v['effect [95 % interval]']} where {world} ({v['verdict']})"
-            held.append(start * (not held) + effect)
+            given.append(f"by {v['effect [95 % interval]']} where {world} ({v['verdict']})")
     if own := asked(verdicts, "C1", questions.OWN):
-        who = "such a lead" if held else "less overlap under PDDM than under the Euclidean metric"
-        held.append(f"where the space is learned, {who} {_share(own)}")
-    if collapsed.get(LETTER, (0, 0))[1]:
-        main.append("the paper's own recipe collapses in {} of {} runs".format(*collapsed[LETTER]))
-        if collapsed.get(DEFAULT, (0, 0))[1]:
-            kept = "{} of {}".format(*collapsed[DEFAULT])
-            main[0] += (
-                f", with the changes of [DIFFERENCES.md](DIFFERENCES.md) in {kept} trained as long"
-            )
-    leads = {p: own for p in C10 if (own := asked(verdicts, "C10", p))}
-    for n, (part, own) in enumerate(leads.items()):
-        who = "it" if n else "the main claim, a lead of 8 points of Recall@1 over the best rival,"
-        main.append(f"{who} {_share(own, ' points')} {C10[part]}")
-    if not leads and any(v["number"] == "C10" for v in verdicts):
-        main.append("the main claim, a lead over the best rival, could not be measured")
+        learned.append(f"less overlap than the Euclidean metric's is reproduced {_share(own)}")
+    leads = [(words, own) for p, words in C10.items() if (own := asked(verdicts, "C10", p))]
+    if leads:
+        shares = [_share(own, f" {words}", " points") for words, own in leads]
+        who = "the main claim, a lead of 8 points of Recall@1 over the best rival, is reproduced "
+        learned.append(who + " and ".join(shares))
+    elif any(v["number"] == "C10" for v in verdicts):
+        learned.append("the main claim, a lead over the best rival, could not be measured")
+    (bad, runs), ours = ((collapsed or {}).get(k, (0, 0)) for k in (LETTER, DEFAULT))
+    if runs and ours[1]:
+        more = f" The paper's own recipe collapses in {bad} of {runs} runs, ours "
+        more += "([DIFFERENCES.md](DIFFERENCES.md)) in {} of {} trained as long.".format(*ours)
     for rung in (LINEAR, TWO_LAYERS):
         for v in asked(verdicts, "C1", f"{LOST} {rung} at heterogeneity 1"):
             sure = "" if v["verdict"] == REPRODUCED else f" ({v['verdict']})"
             why.append(f"{v['effect [95 % interval]']} {rung}{sure}")
+    said = []
+    if given:
+        start = "Where the space is given and the similarity alone learns, PDDM's scores overlap "
+        said.append(f"{start}less than the Euclidean ones {', '.join(given)}.")
+    if learned:
+        said.append(f"Where the space is learned, {'; '.join(learned)}.{more}")
     if why:
-        start = (
-            "a reason, tested in the given space: of that lead where classes are loose here and "
-        )
-        why = [start + "tight there, learning the space too takes away " + ", ".join(why)]
-    parts = ["; ".join(x) + "." for x in (held, main, why) if x]
-    return [x[0].upper() + x[1:] for x in parts]
+        start = "A reason, measured: where classes are loose here and tight there, learning the "
+        said.append(f"{start}space too takes away, of that lead, {', '.join(why)}.")
+    return said
 
 
 def on_fixed_features(measured: pd.DataFrame, world: Mapping[float, float]) -> list[str]:
@@ -153,8 +150,8 @@ def on_fixed_features(measured: pd.DataFrame, world: Mapping[float, float]) -> l
     loose = " to ".join(dict.fromkeys(f"{f(even):.1f}" for f in (min, max)))
     ends = ", ".join(f"{ratio:.1f} at heterogeneity {h:g}" for h, ratio in world.items())
     return [
-        f"Where a network's features on photographs stay fixed ({count(len(mean), 'data set')}), "
-        f"PDDM overlaps more than a learned linear map on {less[0]} and more than the plain "
-        f"distance on {less[1]}; the loosest quarter of their classes is {loose} times as loose as "
-        f"the tightest, which in the given space is {ends}."
+        f"Of a network's fixed features of photographs ({count(len(mean), 'data set')}) the "
+        f"loosest quarter of classes is {loose} times as loose as the tightest (given space: "
+        f"{ends}); there PDDM overlaps more than a learned linear map on {less[0]} and more than "
+        f"the plain distance on {less[1]}."
     ]

@@ -37,36 +37,35 @@ LEARNED = verdict("C1", questions.OWN, 0.02, "reproduced", unit=OVERLAP)
 
 def test_the_sentences_count_verdicts_and_collapses():
     (said,) = found.sentences(C10, {found.LETTER: (3, 4), found.DEFAULT: (0, 6)})
-    assert "own recipe collapses in 3 of 4 runs" in said and "in 0 of 6 trained as long;" in said
-    assert "reproduced on 1 of 3 data sets (effects -2.3 to 9.5 points) over rivals run" in said
+    assert "own recipe collapses in 3 of 4 runs, ours" in said and "in 0 of 6 trained as" in said
+    assert "reproduced on 1 of 3 data sets over rivals run with care (effects -2.3 to 9.5" in said
     (alone,) = found.sentences(C10[:1])
     assert alone == (
-        "The main claim, a lead of 8 points of Recall@1 over the best rival, is reproduced on 0 of "
-        "1 data set (birds -2.250 [0.1, 0.9] points, not reproduced, level) over rivals run with "
-        "care."
+        "Where the space is learned, the main claim, a lead of 8 points of Recall@1 over the best "
+        "rival, is reproduced on 0 of 1 data set over rivals run with care (birds -2.250 [0.1, "
+        "0.9] points, not reproduced, level)."
     )
     printed = verdict("C10", "over the best rival as printed", 8.5, "reproduced")
     (both,) = found.sentences([*C10[:1], printed])
-    assert both.endswith("reproduced) over rivals as the paper had them.") and "; it is" in both
+    assert "level) and on 1 of 1 data set over rivals as the paper had them (birds 8.5" in both
     assert found.sentences([]) == []
     assert "could not be measured" in found.sentences([verdict("C10", "", float("nan"), "")])[0]
 
 
 def test_the_given_space_stands_first_and_last_where_it_was_measured():
     (alone,) = found.sentences([LEARNED])
-    assert alone.startswith("Where the space is learned, less overlap")
-    both, main, why = found.sentences([*GIVEN, LEARNED, *C10])
-    assert both.startswith("Where the space is given") and main.startswith("The main claim")
-    loose, alike, learned = both.split("; ")
-    assert (
-        "overlap is 0.250 [0.1, 0.9] where classes are loose here and tight there (reprod" in loose
+    assert alone == (
+        "Where the space is learned, less overlap than the Euclidean metric's is reproduced on 1 "
+        "of 1 data set (birds 0.020 [0.1, 0.9], reproduced)."
     )
-    assert "0.001 [0.1, 0.9] where all are equally loose (level)" in alike
-    assert learned == (
-        "where the space is learned, such a lead is reproduced on 1 of 1 data set (birds 0.020 "
-        "[0.1, 0.9], reproduced)."
+    given_space, learned, why = found.sentences([*GIVEN, LEARNED, *C10])
+    assert given_space == (
+        "Where the space is given and the similarity alone learns, PDDM's scores overlap less than "
+        "the Euclidean ones by 0.250 [0.1, 0.9] where classes are loose here and tight there "
+        "(reproduced), by 0.001 [0.1, 0.9] where all are equally loose (level)."
     )
-    assert "takes away 0.200 [0.1, 0.9] with a linear head, 0.200 [0.1, 0.9] with a two" in why
+    assert "reproduced); the main claim" in learned
+    assert "takes away, of that lead, 0.200 [0.1, 0.9] with a linear head, 0.200" in why
 
 
 def test_the_table_has_six_rows_and_each_data_set_once():
@@ -94,7 +93,8 @@ def test_fixed_real_features_are_said_from_their_numbers():
         for r, o in zip(("Euclidean", "PDDM", "Mahalanobis"), overlaps, strict=True)
     ]
     (said,) = found.on_fixed_features(pd.DataFrame(rows), {0: 1.3, 1: 4.5})
-    assert "(2 data sets), PDDM overlaps more than a learned linear map on 2 and" in said
-    assert "plain distance on 1; " in said and "1.6 to 1.9 times" in said
-    assert said.endswith("is 1.3 at heterogeneity 0, 4.5 at heterogeneity 1.")
+    assert "(2 data sets)" in said and "1.6 to 1.9 times" in said
+    assert "PDDM overlaps more than a learned linear map on 2 and" in said
+    assert "(given space: 1.3 at heterogeneity 0, 4.5 at heterogeneity 1)" in said
+    assert said.endswith("the plain distance on 1.")
     assert found.on_fixed_features(pd.DataFrame(), {}) == []
