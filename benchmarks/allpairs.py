@@ -100,9 +100,6 @@ def table(
             if not (way[0].startswith("plain") and n > 10_000):
                 ways[way] = lambda S=S, f=f: S(unit, f)
         for precision in ("float32", "bf16") if on_gpu else ("float32",):
-            ways["top_k, k = 32", precision] = lambda f=f, p=precision: allpairs.top_k(
-                unit, f, 32, precision=p, **how
-            )
             ways["ranks of best positive", precision] = lambda f=f, y=labels, p=precision: (
                 allpairs.ranks_of_best_positive(unit, f, y, precision=p, **how)
             )
@@ -132,20 +129,16 @@ def table(
     return pd.DataFrame(rows).assign(d=d, device=device)
 
 
-def growth(way: str, n: int = 3072, d: int = 128) -> float:
-    """MB by which all_pairs or top_k of n items raised the peak of a process, with its result."""
-    return apart("allpairs", way, n, d)
+def growth(n: int = 3072, d: int = 128) -> float:
+    """MB by which all_pairs of n items raised the peak of a process, with its result."""
+    return apart("allpairs", n, d)
 
 
-def grown(way: str, n: int, d: int) -> float:
+def grown(n: int, d: int) -> float:
     torch.set_num_threads(1)
     unit = PDDM(d).eval()
-    ask = {
-        "all_pairs": lambda f: unit.all_pairs(f),
-        "top_k": lambda f: allpairs.top_k(unit, f, 32),
-    }[way]
-    ask(torch.randn(64, d))
+    unit.all_pairs(torch.randn(64, d))
     f = F.normalize(torch.randn(n, d), dim=1)
     before = peak()
-    ask(f)
+    unit.all_pairs(f)
     return peak() - before

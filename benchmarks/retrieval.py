@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from common import apart, interleaved, peak
 
-from pddm_lite.measures.retrieval import nearest, recall_at_k
+from pddm_lite.measures.retrieval import recall_at_k
 
 
 def data(n: int, d: int, device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,5 +98,4 @@ def grown(n: int, d: int) -> float:
     recall_at_k(labels[:100] % 9, features=f[:100].clone())
     before = peak()
     recall_at_k(labels, features=f)
-    nearest(f[:1024], 33)
     return peak() - before

@@ -71,7 +71,7 @@ def run(name: str, args: argparse.Namespace) -> pd.DataFrame:
     table = module.table(**{k: v for k, v in offered.items() if k in takes})
     if not args.quick and kind == "cpu":
         if name == "allpairs":
-            table.attrs["MB"] = round(module.growth("all_pairs", AT) - S_MB, 1)
+            table.attrs["MB"] = round(module.growth(AT) - S_MB, 1)
         if name == "ncm":
             table.attrs["GB"] = round(module.growth() / 1024, 2)
     return table

@@ -1,8 +1,8 @@
-"""What is asked of S of all pairs at scale: S itself, top-k, ranks of the best positives.
+"""What is asked of S of all pairs at scale: S itself, and ranks of the best positives.
 
 Everything here is exact. S is computed in strips of rows, its upper triangle only
-(S is symmetric): a strip serves the items of its rows and those of its columns, so top-k and ranks
-never form N x N. On a GPU the strips come from the fused kernel (kernels.py), else from tiles.py.
+(S is symmetric): a strip serves the items of its rows and those of its columns, so ranks never form
+N x N. On a GPU the strips come from the fused kernel (kernels.py), else from tiles.py.
 
 Every function takes these by name:
     threads: strips worked on at a time on a CPU, by one thread each; None: torch.get_num_threads().
@@ -29,7 +29,7 @@ from ..pddm import PDDM, Euclidean, Similarity
 from ..store.errors import UserError
 from ..store.memory import cores
 from . import kernels
-from .retrieval import Neighbours, nearest, ranks_by_distance
+from .retrieval import ranks_by_distance
 from .tiles import Pairwise, Products, Tiles
 
 STRIP = 2**24  # scores held at a time, all threads together: 64 MB
@@ -167,43 +167,6 @@ def all_pairs(similarity: Similarity, f: Tensor, **how) -> Tensor:
         S[a : a + len(strip), a:] = strip
         S[a:, a : a + len(strip)] = strip.T
     return f.new_empty(0, 0) if S is None else S
-
-
-def _merge(best: Neighbours, items: slice, S: Tensor, first: int) -> None:
-    """The k largest of best's rows `items` and of S, whose columns are items `first` onward."""
-    k = best.values.shape[1]
-    values, indices = S.topk(min(k, S.shape[1]), dim=1)
-    values = torch.cat([best.values[items], values], dim=1)
-    indices = torch.cat([best.indices[items], indices + first], dim=1)
-    best.values[items], order = values.topk(k, dim=1)
-    best.indices[items] = indices.gather(1, order)
-
-
-def top_k(similarity: Similarity, f: Tensor, k: int, **how) -> Neighbours:
-    """The k most similar other items of each item: values and indices [N, k], best first.
-
-    An item is left out of its own list by index. Equally similar items come in no set order.
-
-    Raises:
-        UserError: k not from 1 to N - 1.
-    """
-    n = len(f)
-    if isinstance(similarity, Euclidean):  # a matrix product
-        with _one_job(similarity, f, **how) as g:
-            return nearest(g, k)
-    if not 1 <= k <= n - 1:
-        raise UserError(f"top_k: each of {n} items has {n - 1} others; use k from 1 to {n - 1}.")
-    best = None
-    for a, strip in strips(similarity, f, **how):
-        if best is None:
-            values = strip.new_full((n, k), -torch.inf)
-            best = Neighbours(values, torch.full((n, k), -1, device=strip.device))
-        t = len(strip)
-        strip[:, :t].fill_diagonal_(-torch.inf)
-        _merge(best, slice(a, a + t), strip, a)
-        if a + t < n:
-            _merge(best, slice(a + t, n), strip[:, t:].T, a)
-    return best
 
 
 def ranks_of_best_positive(similarity: Similarity, f: Tensor, labels: Tensor, **how) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -123,36 +122,6 @@ def within(part: Tensor | None, labels: Tensor, ranks: Callable[[Tensor], Tensor
         own = torch.nonzero(part == p)[:, 0]
         out[own] = ranks(own)
     return out
-
-
-class Neighbours(NamedTuple):
-    """The k most similar others of each item, best first."""
-
-    values: Tensor  # [N, k] similarities
-    indices: Tensor  # [N, k] places in the gallery
-
-
-@torch.no_grad()
-def nearest(features: Tensor, k: int) -> Neighbours:
-    """The k nearest others of each row of features [N, d] by Euclidean distance; values are -D^2.
-
-    An item is left out of its own list by index. Equally near items come in no set order.
-
-    Raises:
-        UserError: k not from 1 to N - 1, or features that are not finite.
-    """
-    n = len(features)
-    if not 1 <= k <= n - 1:
-        raise UserError(f"nearest: each of {n} items has {n - 1} others; use k from 1 to {n - 1}.")
-    f = features if features.dtype == torch.float64 else features.float()
-    if not torch.isfinite(f).all():
-        raise UserError("nearest: some features are not finite.")
-    squares, parts = f.square().sum(1), []
-    for rows in torch.arange(n, device=f.device).split(256):
-        S = torch.addmm(-squares, f[rows], f.T, alpha=2).sub_(squares[rows, None])
-        S[torch.arange(len(rows)), rows] = -torch.inf
-        parts.append(S.topk(k))
-    return Neighbours(*(torch.cat(x) for x in zip(*parts, strict=True)))
 
 
 def _check(ks: Sequence[int], n: int) -> None:

@@ -74,7 +74,6 @@ def test_half_precision_features_are_raised_to_the_units_own(kind, half, d):
     assert S.dtype == torch.float32
     assert torch.equal(S, s.all_pairs(f.float())) and torch.equal(S, allpairs.all_pairs(s, f))
     torch.testing.assert_close(S, plain(s, f.float()), rtol=0, atol=2e-5)
-    assert torch.equal(allpairs.top_k(s, f, 3).values, allpairs.top_k(s, f.float(), 3).values)
     for euclidean in (Euclidean(), build("mahalanobis", d)):
         S = allpairs.all_pairs(euclidean, f)
         assert S.dtype == torch.float32 and torch.isfinite(S).all()
@@ -88,14 +87,12 @@ def test_no_gradient_and_the_callers_settings_are_kept():
         for call in (
             lambda: s.all_pairs(f),
             lambda: allpairs.all_pairs(s, f, threads=2),
-            lambda: allpairs.top_k(s, f, 2).values,
-            lambda: allpairs.top_k(Euclidean(), f, 2).values,
         ):
             assert not call().requires_grad
             assert torch.get_num_threads() == before[0] and s.training
             assert torch.get_float32_matmul_precision() == "high"
         with pytest.raises(UserError, match="not finite"):
-            allpairs.top_k(s, torch.full((50, 8), torch.nan), 2)
+            allpairs.all_pairs(s, torch.full((50, 8), torch.nan))
         assert torch.get_num_threads() == before[0] and s.training
         assert torch.get_float32_matmul_precision() == "high"
     finally:
@@ -116,8 +113,6 @@ def test_threads_change_no_bit_and_are_never_more_than_cores(kind, monkeypatch):
     assert pools == []
     for threads in (2, 3, 50):
         assert torch.equal(allpairs.all_pairs(s, f, threads=threads), one)
-        got = allpairs.top_k(s, f, 4, threads=threads)
-        assert torch.equal(got.values, allpairs.top_k(s, f, 4, threads=1).values)
         got = allpairs.ranks_of_best_positive(s, f, labels, threads=threads)
         assert torch.equal(got, allpairs.ranks_of_best_positive(s, f, labels, threads=1))
     assert sorted(set(pools)) == [2, 3]
@@ -140,20 +135,6 @@ def test_strips_stay_small_whatever_n(monkeypatch):
     monkeypatch.setattr(allpairs, "STRIP", 64 * 600)
     sizes = [strip.numel() for _, strip in allpairs.strips(s, f, threads=1)]
     assert max(sizes) <= 64 * 600 and sum(sizes) < 0.6 * 600 * 600
-
-
-@pytest.mark.parametrize("kind", ALL)
-@pytest.mark.parametrize("rows", [0, 5, 33])
-@pytest.mark.parametrize(("n", "k"), [(2, 1), (40, 1), (90, 7), (90, 89)])
-def test_top_k_are_the_k_largest_of_the_full_matrix(kind, rows, n, k):
-    s, f = build(kind, 12), items(n, 12)
-    how = {"rows": rows} if kind not in ("euclidean", "mahalanobis") else {}
-    got = allpairs.top_k(s, f, k, **how)
-    S = allpairs.all_pairs(s, f).fill_diagonal_(-torch.inf)
-    torch.testing.assert_close(got.values, S.topk(k).values, rtol=0, atol=1e-4)
-    assert got.indices.shape == (n, k) and (got.indices != torch.arange(n)[:, None]).all()
-    torch.testing.assert_close(S.gather(1, got.indices), got.values, rtol=0, atol=1e-4)
-    assert (got.indices.sort(1).values.diff(dim=1) > 0).all()  # no item twice
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -212,9 +193,8 @@ def test_wrong_settings_are_one_clear_line(how, message):
     s, f = build("pddm", 4), items(20, 4)
     for call in (
         lambda: allpairs.all_pairs(s, f, **how),
-        lambda: allpairs.top_k(s, f, 2, **how),
-        lambda: allpairs.top_k(Euclidean(), f, 2, **how),
         lambda: allpairs.ranks_of_best_positive(s, f, torch.arange(20) // 2, **how),
+        lambda: allpairs.ranks_of_best_positive(Euclidean(), f, torch.arange(20) // 2, **how),
     ):
         with pytest.raises(UserError, match=message) as error:
             call()

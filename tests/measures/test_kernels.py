@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from pddm_lite.measures import allpairs, kernels
 from pddm_lite.measures.tiles import fused
-from pddm_lite.pddm import LMDM, PDDM, Euclidean
+from pddm_lite.pddm import LMDM, PDDM
 from pddm_lite.store.errors import UserError
 
 needs_triton = pytest.mark.skipif(kernels.triton is None, reason="Triton is not installed")
@@ -169,20 +169,18 @@ def test_on_a_gpu_the_kernel_gives_the_scores_of_float64(kind, d, precision):
 
 @needs_gpu
 @needs_triton
-def test_on_a_gpu_top_k_ranks_and_the_switch(monkeypatch):
+def test_on_a_gpu_ranks_and_the_switch(monkeypatch):
     unit, f = PDDM(64).cuda(), F.normalize(torch.randn(1500, 64), dim=1).cuda()
     labels = torch.arange(1500, device="cuda") % 300
-    by_kernel = allpairs.top_k(unit, f, 5)
+    by_kernel = allpairs.all_pairs(unit, f)
     ranks = allpairs.ranks_of_best_positive(unit, f, labels)
     monkeypatch.setenv("PDDM_LITE_KERNEL", "0")
     assert not kernels.usable(unit, f)
-    torch.testing.assert_close(
-        allpairs.top_k(unit, f, 5).values, by_kernel.values, rtol=0, atol=1e-4
-    )
+    torch.testing.assert_close(allpairs.all_pairs(unit, f), by_kernel, rtol=0, atol=1e-4)
     with pytest.raises(UserError, match="'bf16' is the fused kernel's"):
-        allpairs.top_k(unit, f, 5, precision="bf16")
+        allpairs.all_pairs(unit, f, precision="bf16")
     plain = allpairs.ranks_of_best_positive(unit, f, labels)
     assert (plain - ranks).abs().double().mean() < 1
     twins = f.repeat(2, 1)
     first = allpairs.ranks_of_best_positive(unit, twins, torch.arange(3000, device="cuda") // 2)
-    assert first.min() >= 1 and allpairs.top_k(Euclidean(), f, 3).indices.is_cuda
+    assert first.min() >= 1

@@ -7,7 +7,6 @@ from sklearn.neighbors import NearestNeighbors
 
 from pddm_lite.measures.retrieval import (
     KS,
-    nearest,
     ranks_by_distance,
     ranks_of_best_positive,
     recall_at_k,
@@ -137,17 +136,6 @@ def test_nan_is_no_perfect_recall(how):
         recall_at_k(labels, ks=(1,), **{how: wrong})
 
 
-def test_what_is_not_finite_is_nobodys_nearest():
-    f = torch.randn(20, 3)
-    for wrong in (torch.nan, torch.inf):
-        f[4, 1] = wrong
-        with pytest.raises(UserError, match="nearest: some features are not finite"):
-            nearest(f, 3)
-    for k in (0, 20):
-        with pytest.raises(UserError, match="from 1 to 19"):
-            nearest(f, k)
-
-
 @pytest.mark.parametrize("classes", [1, 2, 9, 70])
 @pytest.mark.parametrize("tile", [16, 50, 512])
 def test_ranks_by_distance_are_those_of_the_full_matrix(classes, tile):
@@ -172,18 +160,3 @@ def test_exact_duplicates_tie_across_tiles(d):
         pairs = torch.cat([other, torch.arange(90)])  # a twin of the class, and one that is not
         ranks = ranks_by_distance(torch.cat([twice, twice[:90]]), pairs, tile=32)
         assert (ranks[:90] > 1).all() and (ranks[180:] > 1).all()
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
-def test_nearest_are_the_nearest_others(dtype):
-    f, _ = data(150, 5, 3, seed=2)
-    f = f.to(dtype)
-    D = torch.cdist(f.double(), f.double()).fill_diagonal_(torch.inf)
-    for k in (1, 7, 149):
-        got = nearest(f, k)
-        want = D.topk(k, largest=False)
-        torch.testing.assert_close(got.values.double(), -want.values.square(), rtol=1e-4, atol=1e-4)
-        assert (got.indices != torch.arange(150)[:, None]).all()
-        # float16 has ties
-        at = D.gather(1, got.indices)
-        torch.testing.assert_close(at, want.values, rtol=0, atol=1e-3)
