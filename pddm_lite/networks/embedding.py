@@ -16,7 +16,8 @@ class Embedding(nn.Module):
         features: length of the backbone's features.
         dim: d.
         free: 0 puts f on the unit sphere, as the paper does; else f = free x (head's output), for
-            losses that need room (Song et al. leave their embedding free).
+            losses that need room (Song et al. leave their embedding free). The head then takes the
+            backbone's features at length 1, which cached ones have in the mean: free is the scale.
         backbone: maps images [B, 3, H, W] to features [B, features]; None where the input are
             features already (modes "frozen" and "metric").
         bf16: run the backbone under autocast to bfloat16; head and normalisation stay in float32.
@@ -46,7 +47,8 @@ class Embedding(nn.Module):
             return x
         with torch.autocast(x.device.type, torch.bfloat16, self.bf16, cache_enabled=False):
             x = self.backbone(x)
-        return x.to(self.head.weight.dtype)
+        x = x.to(self.head.weight.dtype)
+        return r(x) if self.free else x
 
     @torch.no_grad()
     def start_from_identity(self) -> None:

@@ -129,7 +129,8 @@ def _overfits(change: str) -> Claim:
     return Claim("C13", "overfitting", terms, f"overfitting: {what}", what=what, optional=True)
 
 
-OWN, CARE = "each on features of its own", "over the best rival run with care"
+OWN = "each on features of its own"
+CARE, PRINTED = "over the best rival run with care", "over the best rival as printed"
 QUESTIONS = (
     Claim("C1", "overlap", minus(EUCLIDEAN, "PDDM score"), OWN),
     Claim(
@@ -182,7 +183,7 @@ QUESTIONS = (
         "C10",
         "recall_1",
         _alone(PDDM),
-        "over the best rival as printed",
+        PRINTED,
         8.0,
         rivals=AS_PRINTED,
         optional=True,

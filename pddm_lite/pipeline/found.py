@@ -21,7 +21,7 @@ ROWS = (
     ("C1", f"{GIVEN} 1"),
     ("C1", questions.OWN),
     ("C10", questions.CARE),
-    ("C10", "over the best rival as printed"),
+    ("C10", questions.PRINTED),
     ("C4", ""),
     ("C14", "over Softmax"),
     ("C15", "over Softmax"),
@@ -33,7 +33,7 @@ LETTER, DEFAULT = "the paper's letter", AS_IT_STANDS
 LOST = "given space: what of it is lost"
 C10 = {  # part -> over which rivals
     questions.CARE: "over rivals run with care",
-    "over the best rival as printed": "over rivals as the paper had them",
+    questions.PRINTED: "over rivals as the paper had them",
 }
 
 
@@ -135,23 +135,3 @@ def sentences(
         start = "A reason, measured: where classes are loose here and tight there, learning the "
         said.append(f"{start}space too takes away, of that lead, {', '.join(why)}.")
     return said
-
-
-def on_fixed_features(measured: pd.DataFrame, world: Mapping[float, float]) -> list[str]:
-    """One sentence, or none: what the position is worth on real features that nothing moves.
-
-    measured: `features.measured`; world: heterogeneity -> evenness of the given space.
-    """
-    if measured.empty:
-        return []
-    mean = measured.groupby(["data", "row"])[["overlap", "evenness"]].mean().unstack()
-    overlap, even = mean["overlap"], mean["evenness"]["Euclidean"]
-    less = [int((overlap[row] < overlap["PDDM"]).sum()) for row in ("Mahalanobis", "Euclidean")]
-    loose = " to ".join(dict.fromkeys(f"{f(even):.1f}" for f in (min, max)))
-    ends = ", ".join(f"{ratio:.1f} at heterogeneity {h:g}" for h, ratio in world.items())
-    return [
-        f"Of a network's fixed features of photographs ({count(len(mean), 'data set')}) the "
-        f"loosest quarter of classes is {loose} times as loose as the tightest (given space: "
-        f"{ends}); there PDDM overlaps more than a learned linear map on {less[0]} and more than "
-        f"the plain distance on {less[1]}."
-    ]

@@ -81,7 +81,10 @@ class Experiment:
         for field in dataclasses.fields(self):
             if "silent" in field.metadata and s[field.name] == field.metadata["silent"]:
                 del s[field.name]
-        s["method"] = method(self.method).training
+        own = method(self.method)
+        s["method"] = own.training
+        if own.free and self.mode == "finetune":
+            s["method"] += (2,)  # version: since then its head takes features of unit length
         if self.mode != "finetune":  # no network is trained: how it would be does not matter
             s |= dict.fromkeys(("backbone_lr", "batch_norm", "bf16", "cuda_graph"))
         return s
@@ -249,7 +252,10 @@ def make(recipe: str = "default", profile: str = "quick", **changes) -> Experime
     known = [f.name for f in dataclasses.fields(Experiment)]
     changes = {current(name, known): value for name, value in changes.items()}
     own = ROW_CHANGES.get(recipe, {}).get(changes.get("method", Experiment.method), {})
-    e = Experiment(**{**RECIPES[recipe], **own, **PROFILES[profile], **changes})
+    scale = {**PROFILES[profile], **changes}
+    if recipe == "default" and scale["mode"] == "finetune":  # the rate was a frozen head's
+        own = {k: v for k, v in own.items() if k != "lr"}
+    e = Experiment(**{**RECIPES[recipe], **own, **scale})
     check(e)
     return e
 

@@ -6,7 +6,7 @@ import pytest
 from pddm_lite.paper import questions
 from pddm_lite.paper.given_space import given
 from pddm_lite.paper.printed import CLAIMS
-from pddm_lite.pipeline import found, readme
+from pddm_lite.pipeline import found, readme, why
 
 POINTS, OVERLAP = questions.MEASURES["recall_1"].unit, questions.MEASURES["overlap"].unit
 
@@ -45,7 +45,7 @@ def test_the_sentences_count_verdicts_and_collapses():
         "rival, is reproduced on 0 of 1 data set over rivals run with care (birds -2.250 [0.1, "
         "0.9] points, not reproduced, level)."
     )
-    printed = verdict("C10", "over the best rival as printed", 8.5, "reproduced")
+    printed = verdict("C10", questions.PRINTED, 8.5, "reproduced")
     (both,) = found.sentences([*C10[:1], printed])
     assert "level) and on 1 of 1 data set over rivals as the paper had them (birds 8.5" in both
     assert found.sentences([]) == []
@@ -92,9 +92,9 @@ def test_fixed_real_features_are_said_from_their_numbers():
         for t, e, overlaps in (("birds", 1.6, (0.52, 0.56, 0.46)), ("cars", 1.9, (0.6, 0.5, 0.45)))
         for r, o in zip(("Euclidean", "PDDM", "Mahalanobis"), overlaps, strict=True)
     ]
-    (said,) = found.on_fixed_features(pd.DataFrame(rows), {0: 1.3, 1: 4.5})
+    (said,) = why.on_fixed_features(pd.DataFrame(rows), {0: 1.3, 1: 4.5})
     assert "(2 data sets)" in said and "1.6 to 1.9 times" in said
     assert "PDDM overlaps more than a learned linear map on 2 and" in said
     assert "(given space: 1.3 at heterogeneity 0, 4.5 at heterogeneity 1)" in said
     assert said.endswith("the plain distance on 1.")
-    assert found.on_fixed_features(pd.DataFrame(), {}) == []
+    assert why.on_fixed_features(pd.DataFrame(), {}) == []

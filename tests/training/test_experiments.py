@@ -13,6 +13,7 @@ from pddm_lite.training.experiments import (
     HETEROGENEITY,
     PROFILES,
     RECIPES,
+    ROW_CHANGES,
     VARIANTS,
     Experiment,
     apply_to,
@@ -69,6 +70,15 @@ def test_rows_that_share_their_training_share_their_settings():
             same = METHODS[a].training == METHODS[b].training
             assert (settings[a] == settings[b]) == same, (a, b)
     assert settings["PDDM score"] == settings["PDDM+Quadruplet"]
+
+
+def test_a_rate_chosen_on_frozen_features_is_not_a_networks():
+    name = "Triplet (random)"
+    assert make(data="d", method=name).lr == ROW_CHANGES["default"][name]["lr"]
+    e = make(data="d", method=name, mode="finetune")
+    assert e.lr == RECIPES["default"]["lr"] and make("default", "paper", data="d").lr == e.lr
+    assert e.given_triplets_margin == ROW_CHANGES["default"][name]["given_triplets_margin"]
+    assert make(data="d", method=name, mode="finetune", lr=1e-3).lr == 1e-3
 
 
 def test_every_setting_counts():

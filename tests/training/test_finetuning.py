@@ -7,6 +7,8 @@ import pytest
 import torch
 from micro import Convolution, experiment, image_set, pictures, run
 
+from pddm_lite.networks.embedding import Embedding
+
 
 @pytest.mark.parametrize("head_init", ["random", "pca"])
 def test_finetuning_moves_the_network_but_not_its_batch_norm_statistics(head_init):
@@ -65,3 +67,23 @@ def test_bfloat16_is_the_networks_alone():
     assert all(p.dtype == torch.float32 for p in half.model.parameters())
     a, b = plain.history["loss"], half.history["loss"]
     assert not a.equals(b) and np.allclose(a, b, atol=0.1)
+
+
+def test_a_free_embedding_starts_at_the_same_scale_whatever_the_networks_features():
+    """LiftedStruct's 15 is of features of length 1: raw ones of length 50 broke it at once."""
+    torch.manual_seed(0)
+    images, net = torch.randn(6, 3, 12, 12), Convolution().eval()
+    model = Embedding(5, 4, net, free=15.0)
+    before = model(images)
+    model.backbone = torch.nn.Sequential(net, Times(50))
+    torch.testing.assert_close(model(images), before)
+    assert model.raw(images).norm(dim=1).tolist() == pytest.approx([1] * 6)
+
+
+class Times(torch.nn.Module):
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+
+    def forward(self, x):
+        return self.by * x

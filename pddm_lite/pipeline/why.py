@@ -1,0 +1,95 @@
+"""Why a claim does not hold: measured reasons, in sentences and one table, from committed files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from ..paper import questions
+from ..paper.judge import count
+from ..paper.wording import with_interval
+from . import found
+
+# what a reading changes: its columns in readings/runs.csv
+CHANGED = ["data", "mode", "pixels", "steps", "backbone_lr", "beta", "lam", "detach_metric"]
+
+
+def on_fixed_features(measured: pd.DataFrame, world: Mapping[float, float]) -> list[str]:
+    """One sentence, or none: what the position is worth on real features that nothing moves.
+
+    measured: `features.measured`; world: heterogeneity -> evenness of the given space.
+    """
+    if measured.empty:
+        return []
+    mean = measured.groupby(["data", "row"])[["overlap", "evenness"]].mean().unstack()
+    overlap, even = mean["overlap"], mean["evenness"]["Euclidean"]
+    less = [int((overlap[row] < overlap["PDDM"]).sum()) for row in ("Mahalanobis", "Euclidean")]
+    loose = " to ".join(dict.fromkeys(f"{f(even):.1f}" for f in (min, max)))
+    ends = ", ".join(f"{ratio:.1f} at heterogeneity {h:g}" for h, ratio in world.items())
+    return [
+        f"Of a network's fixed features of photographs ({count(len(mean), 'data set')}) the "
+        f"loosest quarter of classes is {loose} times as loose as the tightest (given space: "
+        f"{ends}); there PDDM overlaps more than a learned linear map on {less[0]} and more than "
+        f"the plain distance on {less[1]}."
+    ]
+
+
+def recall_too(effects: pd.DataFrame) -> list[str]:
+    """A sentence on Recall@1 where the space is given, which no claim of the paper asks.
+
+    effects: tables/given_space_effects.csv.
+    """
+    for x in effects.to_dict("records"):
+        asked = x["question"], x["heterogeneity"], x["measure"]
+        if asked == ("PDDM's lead over Euclidean", 1, "recall_1"):
+            lead = with_interval(x["effect"], x["low"], x["high"], 1)
+            return [
+                "In Recall@1, which needs no common threshold, PDDM minus Euclidean is "
+                f"{lead} points in the uneven one."
+            ]
+    return []
+
+
+def in_reach(recall: Iterable[pd.DataFrame]) -> str:
+    """C10 asks PDDM to lead by 8 points: what any training gains. Tables of Recall@K, as text."""
+    gains = []
+    for own in recall:
+        columns = own[["R@1", "untrained R@1"]].replace("", pd.NA)
+        means = columns.map(lambda x: float(str(x).split()[0]), "ignore")
+        gains.append(means["R@1"].max() - means["untrained R@1"].min())
+    less, sets = sum(gain < 8 for gain in gains), count(len(gains), "data set")
+    return f"On {less} of {sets} no method gains 8 points over the untrained start."
+
+
+def care(verdicts: Sequence[Mapping]) -> str:
+    """What care is worth to the rivals of C10: the best of each kind, on each data set."""
+    ends = []
+    for part in (questions.PRINTED, questions.CARE):
+        own = found.asked(verdicts, "C10", part)
+        ends.append({v["data"]: v["value"] for v in own})
+    worth = [ends[0][data] - ends[1][data] for data in ends[0].keys() & ends[1].keys()]
+    if not worth:
+        return ""
+    return (
+        "The best rival run with care minus the best as printed is "
+        f"{min(worth):.1f} to {max(worth):.1f} points of Recall@1."
+    )
+
+
+def readings(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row a setting: Recall@1 of each seed, at the step that held-out classes chose.
+
+    runs: readings/runs.csv, a row a run and ranking.
+    """
+    rows = []
+    for key, own in runs.groupby([*CHANGED, "method", "ranking"], sort=False, dropna=False):
+        row = dict(zip([*CHANGED, "method", "by"], key, strict=True))
+        row |= {
+            "seeds": ", ".join(own["seed"]),
+            "start": f"{pd.to_numeric(own['start']).mean():.1f}",
+            "R@1, by seed": ", ".join(f"{float(x):.1f}" for x in own["recall_1"]),
+            "least mean distance": f"{pd.to_numeric(own['least_mean_distance']).min():.2f}",
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)
