@@ -1,12 +1,11 @@
 """README's first screen says what the verdicts say, before and after the evidence is made anew."""
 
-import pandas as pd
 import pytest
 
 from pddm_lite.paper import questions
 from pddm_lite.paper.given_space import given
 from pddm_lite.paper.printed import CLAIMS
-from pddm_lite.pipeline import found, readme, why
+from pddm_lite.pipeline import found, readme
 
 POINTS, OVERLAP = questions.MEASURES["recall_1"].unit, questions.MEASURES["overlap"].unit
 
@@ -84,17 +83,3 @@ def test_what_could_not_be_measured_is_not_counted(part):
 def test_the_committed_evidence_fills_the_first_screen():
     assert len(readme.claims_in_short().splitlines()) == 4 + found.SIX
     assert 2 <= len(readme.found_in_short().splitlines()) <= 3
-
-
-def test_fixed_real_features_are_said_from_their_numbers():
-    rows = [
-        dict(data=t, row=r, overlap=o, evenness=e)
-        for t, e, overlaps in (("birds", 1.6, (0.52, 0.56, 0.46)), ("cars", 1.9, (0.6, 0.5, 0.45)))
-        for r, o in zip(("Euclidean", "PDDM", "Mahalanobis"), overlaps, strict=True)
-    ]
-    (said,) = why.on_fixed_features(pd.DataFrame(rows), {0: 1.3, 1: 4.5})
-    assert "(2 data sets)" in said and "1.6 to 1.9 times" in said
-    assert "PDDM overlaps more than a learned linear map on 2 and" in said
-    assert "(given space: 1.3 at heterogeneity 0, 4.5 at heterogeneity 1)" in said
-    assert said.endswith("the plain distance on 1.")
-    assert why.on_fixed_features(pd.DataFrame(), {}) == []

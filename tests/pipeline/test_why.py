@@ -1,0 +1,52 @@
+"""Reasons why a claim does not hold are made from numbers, and change with them."""
+
+import pandas as pd
+
+from pddm_lite.paper import questions
+from pddm_lite.pipeline import why
+
+
+def test_fixed_real_features_are_said_from_their_numbers():
+    rows = [
+        dict(data=t, row=r, overlap=o, evenness=e)
+        for t, e, overlaps in (("birds", 1.6, (0.52, 0.56, 0.46)), ("cars", 1.9, (0.6, 0.5, 0.45)))
+        for r, o in zip(("Euclidean", "PDDM", "Mahalanobis"), overlaps, strict=True)
+    ]
+    (said,) = why.on_fixed_features(pd.DataFrame(rows), {0: 1.3, 1: 4.5})
+    assert "(2 data sets)" in said and "1.6 to 1.9 times" in said
+    assert "PDDM overlaps more than a learned linear map on 2 and" in said
+    assert "(given space: 1.3 at heterogeneity 0, 4.5 at heterogeneity 1)" in said
+    assert said.endswith("the plain distance on 1.")
+    assert why.on_fixed_features(pd.DataFrame(), {}) == []
+
+
+def test_recall_at_1_of_the_given_space_is_said_where_it_was_measured():
+    row = dict(question="PDDM's lead over Euclidean", heterogeneity=1, measure="recall_1")
+    row |= dict(effect=-1.26, low=-2.3, high=-0.2)
+    other = row | dict(heterogeneity=0, effect=9.0)
+    (said,) = why.recall_too(pd.DataFrame([other, row]))
+    assert "PDDM minus Euclidean is -1.3 [-2.3, -0.2] points" in said
+    assert why.recall_too(pd.DataFrame([other])) == why.recall_too(pd.DataFrame()) == []
+
+
+def test_what_training_gains_and_what_care_is_worth():
+    little = pd.DataFrame({"R@1": ["31.0 ± 0.2", "35.9"], "untrained R@1": ["30.0 ± 0.1", ""]})
+    much = pd.DataFrame({"R@1": ["38.0 ± 0.2"], "untrained R@1": ["30.0 ± 0.1"]})
+    assert why.in_reach([little, much]).startswith("On 1 of 2 data sets no method gains 8 points")
+    ends = [("birds", 1.0, 3.0), ("cars", -0.5, 0.0)]  # lead over careful, over printed
+    verdicts = [
+        dict(number="C10", part=part, value=value, data=data, seeds=3)
+        for data, *values in ends
+        for part, value in zip((questions.CARE, questions.PRINTED), values, strict=True)
+    ]
+    assert "is 0.5 to 2.0 points of Recall@1" in why.care(verdicts)
+    assert why.care(verdicts[:1]) == ""
+
+
+def test_readings_are_a_row_a_setting_and_a_number_a_seed():
+    row = dict.fromkeys(why.CHANGED, "x") | dict(method="Triplet", ranking="distance")
+    row |= dict(start="7.4", least_mean_distance="0.5", recall_1="69.79", seed="0")
+    rows = [row, row | dict(seed="1", recall_1="70.0", least_mean_distance="0.25")]
+    table = why.readings(pd.DataFrame([*rows, row | dict(beta="0.1")])).to_dict("records")
+    assert len(table) == 2 and table[0]["seeds"] == "0, 1"
+    assert table[0]["R@1, by seed"] == "69.8, 70.0" and table[0]["least mean distance"] == "0.25"
