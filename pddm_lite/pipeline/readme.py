@@ -53,6 +53,7 @@ def reasons() -> str:
         "C1: " + " ".join([*found.sentences(own)[-1:], *why.on_fixed_features(_fixed(), _world())]),
         f"C10: {why.in_reach(_recall())} {why.care(own)}",
     ]
+    said[1:1] = [f"C2: {why.by_linear_map(_fixed())}"] * (not _fixed().empty)
     drawn = {run for _, made in studies() for run in made["runs"]}
     text = "".join(f"- {line}\n" for line in said)
     if (path := REFERENCE / "readings" / "runs.csv").exists():

@@ -18,6 +18,9 @@ def test_fixed_real_features_are_said_from_their_numbers():
     assert "(given space: 1.3 at heterogeneity 0, 4.5 at heterogeneity 1)" in said
     assert said.endswith("the plain distance on 1.")
     assert why.on_fixed_features(pd.DataFrame(), {}) == []
+    assert "takes 0.060 to 0.150 from the overlap (2 data sets)" in why.by_linear_map(
+        pd.DataFrame(rows)
+    )
 
 
 def test_recall_at_1_of_the_given_space_is_said_where_it_was_measured():
