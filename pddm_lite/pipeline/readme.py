@@ -53,7 +53,8 @@ def reasons() -> str:
         "C1: " + " ".join([*found.sentences(own)[-1:], *why.on_fixed_features(_fixed(), _world())]),
         f"C10: {why.in_reach(_recall())} {why.care(own)}",
     ]
-    said[1:1] = [f"C2: {why.by_linear_map(_fixed())}"] * (not _fixed().empty)
+    if not _fixed().empty:
+        said[1:1] = [f"C2: {why.by_linear_map(_fixed())}"]
     drawn = {run for _, made in studies() for run in made["runs"]}
     text = "".join(f"- {line}\n" for line in said)
     if (path := REFERENCE / "readings" / "runs.csv").exists():
@@ -102,7 +103,7 @@ def claims_in_short() -> str:
     """README.md's table of six claims, on three seeds or more."""
     return (
         "On how many data sets a claim holds, with the smallest and the largest effect; after each "
-        "claim stands what it asks of the effect:\n\n"
+        "claim, in brackets, the effect it asks for:\n\n"
         + markdown(found.table(list(_judged(fewest=3).values())))
     )
 

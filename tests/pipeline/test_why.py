@@ -3,24 +3,27 @@
 import pandas as pd
 
 from pddm_lite.paper import questions
+from pddm_lite.paper.given_space.features import MAPPED
 from pddm_lite.pipeline import why
 
 
 def test_fixed_real_features_are_said_from_their_numbers():
     rows = [
-        dict(data=t, row=r, overlap=o, evenness=e)
-        for t, e, overlaps in (("birds", 1.6, (0.52, 0.56, 0.46)), ("cars", 1.9, (0.6, 0.5, 0.45)))
-        for r, o in zip(("Euclidean", "PDDM", "Mahalanobis"), overlaps, strict=True)
+        dict(data=t, title=t, row=r, overlap=o, evenness=e)
+        for t, e, overlaps in (
+            ("birds", 1.6, (0.52, 0.56, 0.46, 0.5)),
+            ("cars", 1.9, (0.6, 0.5, 0.45, 0.4)),
+        )
+        for r, o in zip(("Euclidean", "PDDM", "Mahalanobis", MAPPED), overlaps, strict=True)
     ]
     (said,) = why.on_fixed_features(pd.DataFrame(rows), {0: 1.3, 1: 4.5})
     assert "(2 data sets)" in said and "1.6 to 1.9 times" in said
-    assert "PDDM overlaps more than a learned linear map on 2 and" in said
     assert "(given space: 1.3 at heterogeneity 0, 4.5 at heterogeneity 1)" in said
-    assert said.endswith("the plain distance on 1.")
+    assert said.endswith("the plain distance's is -0.100 (cars) to 0.040 (birds).")
     assert why.on_fixed_features(pd.DataFrame(), {}) == []
-    assert "takes 0.060 to 0.150 from the overlap (2 data sets)" in why.by_linear_map(
-        pd.DataFrame(rows)
-    )
+    mapped = why.by_linear_map(pd.DataFrame(rows))
+    assert "takes 0.060 to 0.150 from the overlap (2 data sets)" in mapped
+    assert mapped.endswith("alone is -0.050 (cars) to 0.040 (birds).")
 
 
 def test_recall_at_1_of_the_given_space_is_said_where_it_was_measured():
@@ -28,7 +31,7 @@ def test_recall_at_1_of_the_given_space_is_said_where_it_was_measured():
     row |= dict(effect=-1.26, low=-2.3, high=-0.2)
     other = row | dict(heterogeneity=0, effect=9.0)
     (said,) = why.recall_too(pd.DataFrame([other, row]))
-    assert "PDDM minus Euclidean is -1.3 [-2.3, -0.2] points" in said
+    assert "changes by -1.3 [-2.3, -0.2] points" in said
     assert why.recall_too(pd.DataFrame([other])) == why.recall_too(pd.DataFrame()) == []
 
 
