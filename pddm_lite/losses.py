@@ -50,6 +50,7 @@ def scale(S: Tensor, low: Tensor, high: Tensor, floor: float = 0.0) -> Tensor:
 def double_header(closer: Tensor, far_i: Tensor, far_j: Tensor | None, margin: float) -> Tensor:
     """mean over quadruplets of max(0, margin + far_i - closer) + max(0, margin + far_j - closer).
 
+    All three are similarities [Q], of a positive pair and its negatives; for distances give -D.
     With scores S this is E_m (Eq. 3): double_header(S_ij, S_ik, S_jl, alpha). With distances it is
     E_e (Eq. 4) after a change of sign: double_header(-D_ij, -D_ik, -D_jl, beta). far_j = None
     leaves one header, the triplet (i, j, k).

@@ -80,7 +80,7 @@ def hard_quadruplets(
 
 
 def _most_similar_below(S: Tensor, S_ij: Tensor, negative: Tensor) -> Tensor:
-    """A row's negative of largest S [Q, m] below S_ij [Q]; where there is none, of smallest S."""
+    """A row's most similar negative scoring below S_ij; where there is none, the least similar."""
     below = negative & (S < S_ij[:, None])
     most = S.masked_fill(~below, -torch.inf).argmax(dim=1)
     least = S.masked_fill(~negative, torch.inf).argmin(dim=1)

@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ..store.cores import cores
 from ..store.errors import UserError
 from ..store.files import write_text
-from ..store.memory import cores
 from ..store.progress import progress
 from .base import fingerprint, shown
 

@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..pddm import PDDM, Euclidean, Similarity
+from ..store.cores import cores
 from ..store.errors import UserError
-from ..store.memory import cores
 from . import kernels
 from .retrieval import ranks_by_distance
 from .tiles import Pairwise, Products, Tiles

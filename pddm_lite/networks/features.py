@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..data.base import ImageSet, fingerprint
+from ..store.cores import cores
 from ..store.files import alone, write_atomic
-from ..store.memory import cores
 from ..store.progress import progress
 from . import latents
 from .backbones import Backbone, Input

@@ -23,7 +23,7 @@ from ..store.files import write_atomic, write_text
 from ..training import ownership
 from ..training.runs import Run
 from ..training.study import Study
-from . import judge, letters
+from . import fonts, judge
 from .wording import shown
 
 # One colour, one meaning, in every figure; told apart with any of the common colour blindnesses.
@@ -59,7 +59,7 @@ def style():
     return mpl.rc_context(
         {
             **mpl.rcParamsDefault,
-            "font.family": letters.fonts(),
+            "font.family": fonts.fonts(),
             "font.size": 13,
             "axes.titlesize": 13,
             "axes.titlelocation": "left",
@@ -244,7 +244,7 @@ def save(
     """
     ownership.check(study)
     folder = study.folder / "figures"
-    with style(), letters.told():
+    with style(), fonts.told():
         for text in fig.findobj(Text):  # "$" in the name of a class or folder is no formula
             if "$" in text.get_text() and "\\math" not in text.get_text():
                 text.set_parse_math(False)

@@ -1,4 +1,7 @@
-"""How an effect is judged: its 95 % interval over seeds and test classes, and the verdict."""
+"""How an effect is judged: its 95 % interval over seeds and test classes, and the verdict.
+
+The bootstrap draws test classes, the same ones for both runs of a pair; seeds enter as a variance.
+"""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ import numpy as np
 from ..data import split
 from ..data.sampler import class_balanced
 from ..networks import backbones
+from ..store.cores import cores
 from ..store.errors import SHUT, UserError, shut, unknown
-from ..store.memory import cores
 from ..training import ownership
 from ..training.study import Study
 from . import options

@@ -8,8 +8,8 @@ from pathlib import Path
 from .. import data as data_sets
 from ..networks.backbones import NETWORKS
 from ..store.arguments import Parser
+from ..store.cores import cores
 from ..store.errors import UserError
-from ..store.memory import cores
 from ..training.experiments import PROFILES, RECIPES
 from ..training.study import Study
 

@@ -15,9 +15,9 @@ from ..data.sampler import class_balanced
 from ..paper.given_space.given import every
 from ..paper.wording import shown
 from ..store import distributed
+from ..store.cores import cores
 from ..store.errors import UserError
 from ..store.files import holder
-from ..store.memory import cores
 from ..store.progress import tell
 from ..store.store import Store
 from ..training.experiments import Experiment

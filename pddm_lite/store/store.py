@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from .cores import cores
 from .files import alone, beside, note, write_flushed
-from .memory import cores
 
 
 @cache

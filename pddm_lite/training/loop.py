@@ -34,6 +34,7 @@ from .optimisation import average, graphed, optimiser, train_mode
 # Runs are named by it. Raise it when `fit` gives other numbers than before; tests/test_golden.py
 # says when that is. A loss has a version of its own (methods.LOSSES).
 FIT = 1
+PROBE_SEED = 10**6  # of the one batch that history measures
 
 
 @torch.no_grad()
@@ -133,7 +134,7 @@ def start(
         averaged=averaged,
         optim=optimiser(e, model, similarity),
         batches=_batches(e, data, parts.fit, e.seed, rank),
-        probe=parts.fit[next(_batches(e, data, parts.fit, 10**6, 0))],
+        probe=parts.fit[next(_batches(e, data, parts.fit, PROBE_SEED, 0))],
         watch=CollapseWatch(plateau(e)),
     )
 

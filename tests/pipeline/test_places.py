@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pddm_lite.pipeline import notebooks, options
-from pddm_lite.store import memory
+from pddm_lite.store import cores
 from pddm_lite.store.errors import UserError
 from pddm_lite.store.files import write_text
 from pddm_lite.training.study import Study
@@ -60,11 +60,11 @@ COUNTS = {"cpu_count", "process_cpu_count", "sched_getaffinity", "ThreadPoolExec
 
 
 def test_cores_are_counted_in_one_place():
-    """Threads and processes are as many as memory.cores says, or a pool takes all there are."""
+    """Threads and processes are as many as cores.cores says, or a pool takes all there are."""
     counted = []
     for folder in ("pddm_lite", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            if path == Path(memory.__file__):
+            if path == Path(cores.__file__):
                 continue
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 f = getattr(node, "func", None)
@@ -76,9 +76,9 @@ def test_cores_are_counted_in_one_place():
 
 @pytest.mark.parametrize(("quota", "most"), [("50000 100000", 1), ("150000 100000", 2)])
 def test_a_containers_quota_counts(quota, most, tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "QUOTA", tmp_path / "cpu.max")
-    free = memory.cores()
+    monkeypatch.setattr(cores, "QUOTA", tmp_path / "cpu.max")
+    free = cores.cores()
     (tmp_path / "cpu.max").write_text("max 100000\n", encoding="utf-8")
-    assert memory.cores() == free
+    assert cores.cores() == free
     (tmp_path / "cpu.max").write_text(f"{quota}\n", encoding="utf-8")
-    assert memory.cores() == min(free, most)
+    assert cores.cores() == min(free, most)

@@ -1,4 +1,7 @@
-"""Fig. 4, top: how fast training goes, by steps and by time; what a batch costs by its size."""
+"""Fig. 4, top: how fast training goes, by steps and by time; what a batch costs by its size.
+
+The bottom of Fig. 4, queries and what they retrieve, is table1_retrieval/figures.py.
+"""
 
 from __future__ import annotations
 

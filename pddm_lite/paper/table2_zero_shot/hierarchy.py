@@ -1,5 +1,7 @@
 """Is-a hierarchies of classes: WordNet's, the synthetic world's and Omniglot's.
 
+How a class without an image gets a mean from its relatives is zero_shot.py.
+
 A hierarchy is a directed acyclic graph and not always a tree: in WordNet a node may have several
 parents. Edges point from parent to child. Three measures are used, all in steps (edges):
 

@@ -1,6 +1,7 @@
 """All of the paper's claims decided: those on runs, and those that the slices decide.
 
-The only slice that imports others, and of them what decides their claims.
+The list of claims with thresholds and margins is ../questions.py, the paper's words are in
+../printed.py. The only slice that imports others, and of them what decides their claims.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 
-from pddm_lite.paper import drawing, letters
+from pddm_lite.paper import drawing
+from pddm_lite.paper.fonts import FALLBACK, FIRST
 from pddm_lite.training.study import Study
 
 NAME = "丹頂"  # a crane
@@ -30,7 +31,7 @@ def drawn(tmp_path, name: str):
 def fonts(monkeypatch):
     """The font list of matplotlib alone, without what is installed here."""
     manager = font_manager.fontManager
-    own = [f for f in manager.ttflist if f.name not in letters.FALLBACK]
+    own = [f for f in manager.ttflist if f.name not in FALLBACK]
     monkeypatch.setattr(manager, "ttflist", own)
     manager._findfont_cached.cache_clear() if hasattr(manager, "_findfont_cached") else None
     return SimpleNamespace(manager=manager)
@@ -66,12 +67,12 @@ def font_of(path, letters_in_it, family):
     return str(path)
 
 
-@pytest.mark.parametrize("family", [letters.FALLBACK[0], letters.FALLBACK[-1]])
+@pytest.mark.parametrize("family", [FALLBACK[0], FALLBACK[-1]])
 def test_letters_come_from_an_installed_font_that_has_them(tmp_path, fonts, capsys, family):
     lacking = drawn(tmp_path, NAME)
     assert "no font here" in capsys.readouterr().out
     fonts.manager.addfont(font_of(tmp_path / "own.ttf", NAME, family))
     with drawing.style():
-        assert mpl.rcParams["font.family"] == [letters.FIRST, family]
+        assert mpl.rcParams["font.family"] == [FIRST, family]
     assert drawn(tmp_path, NAME) != lacking
     assert capsys.readouterr().out == ""

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pddm_lite.store.memory import cores
+from pddm_lite.store.cores import cores
 
 
 @pytest.mark.parametrize("counted", ["process_cpu_count", "sched_getaffinity", "cpu_count"])
@@ -19,7 +19,7 @@ def test_cores_wherever_python_runs(monkeypatch, counted):
 
 
 def test_counting_cores_loads_no_torch():
-    code = "import sys; from pddm_lite.store.memory import cores; cores(); "
+    code = "import sys; from pddm_lite.store.cores import cores; cores(); "
     code += "print('torch' in sys.modules)"
     said = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
