@@ -13,7 +13,7 @@ from ..paper.wording import with_interval
 from . import found
 
 # what a reading changes: its columns in readings/runs.csv
-CHANGED = ["data", "mode", "pixels", "steps", "backbone_lr", "beta", "lam", "detach_metric"]
+CHANGED = "data mode pixels steps lr backbone_lr beta lam detach_metric".split()
 
 
 def on_fixed_features(measured: pd.DataFrame, world: Mapping[float, float]) -> list[str]:
