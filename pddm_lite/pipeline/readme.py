@@ -300,6 +300,9 @@ def times() -> str:
         made = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         parts.append(f"`{made['command']}`, {made['cpu']}, one thread, torch {made['torch']}:\n")
         parts.append(markdown(pd.read_csv(path, dtype=str)))
+    if (loop := path.with_name("loop.csv")).exists():
+        own = _text(loop).set_index("loop").drop(columns="data").T.reset_index(names="")
+        parts += ["The whole loop, and what of a step goes where:\n", markdown(own)]
     if (targets := path.with_name("targets.csv")).exists():
         parts += ["What was aimed at, one thread:\n", markdown(_text(targets))]
     rows = []
