@@ -51,14 +51,13 @@ def reasons() -> str:
     own = list(_judged(fewest=3).values())
     said = [
         "C1: " + " ".join([*found.sentences(own)[-1:], *why.on_fixed_features(_fixed(), _world())]),
-        f"C10: {why.in_reach(_recall())} {why.care(own)}",
+        f"C10: {why.in_reach(_recall())} {why.care(own)} {why.pull(_readings())}",
     ]
     if not _fixed().empty:
         said[1:1] = [f"C2: {why.by_linear_map(_fixed())}"]
     drawn = {run for _, made in studies() for run in made["runs"]}
     text = "".join(f"- {line}\n" for line in said)
-    if (path := REFERENCE / "readings" / "runs.csv").exists():
-        runs = _text(path)
+    if not (runs := _readings()).empty:
         table = markdown(why.readings(runs[~runs["run"].isin(drawn)]))
         text += f"\nSingle readings, no verdicts:\n\n{table}"
     return text
@@ -68,6 +67,11 @@ def _effects() -> pd.DataFrame:
     """The first study's effects in the given space; empty where none has them."""
     paths = [folder / "tables" / "given_space_effects.csv" for folder, _ in studies()]
     return next((pd.read_csv(path) for path in paths if path.exists()), pd.DataFrame())
+
+
+def _readings() -> pd.DataFrame:
+    """Single runs beside the studies, as text."""
+    return next(map(_text, (REFERENCE / "readings").glob("runs.csv")), pd.DataFrame())
 
 
 def _recall() -> list[pd.DataFrame]:
@@ -102,8 +106,8 @@ def fixed() -> str:
 def claims_in_short() -> str:
     """README.md's table of six claims, on three seeds or more."""
     return (
-        "On how many data sets a claim holds, with the smallest and the largest effect; after each "
-        "claim, in brackets, the effect it asks for:\n\n"
+        "In how many comparisons (a data set, frozen or end to end) a claim holds, with the least "
+        "and the largest effect; after each claim, in brackets, the effect it asks for:\n\n"
         + markdown(found.table(list(_judged(fewest=3).values())))
     )
 
@@ -124,10 +128,6 @@ def _collapsed() -> dict[str, tuple[int, int]]:
 
 def results() -> str:
     """docs/results.md's part: verdicts, Recall@1, Table 2 of the studies of three seeds or more."""
-    more = (
-        "Effects and intervals, every table, also of ablations and of fewer seeds, with "
-        "the command that made"
-    )
     beside = "the paper's columns are other data and another network:\n"
     titles = [t for _, made in studies() if len(made["seeds"]) > 2 for t in made["titles"].values()]
     numbers = {title: f"({n})" for n, title in enumerate(dict.fromkeys(titles), 1)}
@@ -153,7 +153,9 @@ def results() -> str:
                 f"The given space, overlap of the two distributions ({made['title']}):\n",
                 markdown(_text(path)),
             ]
-    parts.append(f"{more} it: [results/reference](../results/reference/README.md).\n")
+    parts.append(
+        "All tables, with commands: [results/reference](../results/reference/README.md).\n"
+    )
     return "\n".join(_numbered(line, numbers) for line in "\n".join(parts).splitlines()) + "\n"
 
 

@@ -37,16 +37,16 @@ LEARNED = verdict("C1", questions.OWN, 0.02, "reproduced", unit=OVERLAP)
 def test_the_sentences_count_verdicts_and_collapses():
     (said,) = found.sentences(C10, {found.LETTER: (3, 4), found.DEFAULT: (0, 6)})
     assert "own recipe 3 of 4 runs collapse" in said and said.endswith(" 0 of 6.")
-    assert "holds on 1 of 3 data sets over rivals run with care (effects -2.3 to 9.5" in said
+    assert "holds in 1 of 3 comparisons over rivals run with care (effects -2.3 to 9.5" in said
     (alone,) = found.sentences(C10[:1])
     assert alone == (
         "Where the space is learned too, the main claim, a lead of 8 points of Recall@1 over the "
-        "best rival, holds on 0 of 1 data set over rivals run with care (birds -2.250 [0.1, 0.9] "
+        "best rival, holds in 0 of 1 comparison over rivals run with care (birds -2.250 [0.1, 0.9] "
         "points, not reproduced, level)."
     )
     printed = verdict("C10", questions.PRINTED, 8.5, "reproduced")
     (both,) = found.sentences([*C10[:1], printed])
-    assert "level) and on 1 of 1 data set over rivals as printed (birds 8.5" in both
+    assert "level) and in 1 of 1 comparison over rivals as printed (birds 8.5" in both
     assert found.sentences([]) == []
     assert "could not be measured" in found.sentences([verdict("C10", "", float("nan"), "")])[0]
 
@@ -54,7 +54,7 @@ def test_the_sentences_count_verdicts_and_collapses():
 def test_the_given_space_stands_first_and_last_where_it_was_measured():
     (alone,) = found.sentences([LEARNED])
     assert alone == (
-        "Where the space is learned too, PDDM lowers the overlap on 1 of 1 data set (birds 0.020 "
+        "Where the space is learned too, PDDM lowers the overlap in 1 of 1 comparison (birds 0.020 "
         "[0.1, 0.9], reproduced)."
     )
     given_space, learned, why = found.sentences([*GIVEN, LEARNED, *C10])

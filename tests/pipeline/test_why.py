@@ -38,7 +38,7 @@ def test_recall_at_1_of_the_given_space_is_said_where_it_was_measured():
 def test_what_training_gains_and_what_care_is_worth():
     little = pd.DataFrame({"R@1": ["31.0 ± 0.2", "35.9"], "untrained R@1": ["30.0 ± 0.1", ""]})
     much = pd.DataFrame({"R@1": ["38.0 ± 0.2"], "untrained R@1": ["30.0 ± 0.1"]})
-    assert why.in_reach([little, much]).startswith("On 1 of 2 data sets no method gains 8 points")
+    assert why.in_reach([little, much]).startswith("In 1 of 2 comparisons no method gains 8 points")
     ends = [("birds", 1.0, 3.0), ("cars", -0.5, 0.0)]  # lead over careful, over printed
     verdicts = [
         dict(number="C10", part=part, value=value, data=data, seeds=3)
@@ -56,3 +56,12 @@ def test_readings_are_a_row_a_setting_and_a_number_a_seed():
     table = why.readings(pd.DataFrame([*rows, row | dict(beta="0.1")])).to_dict("records")
     assert len(table) == 2 and table[0]["seeds"] == "0, 1"
     assert table[0]["R@1, by seed"] == "69.8, 70.0" and table[0]["least mean distance"] == "0.25"
+
+
+def test_what_the_scores_gradient_costs_is_read_from_pairs_of_runs():
+    row = dict.fromkeys(why.CHANGED, "1") | dict(data="cars", method="PDDM", ranking="distance")
+    row |= dict(seed="0", recall_1="36.0", detach_metric="False")
+    alone = pd.DataFrame([row, row | dict(seed="1", detach_metric="True")])
+    assert why.pull(alone) == why.pull(pd.DataFrame()) == ""
+    pair = pd.DataFrame([row, row | dict(detach_metric="True", recall_1="38.5")])
+    assert "2.5 (cars) points of Recall@1 higher" in why.pull(pair)
