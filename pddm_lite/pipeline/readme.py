@@ -50,11 +50,10 @@ def reasons() -> str:
     """docs/results.md's part: what was measured of why a claim does not hold."""
     own = list(_judged(fewest=3).values())
     said = [
-        "C1: " + " ".join([*found.sentences(own)[-1:], *why.on_fixed_features(_fixed(), _world())]),
-        f"C10: {why.in_reach(_recall())} {why.care(own)} {why.pull(_readings())}",
+        " ".join(["C1:", *found.sentences(own)[-1:], *why.on_fixed_features(_fixed(), _world())])
     ]
-    if not _fixed().empty:
-        said[1:1] = [f"C2: {why.by_linear_map(_fixed())}"]
+    said += [f"C2: {why.by_linear_map(_fixed())}"] * (not _fixed().empty)
+    said += [f"C10: {why.in_reach(_recall())} {why.care(own)} {why.pull(_readings())}"]
     drawn = {run for _, made in studies() for run in made["runs"]}
     text = "".join(f"- {line}\n" for line in said)
     if not (runs := _readings()).empty:
@@ -65,8 +64,8 @@ def reasons() -> str:
 
 def _effects() -> pd.DataFrame:
     """The first study's effects in the given space; empty where none has them."""
-    paths = [folder / "tables" / "given_space_effects.csv" for folder, _ in studies()]
-    return next((pd.read_csv(path) for path in paths if path.exists()), pd.DataFrame())
+    paths = (p for f, _ in studies() for p in f.glob("tables/given_space_effects.csv"))
+    return next(map(pd.read_csv, paths), pd.DataFrame())
 
 
 def _readings() -> pd.DataFrame:
@@ -83,7 +82,7 @@ def _recall() -> list[pd.DataFrame]:
 def _fixed() -> pd.DataFrame:
     """What was measured on real features that stay fixed (features.measured), all sets."""
     paths = sorted((REFERENCE / "readings").glob("fixed-*.csv"))
-    return pd.concat([pd.read_csv(path) for path in paths]) if paths else pd.DataFrame()
+    return pd.concat(map(pd.read_csv, paths)) if paths else pd.DataFrame()
 
 
 def _world() -> dict[float, float]:

@@ -39,6 +39,8 @@ def on_fixed_features(measured: pd.DataFrame, world: Mapping[float, float]) -> l
 def by_linear_map(measured: pd.DataFrame) -> str:
     """What a learned linear map takes from the overlap of the same fixed features, alone and with
     PDDM after it."""
+    if measured.empty:
+        return ""
     mean = measured.groupby(["title", "row"])["overlap"].mean().unstack()
     gain, more = (
         mean["Euclidean"] - mean["Mahalanobis"],
