@@ -10,17 +10,15 @@ import pandas as pd
 
 from ..paper import questions
 from ..paper.fig4_convergence import cost
-from ..paper.given_space import features, given
+from ..paper.given_space import features
 from ..paper.given_space.claims import GIVEN
 from ..paper.judge import count
 from ..paper.verdict import tables
 from ..paper.wording import markdown
 from ..store.errors import UserError
-from . import found, why
+from . import evidence, found, why
 from .report import TABLES
 
-ROOT = Path(__file__).parents[2]
-REFERENCE = ROOT / "results" / "reference"
 SEEN = (
     "MobileNetV2 of ImageNet may have seen photographs of these classes, and has of all of "
     "Tiny-ImageNet's, so its columns are not about classes new to the network"
@@ -28,76 +26,43 @@ SEEN = (
 # kind of table -> how its columns of the paper's numbers begin
 PAPER = {"recall": "paper R@1 (", "transfer": "paper ", "zero_shot": "paper "}
 APART = {cost.DATA: f"on {cost.DATA}", GIVEN: "in a given space"}  # claims on no data set
-FIRST = "notebooks/00_start_here.ipynb"  # what a study of part of the notebooks lacks
-
-
-def studies() -> list[tuple[Path, dict]]:
-    """Reference studies: folder and provenance, by name, those of all notebooks first."""
-    found = REFERENCE.glob("*/provenance.json")
-    found = sorted(found, key=lambda p: (not (p.parent / FIRST).exists(), p))
-    return [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in found]
 
 
 def found_in_short() -> str:
     """README.md's sentences on what was found, on three seeds or more."""
-    said = found.sentences(list(_judged(fewest=3).values()), _collapsed())
-    said[:1] = [" ".join([*said[:1], *why.recall_too(_effects())])]
-    said[-1:] = [" ".join([*said[-1:], *why.on_fixed_features(_fixed(), _world())])]
+    said = found.sentences(list(evidence.judged(fewest=3).values()), evidence.collapsed())
+    said[:1] = [" ".join([*said[:1], *why.recall_too(evidence.effects())])]
+    said[-1:] = [" ".join([*said[-1:], *why.on_fixed_features(evidence.fixed(), evidence.world())])]
     return "".join(f"- {line}\n" for line in said)
 
 
 def reasons() -> str:
     """docs/results.md's part: what was measured of why a claim does not hold."""
-    own = list(_judged(fewest=3).values())
+    own = list(evidence.judged(fewest=3).values())
     said = [
-        " ".join(["C1:", *found.sentences(own)[-1:], *why.on_fixed_features(_fixed(), _world())])
+        " ".join(
+            [
+                "C1:",
+                *found.sentences(own)[-1:],
+                *why.on_fixed_features(evidence.fixed(), evidence.world()),
+            ]
+        )
     ]
-    said += [f"C2: {why.by_linear_map(_fixed())}"] * (not _fixed().empty)
-    said += [f"C10: {why.in_reach(_recall())} {why.care(own)} {why.pull(_readings())}"]
-    drawn = {run for _, made in studies() for run in made["runs"]}
+    said += [f"C2: {why.by_linear_map(evidence.fixed())}"] * (not evidence.fixed().empty)
+    said += [
+        f"C10: {why.in_reach(evidence.recall())} {why.care(own)} {why.pull(evidence.readings())}"
+    ]
+    drawn = {run for _, made in evidence.studies() for run in made["runs"]}
     text = "".join(f"- {line}\n" for line in said)
-    if not (runs := _readings()).empty:
+    if not (runs := evidence.readings()).empty:
         table = markdown(why.readings(runs[~runs["run"].isin(drawn)]))
         text += f"\nSingle readings, no verdicts:\n\n{table}"
     return text
 
 
-def _effects() -> pd.DataFrame:
-    """The first study's effects in the given space; empty where none has them."""
-    paths = (p for f, _ in studies() for p in f.glob("tables/given_space_effects.csv"))
-    return next(map(pd.read_csv, paths), pd.DataFrame())
-
-
-def _readings() -> pd.DataFrame:
-    """Single runs beside the studies, as text."""
-    return next(map(_text, (REFERENCE / "readings").glob("runs.csv")), pd.DataFrame())
-
-
-def _recall() -> list[pd.DataFrame]:
-    """Tables of Recall@K on three seeds or more."""
-    own = [folder for folder, made in studies() if len(made["seeds"]) > 2]
-    return [_text(path) for folder in own for path in sorted(folder.glob("tables/recall_*.csv"))]
-
-
-def _fixed() -> pd.DataFrame:
-    """What was measured on real features that stay fixed (features.measured), all sets."""
-    paths = sorted((REFERENCE / "readings").glob("fixed-*.csv"))
-    return pd.concat(map(pd.read_csv, paths)) if paths else pd.DataFrame()
-
-
-def _world() -> dict[float, float]:
-    """Heterogeneity -> evenness of the given space, the mean over its worlds."""
-    for folder, _ in studies():
-        if (path := folder / "figures" / "15_rungs.csv").exists():
-            own = pd.read_csv(path)
-            own = own[own["rung"] == given.ALONE]
-            return own.groupby("heterogeneity")["ratio"].mean().to_dict()
-    return {}
-
-
 def fixed() -> str:
     """docs/results.md's part: real features that stay fixed while the similarity alone learns."""
-    if (own := _fixed()).empty:
+    if (own := evidence.fixed()).empty:
         return ""
     return markdown(features.table(own, ["title", "row"]).rename(columns={"title": "data"}))
 
@@ -107,28 +72,19 @@ def claims_in_short() -> str:
     return (
         "In how many comparisons (a data set, frozen or end to end) a claim holds, with the least "
         "and the largest effect; after each claim, in brackets, the effect it asks for:\n\n"
-        + markdown(found.table(list(_judged(fewest=3).values())))
+        + markdown(found.table(list(evidence.judged(fewest=3).values())))
     )
-
-
-def _collapsed() -> dict[str, tuple[int, int]]:
-    """Recipe -> (collapsed runs of PDDM+Quadruplet, all of them), over all reference studies."""
-    counts: dict[str, tuple[int, int]] = {}
-    for folder, _ in studies():
-        for path in folder.glob("tables/recipe_*.csv"):
-            own = _text(path)
-            for row in own[own["method"] == questions.PDDM].to_dict("records"):
-                bad, _, of = row.get("collapsed", "").partition(" of ")
-                if bad.isdecimal() and of.isdecimal():
-                    a, b = counts.get(row["recipe"], (0, 0))
-                    counts[row["recipe"]] = (a + int(bad), b + int(of))
-    return counts
 
 
 def results() -> str:
     """docs/results.md's part: verdicts, Recall@1, Table 2 of the studies of three seeds or more."""
     beside = "the paper's columns are other data and another network:\n"
-    titles = [t for _, made in studies() if len(made["seeds"]) > 2 for t in made["titles"].values()]
+    titles = [
+        t
+        for _, made in evidence.studies()
+        if len(made["seeds"]) > 2
+        for t in made["titles"].values()
+    ]
     numbers = {title: f"({n})" for n, title in enumerate(dict.fromkeys(titles), 1)}
     parts = [
         "Data sets, by their numbers in the tables below; real ones with MobileNetV2 of ImageNet, "
@@ -146,11 +102,11 @@ def results() -> str:
         markdown(_across("zero_shot", "row", "top-5")),
     ]
     parts += _decided(fewest=3, short=True)
-    for folder, made in studies():
+    for folder, made in evidence.studies():
         if (path := folder / "tables" / "given_space.csv").exists():
             parts += [
                 f"The given space, overlap of the two distributions ({made['title']}):\n",
-                markdown(_text(path)),
+                markdown(evidence.text(path)),
             ]
     parts.append(
         "All tables, with commands: [results/reference](../results/reference/README.md).\n"
@@ -176,12 +132,12 @@ def _across(kind: str, row: str, value: str) -> pd.DataFrame:
     left to the whole table of the study.
     """
     columns, printed = {}, {}
-    for folder, made in studies():
+    for folder, made in evidence.studies():
         for name, title in made["titles"].items():
             path = folder / "tables" / f"{kind}_{name.replace(':', '-')}.csv"
             if len(made["seeds"]) < 3 or not path.exists():
                 continue
-            own = _text(path)
+            own = evidence.text(path)
             if kind == "transfer":
                 title += f", {own['classes'].iloc[0]} new classes"
             own = own[~own[row].str.contains(": |paper's")].set_index(row)
@@ -202,7 +158,7 @@ def _across(kind: str, row: str, value: str) -> pd.DataFrame:
 def everything() -> str:
     """results/reference/README.md's part: all verdicts, then each reference study's tables."""
     parts = _decided(fewest=1)
-    for folder, made in studies():
+    for folder, made in evidence.studies():
         parts.append(
             f"#### {made['title']}: {folder.name}\n\n{made['protocol']}.\n\n`{made['command']}`\n"
         )
@@ -230,28 +186,13 @@ def _decided(fewest: int, short: bool = False) -> list[str]:
     return [*parts, markdown(by_data), *alone]
 
 
-def _judged(fewest: int) -> dict[tuple[str, str], dict]:
-    """(claim, data set) -> its row of `found.rows`, by most seeds, `fewest` or more."""
-    best: dict[tuple[str, str], dict] = {}
-    for folder, made in studies():
-        path = folder / "tables" / "verdicts.csv"
-        if len(made["seeds"]) < fewest or not path.exists():
-            continue
-        frame = pd.read_csv(path, keep_default_na=False, na_values=[""]).fillna({"note": ""})
-        for row in found.rows(frame, made["titles"].get):
-            key = (f"{row['claim']} ({row['claimed']})", row["data"])
-            if row["seeds"] > best.get(key, {"seeds": 0})["seeds"]:
-                best[key] = row
-    return best
-
-
 def _verdicts(fewest: int, short: bool) -> pd.DataFrame:
     """A row a claim, a column a data set: verdict and effect, of the study with most seeds.
 
     short: a mark alone.
     """
     cells: dict[str, dict[str, str]] = {}
-    for (claim, data), row in _judged(fewest).items():
+    for (claim, data), row in evidence.judged(fewest).items():
         effect = row["effect [95 % interval]"]
         of = "world" if data == GIVEN else "seed"
         text = f"**{row['verdict']}**, {effect}, {count(row['seeds'], of)}"
@@ -262,7 +203,7 @@ def _verdicts(fewest: int, short: bool) -> pd.DataFrame:
         cells.setdefault(claim, {})[data] = text
     table = pd.DataFrame.from_dict(cells, orient="index").fillna("")
     table = table.loc[sorted(table.index, key=tables.claim_number)]
-    titles = dict.fromkeys(t for _, made in studies() for t in made["titles"].values())
+    titles = dict.fromkeys(t for _, made in evidence.studies() for t in made["titles"].values())
     table = table[[*(t for t in titles if t in table), *(c for c in table if c not in titles)]]
     if short:
         table.index = tables.words_once(table.index)
@@ -272,7 +213,7 @@ def _verdicts(fewest: int, short: bool) -> pd.DataFrame:
 def recipe() -> str:
     """docs/results.md's part: what each change of the recipe is worth, from the same files."""
     parts = []
-    for folder, made in studies():
+    for folder, made in evidence.studies():
         found = _tables(folder, "recipe") + _tables(folder, "quadruplets")
         parts += [f"#### {made['title']}\n\n{made['protocol']}.\n", *found] if found else []
     return "\n".join(parts)
@@ -283,31 +224,26 @@ def _tables(folder: Path, kind: str) -> list[str]:
     paths = sorted(folder.glob(f"tables/{kind}_*.csv"))
     return [
         (f"{path.stem.partition('_')[2].replace('_', ' ')}:\n\n" if len(paths) > 1 else "")
-        + markdown(_text(path))
+        + markdown(evidence.text(path))
         for path in paths
     ]
 
 
-def _text(path: Path) -> pd.DataFrame:
-    """A table of text as it was written: no cell is made a number or a gap."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
-
-
 def times() -> str:
     """docs/speed.md's part: time of a training step, and of the whole of each reference study."""
-    path = REFERENCE / "benchmarks" / "step.csv"
+    path = evidence.REFERENCE / "benchmarks" / "step.csv"
     parts = []
     if path.exists():
         made = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         parts.append(f"`{made['command']}`, {made['cpu']}, one thread, torch {made['torch']}:\n")
         parts.append(markdown(pd.read_csv(path, dtype=str)))
     if (loop := path.with_name("loop.csv")).exists():
-        own = _text(loop).set_index("loop").drop(columns="data").T.reset_index(names="")
+        own = evidence.text(loop).set_index("loop").drop(columns="data").T.reset_index(names="")
         parts += ["The whole loop, and what of a step goes where:\n", markdown(own)]
     if (targets := path.with_name("targets.csv")).exists():
-        parts += ["What was aimed at, one thread:\n", markdown(_text(targets))]
+        parts += ["What was aimed at, one thread:\n", markdown(evidence.text(targets))]
     rows = []
-    for _, made in studies():
+    for _, made in evidence.studies():
         for s in made["summary"].values():
             what = f"{s['runs_made']} runs made" if s["runs_made"] else "again, from the store"
             row = {"study": made["title"], "what": what}
@@ -338,7 +274,7 @@ def generated(name: str) -> tuple[str, str]:
     Raises:
         UserError: the file lacks its markers.
     """
-    text = new = (ROOT / name).read_text(encoding="utf-8")
+    text = new = (evidence.ROOT / name).read_text(encoding="utf-8")
     for marker, make in GENERATED[name].items():
         begin = f"<!-- {marker}: begin (python -m pddm_lite.pipeline.reference readme) -->"
         end = f"<!-- {marker}: end -->"

@@ -25,7 +25,7 @@ from ..store.files import write_atomic, write_text
 from ..store.store import environment
 from ..training.checks import STANDARD
 from ..training.study import Study
-from . import options, readme, report
+from . import evidence, options, readme, report
 from .notebooks import notebooks
 
 # figures that show pictures of the data have names that begin so
@@ -67,7 +67,7 @@ def add(study: Study, command: str) -> Path:
     Raises:
         UserError: the study has no report yet, or its summary is torn.
     """
-    source, target = study.folder, readme.REFERENCE / study.folder.name
+    source, target = study.folder, evidence.REFERENCE / study.folder.name
     if not (source / "report.html").exists():
         raise UserError(f"{source} has no report.html; run run_all.py with the same options first.")
     try:
@@ -109,8 +109,8 @@ def add(study: Study, command: str) -> Path:
         write_text(path, published(text, names, instead if real else ""))
     for path in (target / "figures").glob("*.png"):
         fewer_colours(path)
-    if target != readme.REFERENCE / "quick":
-        share(target, readme.REFERENCE / "quick")
+    if target != evidence.REFERENCE / "quick":
+        share(target, evidence.REFERENCE / "quick")
     runs = study.runs()
     first = next(iter(runs.values())).manifest
     keys = "python torch numpy platform cpu cores gpu commit changed made".split()
@@ -188,7 +188,7 @@ def main(argv: list[str]) -> int:
     try:
         if argv[:1] == ["add"]:
             study = options.study_of(options.parser().parse_args(argv[1:]))
-            print(add(study, " ".join(["python run_all.py", *argv[1:]])).relative_to(readme.ROOT))
+            print(add(study, " ".join(["python run_all.py", *argv[1:]])).relative_to(evidence.ROOT))
             return 0
         if argv[:1] == ["readme"]:
             stale = 0
@@ -196,7 +196,7 @@ def main(argv: list[str]) -> int:
                 old, new = readme.generated(name)
                 stale += new != old
                 if "--check" not in argv:
-                    write_text(readme.ROOT / name, new)
+                    write_text(evidence.ROOT / name, new)
             return int("--check" in argv and stale > 0)
         print(__doc__, file=sys.stderr)
         return 2

@@ -77,6 +77,8 @@ def in_reach(recall: Iterable[pd.DataFrame]) -> str:
         columns = own[["R@1", "untrained R@1"]].replace("", pd.NA)
         means = columns.map(lambda x: float(str(x).split()[0]), "ignore")
         gains.append(means["R@1"].max() - means["untrained R@1"].min())
+    if not gains:
+        return ""
     less, sets = sum(gain < 8 for gain in gains), count(len(gains), "comparison")
     return f"In {less} of {sets} no method gains 8 points over the untrained start."
 

@@ -9,10 +9,10 @@ import pytest
 from pddm_lite.paper import questions
 from pddm_lite.paper.fig4_convergence import cost
 from pddm_lite.paper.given_space.claims import GIVEN
-from pddm_lite.pipeline import readme, reference
+from pddm_lite.pipeline import evidence, readme, reference
 from pddm_lite.store.errors import UserError
 
-STUDIES = readme.studies()
+STUDIES = evidence.studies()
 
 
 @pytest.mark.parametrize("name", readme.GENERATED)
@@ -45,7 +45,7 @@ def test_the_mean_in_a_table_is_the_mean_of_the_raw_values():
 
 def test_a_text_without_markers_is_refused(tmp_path, monkeypatch):
     (tmp_path / "README.md").write_text("no markers", encoding="utf-8")
-    monkeypatch.setattr(readme, "ROOT", tmp_path)
+    monkeypatch.setattr(evidence, "ROOT", tmp_path)
     with pytest.raises(UserError, match="lacks the markers"):
         readme.generated("README.md")
 
@@ -61,8 +61,8 @@ def test_the_check_option_tells_stale_from_fresh(tmp_path, monkeypatch):
         "method,R@1,untrained R@1,paper R@1 (CUB)\nTriplet,12.3,,7\nPDDM+Quadruplet,15.6,9.1,8\n"
     )
     (folder / "tables" / "recall_x.csv").write_text(table, encoding="utf-8")
-    monkeypatch.setattr(readme, "ROOT", tmp_path)
-    monkeypatch.setattr(readme, "REFERENCE", folder.parent)
+    monkeypatch.setattr(evidence, "ROOT", tmp_path)
+    monkeypatch.setattr(evidence, "REFERENCE", folder.parent)
     for name, markers in readme.GENERATED.items():
         parts = [
             f"<!-- {m}: begin (python -m pddm_lite.pipeline.reference readme) -->\n"
@@ -91,7 +91,7 @@ def test_a_claim_on_no_data_set_has_a_table_of_its_own(tmp_path, monkeypatch):
         rows["x"] + f"C5,linear,{cost.DATA},exponent p: p,u,<,0.9,0.8,1,1.5,reproduced,note,4\n"
     )
     rows["both"] += f"C1,tight,{GIVEN},overlap: p,u,>,0.2,0.1,0.3,0,reproduced,note,5\n"
-    monkeypatch.setattr(readme, "REFERENCE", tmp_path)
+    monkeypatch.setattr(evidence, "REFERENCE", tmp_path)
     for name, text in rows.items():
         (tmp_path / name / "tables").mkdir(parents=True)
         (tmp_path / name / "provenance.json").write_text(json.dumps(made), encoding="utf-8")
@@ -116,7 +116,7 @@ def test_the_short_table_of_verdicts_has_marks_and_says_a_claim_once(tmp_path, m
         'C9,"a beats b, over c",x,Recall@1: a - b,u,>,2,1,3,0,not reproduced,note,3\n'
         'C9,"a beats b, over d",x,Recall@1: a - b,u,>,2,-1,3,0,not enough evidence,note,3\n'
     )
-    monkeypatch.setattr(readme, "REFERENCE", tmp_path)
+    monkeypatch.setattr(evidence, "REFERENCE", tmp_path)
     (tmp_path / "a" / "tables").mkdir(parents=True)
     (tmp_path / "a" / "provenance.json").write_text(json.dumps(made), encoding="utf-8")
     (tmp_path / "a" / "tables" / "verdicts.csv").write_text(columns + rows, encoding="utf-8")

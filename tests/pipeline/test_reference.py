@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pddm_lite.pipeline import notebooks, readme, reference
+from pddm_lite.pipeline import evidence, notebooks, reference
 
-STUDIES = readme.studies()
+STUDIES = evidence.studies()
 
 
 def test_every_reference_study_is_whole_and_names_no_machine():
@@ -52,7 +52,7 @@ def test_photographs_stay_out_and_the_whole_stays_small():
             assert not [name for name in figures if name.startswith(reference.PHOTOGRAPHS)]
             for path in [*folder.rglob("*.ipynb"), *folder.rglob("*.html")]:
                 assert not pictures_in(path.read_text(encoding="utf-8"))
-    size = sum(p.stat().st_size for p in readme.REFERENCE.rglob("*") if p.is_file())
+    size = sum(p.stat().st_size for p in evidence.REFERENCE.rglob("*") if p.is_file())
     assert size < 15e6
 
 
@@ -87,7 +87,7 @@ LOOSE = picture(99)  # shown in a notebook and saved as no figure
 @pytest.fixture
 def finished(tmp_path, monkeypatch):
     """A study's folder as run_all.py leaves it, with pictures in every place they may be in."""
-    monkeypatch.setattr(readme, "REFERENCE", tmp_path / "reference")
+    monkeypatch.setattr(evidence, "REFERENCE", tmp_path / "reference")
     monkeypatch.setattr(reference, "notebooks", lambda: ["a"])
     folder = tmp_path / "own"
     for name in ("tables", "figures", "notebooks"):
@@ -165,7 +165,7 @@ def test_of_synthetic_data_the_pictures_are_kept(finished):
 def test_figures_of_the_synthetic_study_are_kept_once(finished):
     """A drawing that two studies share is shown from the first one."""
     study = finished("synthetic_birds")
-    first = reference.add(study, "python run_all.py").rename(readme.REFERENCE / "quick")
+    first = reference.add(study, "python run_all.py").rename(evidence.REFERENCE / "quick")
     (first / "figures" / "60_tsne.png").write_bytes(picture(7))  # that one differs
     target = reference.add(study, "python run_all.py")
     assert [p.name for p in (target / "figures").glob("*.png")] == ["60_tsne.png"]

@@ -39,6 +39,7 @@ def test_what_training_gains_and_what_care_is_worth():
     little = pd.DataFrame({"R@1": ["31.0 ± 0.2", "35.9"], "untrained R@1": ["30.0 ± 0.1", ""]})
     much = pd.DataFrame({"R@1": ["38.0 ± 0.2"], "untrained R@1": ["30.0 ± 0.1"]})
     assert why.in_reach([little, much]).startswith("In 1 of 2 comparisons no method gains 8 points")
+    assert why.in_reach([]) == ""
     ends = [("birds", 1.0, 3.0), ("cars", -0.5, 0.0)]  # lead over careful, over printed
     verdicts = [
         dict(number="C10", part=part, value=value, data=data, seeds=3)
