@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -56,6 +57,20 @@ def world() -> dict[float, float]:
     return {}
 
 
+def chosen() -> pd.DataFrame:
+    """Of a comparison's methods and seeds: title, steps (of its training), chosen (the step)."""
+    rows = []
+    for folder, made in studies():
+        steps = re.search(r"up to ([\d,]+) steps", made["protocol"])
+        if len(made["seeds"]) > 2 and (path := folder / "tables" / "raw_values.csv").exists():
+            own = text(path)
+            own = own[own["measure"] == "chosen_step"]
+            for data, value in zip(own["data"], own["value"], strict=True):
+                n = int(steps[1].replace(",", ""))
+                rows.append(dict(title=made["titles"][data], steps=n, chosen=float(value)))
+    return pd.DataFrame(rows, columns=["title", "steps", "chosen"])
+
+
 def collapsed() -> dict[str, tuple[int, int]]:
     """Recipe -> (collapsed runs of PDDM+Quadruplet, all of them), over all reference studies."""
     counts: dict[str, tuple[int, int]] = {}
@@ -68,6 +83,12 @@ def collapsed() -> dict[str, tuple[int, int]]:
                     a, b = counts.get(row["recipe"], (0, 0))
                     counts[row["recipe"]] = (a + int(bad), b + int(of))
     return counts
+
+
+def collapsed_on() -> str:
+    """What the runs of `collapsed` were trained on."""
+    made = [x for folder, x in studies() if any(folder.glob("tables/recipe_*.csv"))]
+    return ", ".join(dict.fromkeys(title for x in made for title in x["titles"].values()))
 
 
 def judged(fewest: int) -> dict[tuple[str, str], dict]:

@@ -16,6 +16,7 @@ from ..paper.verdict import tables
 from ..paper.wording import shown
 
 GIVEN = "given space: PDDM's lead over Euclidean at heterogeneity"
+LEARNED = "given space: PDDM's lead over Mahalanobis at heterogeneity"
 # (claim, part), the most telling first: the table takes the first six that were asked
 ROWS = (
     ("C1", f"{GIVEN} 1"),
@@ -98,16 +99,21 @@ def _share(own: list[Mapping], over: str = "", unit: str = "") -> str:
 
 
 def sentences(
-    verdicts: Sequence[Mapping], collapsed: Mapping[str, tuple[int, int]] | None = None
+    verdicts: Sequence[Mapping],
+    collapsed: Mapping[str, tuple[int, int]] | None = None,
+    on: str = "",
 ) -> list[str]:
     """Up to three: where the position helps, whether PDDM leads, and why.
 
     collapsed: recipe -> (runs that collapsed, runs), of PDDM+Quadruplet; see LETTER and DEFAULT.
+    on: what these were trained on.
     """
     given, learned, why, more = [], [], [], ""
     for h, world in ((1, "classes are loose here and tight there"), (0, "all are equally loose")):
         for v in asked(verdicts, "C1", f"{GIVEN} {h}"):
-            given.append(f"by {v['effect [95 % interval]']} where {world} ({v['verdict']})")
+            own = [x["effect [95 % interval]"] for x in asked(verdicts, "C1", f"{LEARNED} {h}")]
+            over = f"; against a learned linear map by {own[0]}" if own else ""
+            given.append(f"by {v['effect [95 % interval]']} where {world} ({v['verdict']}{over})")
     if own := asked(verdicts, "C1", questions.OWN):
         learned.append(f"PDDM lowers the overlap {_share(own)}")
     leads = [(words, own) for p, words in C10.items() if (own := asked(verdicts, "C10", p))]
@@ -119,7 +125,7 @@ def sentences(
         learned.append("the main claim, a lead over the best rival, could not be measured")
     (bad, runs), ours = ((collapsed or {}).get(k, (0, 0)) for k in (LETTER, DEFAULT))
     if runs and ours[1]:
-        more = f" Trained by the paper's own recipe {bad} of {runs} runs collapse, "
+        more = f" Trained by the paper's own recipe {on}{bad} of {runs} runs collapse, "
         more += "with our changes ([DIFFERENCES.md](DIFFERENCES.md)) {} of {}.".format(*ours)
     for rung in (LINEAR, TWO_LAYERS):
         for v in asked(verdicts, "C1", f"{LOST} {rung} at heterogeneity 1"):
@@ -128,7 +134,7 @@ def sentences(
     said = []
     if given:
         start = "Where the space is given and only the similarity learns, PDDM lowers the overlap "
-        start += "of the two score distributions, against the Euclidean metric,"
+        start += "of the two score distributions, against the plain distance,"
         said.append(f"{start} {' and '.join(given)}.")
     if learned:
         said.append(f"Where the space is learned too, {'; '.join(learned)}.{more}")

@@ -30,8 +30,10 @@ APART = {cost.DATA: f"on {cost.DATA}", GIVEN: "in a given space"}  # claims on n
 
 def found_in_short() -> str:
     """README.md's sentences on what was found, on three seeds or more."""
-    said = found.sentences(list(evidence.judged(fewest=3).values()), evidence.collapsed())
+    verdicts, on = list(evidence.judged(fewest=3).values()), evidence.collapsed_on()
+    said = found.sentences(verdicts, evidence.collapsed(), f"({on}) " * bool(on))
     said[:1] = [" ".join([*said[:1], *why.recall_too(evidence.effects())])]
+    said[1:2] = [" ".join([*said[1:2], why.in_reach(evidence.recall())])]
     said[-1:] = [" ".join([*said[-1:], *why.on_fixed_features(evidence.fixed(), evidence.world())])]
     return "".join(f"- {line}\n" for line in said)
 
@@ -50,7 +52,8 @@ def reasons() -> str:
     ]
     said += [f"C2: {why.by_linear_map(evidence.fixed())}"] * (not evidence.fixed().empty)
     said += [
-        f"C10: {why.in_reach(evidence.recall())} {why.care(own)} {why.pull(evidence.readings())}"
+        f"C10: {why.in_reach(evidence.recall())} {why.still_rising(evidence.chosen())} "
+        f"{why.care(own)} {why.pull(evidence.readings())}"
     ]
     drawn = {run for _, made in evidence.studies() for run in made["runs"]}
     text = "".join(f"- {line}\n" for line in said)

@@ -35,8 +35,8 @@ LEARNED = verdict("C1", questions.OWN, 0.02, "reproduced", unit=OVERLAP)
 
 
 def test_the_sentences_count_verdicts_and_collapses():
-    (said,) = found.sentences(C10, {found.LETTER: (3, 4), found.DEFAULT: (0, 6)})
-    assert "own recipe 3 of 4 runs collapse" in said and said.endswith(" 0 of 6.")
+    (said,) = found.sentences(C10, {found.LETTER: (3, 4), found.DEFAULT: (0, 6)}, "(birds) ")
+    assert "own recipe (birds) 3 of 4 runs collapse" in said and said.endswith(" 0 of 6.")
     assert "holds in 1 of 3 comparisons over rivals run with care (effects -2.3 to 9.5" in said
     (alone,) = found.sentences(C10[:1])
     assert alone == (
@@ -60,11 +60,14 @@ def test_the_given_space_stands_first_and_last_where_it_was_measured():
     given_space, learned, why = found.sentences([*GIVEN, LEARNED, *C10])
     assert given_space == (
         "Where the space is given and only the similarity learns, PDDM lowers the overlap of the "
-        "two score distributions, against the Euclidean metric, by 0.250 [0.1, 0.9] where classes "
+        "two score distributions, against the plain distance, by 0.250 [0.1, 0.9] where classes "
         "are loose here and tight there (reproduced) and by 0.001 [0.1, 0.9] where all are equally "
         "loose (level)."
     )
     assert "reproduced); the main claim" in learned
+    linear = verdict("C1", f"{found.LEARNED} 1", 0.125, "reproduced", "given space", OVERLAP)
+    both = found.sentences([*GIVEN, linear])[0]
+    assert "there (reproduced; against a learned linear map by 0.125 [0.1, 0.9])" in both
     assert "space too takes 0.200 [0.1, 0.9] with a linear head, 0.200" in why
 
 

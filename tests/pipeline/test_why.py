@@ -19,7 +19,8 @@ def test_fixed_real_features_are_said_from_their_numbers():
     (said,) = why.on_fixed_features(pd.DataFrame(rows), {0: 1.3, 1: 4.5})
     assert "(2 data sets)" in said and "1.6 to 1.9 times" in said
     assert "(given space: 1.3 at heterogeneity 0, 4.5 at heterogeneity 1)" in said
-    assert said.endswith("the plain distance's is -0.100 (cars) to 0.040 (birds).")
+    assert "the plain distance's is -0.100 (cars) to 0.040 (birds) there" in said
+    assert said.endswith("which sees no position, is -0.150 to -0.060.")
     assert why.on_fixed_features(pd.DataFrame(), {}) == []
     mapped = why.by_linear_map(pd.DataFrame(rows))
     assert "takes 0.060 to 0.150 from the overlap (2 data sets)" in mapped
@@ -33,6 +34,14 @@ def test_recall_at_1_of_the_given_space_is_said_where_it_was_measured():
     (said,) = why.recall_too(pd.DataFrame([other, row]))
     assert "changes by -1.3 [-2.3, -0.2] points" in said
     assert why.recall_too(pd.DataFrame([other])) == why.recall_too(pd.DataFrame()) == []
+
+
+def test_comparisons_that_were_cut_short_are_named():
+    rows = [dict(title=t, steps=300, chosen=c) for t in ("birds", "cars") for c in (270, 300, 60)]
+    rows[0]["chosen"] = 30  # birds: one of three is late
+    said = why.still_rising(pd.DataFrame(rows))
+    assert said.endswith("may change the order, on cars (2 of 3).")
+    assert why.still_rising(pd.DataFrame(rows[:3])) == ""
 
 
 def test_what_training_gains_and_what_care_is_worth():
