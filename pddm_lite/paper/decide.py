@@ -101,9 +101,8 @@ def value(run: Run, side: Side, measure: str) -> float:
 
 
 def overfitting(run: Run) -> float:
-    """Train minus test AUC of the score at its step; train: all training classes."""
-    metrics = run.at("score").metrics
-    return metrics["train"]["score"]["auc"] - metrics["test"]["score"]["auc"]
+    """Train minus test AUC of the score; train: all training classes, the held-out ones too."""
+    return run.metrics["train"]["score"]["auc"] - run.metrics["test"]["score"]["auc"]
 
 
 def _spread(measure: str, terms: list[tuple[float, Side]], own: list[list[Run]]) -> Spread:

@@ -91,8 +91,8 @@ def _train(study: Study, e: Experiment, force: bool) -> str:
     run = fit_or_load(e, study.load(e.data), study.results, study.device, force, True, said.append)
     m = run.metrics
     text = f"R@1 {shown(m['test']['distance']['recall_1'], 1)}"
-    if score := run.at("score").metrics["test"].get("score"):
-        text += f", by score {shown(score['recall_1'], 1)}"
+    if "score" in m["test"]:
+        text += f", by score {shown(m['test']['score']['recall_1'], 1)}"
     text += f" (step {m['chosen_step']})"
     if m["collapse"]:
         text += f"; {m['collapse']}"

@@ -19,7 +19,7 @@ from ..measures.retrieval import recall_at_k
 from ..methods import build_similarity, method
 from ..networks import backbones, folded
 from ..networks.embedding import Embedding
-from ..pddm import Euclidean, Similarity
+from ..pddm import Similarity
 from ..store import distributed
 from ..store.errors import UserError
 from ..store.store import Store, environment, source_hash
@@ -78,7 +78,7 @@ class Run:
         """{"test" and "train": {"distance" and "score": measures}, "chosen_step", "collapse",
         "start": test Recall@1 by distance before the first step, in percent}.
 
-        A state is measured by the rankings that chose it, the score's by distance too.
+        Both rankings are measured at the one chosen state.
         """
         states = self.store.json(self.id, "metrics.json")
         chosen = self.store.json(self.id, "chosen.json")
@@ -283,14 +283,11 @@ def _measured(
     files, states, tables = {}, {}, []
     for ranking, prefix in _states(chosen).items():
         own, found = fitted.at(ranking), {"chosen_step": chosen[ranking], "start": start}
-        # the score's state has files of its own: this one is then measured by distance alone
-        apart = not prefix and chosen[ranking] != chosen.get("score", chosen[ranking])
-        similarity = Euclidean() if apart else own.similarity
         for split, idx in (("test", data.test), ("train", evenly(data.train))):
             f = loop.embed(own.model, source, idx)
             labels, part = (torch.from_numpy(x[idx]).to(f.device) for x in (data.labels, data.part))
             sets = part if data.parts else None
-            found[split], histograms, by_class = evaluate_fully(f, labels, similarity, sets)
+            found[split], histograms, by_class = evaluate_fully(f, labels, own.similarity, sets)
             tables += [
                 t.assign(split=split, ranking=r, state=ranking) for r, t in histograms.items()
             ]

@@ -76,7 +76,7 @@ class Study:
             profile: "smoke" (seconds), "quick" (minutes) or "paper" (the paper's own values).
             data: names of data sets; the synthetic birds and cars by default.
             data_root: where real data sets lie.
-            seeds: 0 to 5 by default (smoke: 0, 1; paper: 0, 1, 2).
+            seeds: 0, 1, 2 by default (smoke: 0, 1).
             settings: changes of single settings for all runs, as in "alpha=0.2".
             results: folder of the store and of everything made; results/ of the clone by default,
                 or of the working directory where the package is not in a clone.

@@ -39,7 +39,7 @@ def change_table(variant_runs: VariantRuns, data: str) -> pd.DataFrame:
                 row.append(spread(pd.Series([t[measure] for t in tests]), digits))
         row.append(f"{sum(bool(m['collapse']) for m in metrics)} of {len(metrics)}")
         row.append(", ".join(str(m["chosen_step"]) for m in metrics))
-        learned = [run for run in own if "score" in run.at("score").metrics["test"]]
+        learned = [run for run in own if "score" in run.metrics["test"]]
         row.append(spread(pd.Series([decide.overfitting(run) for run in learned]), 3))
         x = paired.get(key)
         row.append(with_interval(x.effect, x.low, x.high, 1, "+") if x else "")

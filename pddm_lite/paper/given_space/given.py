@@ -41,7 +41,7 @@ RUNGS = {  # what learns
 CLIMBED = ("Euclidean", "PDDM")  # the rows that climb the rungs
 ENDS = (0.0, 1.0)  # of the knob: where the rungs are climbed
 # by profile: scale alone
-WORLDS = {"smoke": 2, "quick": 7, "paper": 7}
+WORLDS = {"smoke": 2, "quick": 5, "paper": 5}
 STEPS = {"smoke": 20, "quick": 1_000, "paper": 2_000}
 MEASURES = {"overlap": -1, "auc": 1, "recall_1": 1}  # 1: the more the better
 GROWTH = "growth of the lead from heterogeneity 0 to 1"

@@ -168,9 +168,9 @@ def test_the_grid_has_the_ends_and_what_the_variants_ask_for(tmp_path):
     of = lambda **how: given.grid(Study.of(results=str(tmp_path), **how))  # noqa: E731
     usual, whole = of(), of(variants=["given"])
     ends = {h for h, *_ in usual}
-    assert ends == {0.0, 1.0} and len(usual) == 2 * 7 * (3 + 2 * 2)
+    assert ends == {0.0, 1.0} and len(usual) == 2 * 5 * (3 + 2 * 2)
     assert {h for h, *_ in whole} == {0.0, 0.25, 0.5, 0.7, 1.0}
-    assert len(whole) == len(usual) + 3 * 7 * 3
+    assert len(whole) == len(usual) + 3 * 5 * 3
     assert of(data=["synthetic_cars"]) == {}
     few = of(methods=["PDDM score"])
     assert {row for *_, row in few} == {"PDDM"}
