@@ -12,7 +12,7 @@ from ..paper import questions
 from ..paper.fig4_convergence import cost
 from ..paper.given_space import features
 from ..paper.given_space.claims import GIVEN
-from ..paper.judge import count
+from ..paper.judge import NOT_ENOUGH, count
 from ..paper.verdict import tables
 from ..paper.wording import markdown
 from ..store.errors import UserError
@@ -72,10 +72,14 @@ def fixed() -> str:
 
 def claims_in_short() -> str:
     """README.md's table of six claims, on three seeds or more."""
+    own = list(evidence.judged(fewest=3).values())
+    asked = [v for v in own if v["value"] == v["value"]]  # nan: a side was not run
+    left = sum(v["verdict"] == NOT_ENOUGH for v in asked)
     return (
         "In how many comparisons (a data set, frozen or end to end) a claim holds, with the least "
-        "and the largest effect; after each claim, in brackets, the effect it asks for:\n\n"
-        + markdown(found.table(list(evidence.judged(fewest=3).values())))
+        "and the largest effect; after each claim, in brackets, the effect it asks for. Of all "
+        f"{len(asked)} questions, with those that are not shown here, {left} are left open:\n\n"
+        + markdown(found.table(own))
     )
 
 
