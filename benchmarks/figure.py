@@ -43,6 +43,9 @@ def draw(tables: dict[str, pd.DataFrame], device: str = "cpu") -> Figure:
         own, (title, what) = lines(name, tables[name]), PANELS[name]
         sns.lineplot(own, x="size", y="ms", hue="way", style="way", markers=True, ax=ax)
         ax.set(xscale="log", yscale="log", xlabel=what, ylabel=clock, title=title)
+        sizes = sorted(own["size"].unique())
+        ax.set_xticks(sizes, [f"{x:,}" for x in sizes])
+        ax.minorticks_off()
         sns.move_legend(ax, "upper left", bbox_to_anchor=(-0.16, -0.15), title=None)
     for ax in axes.flat[len(shown) :]:
         ax.set_axis_off()

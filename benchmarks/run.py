@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
         save(verdicts(asked), Path(args.out) / "targets.csv", making)
         if set(tables) & set(figure.PANELS):
             drawn = io.BytesIO()
-            figure.draw(tables, args.device).savefig(drawn, format="png", dpi=110)
+            figure.draw(tables, args.device).savefig(drawn, format="png", dpi=80)
             write_atomic(Path(args.out) / "benchmarks.png", lambda f: f.write(drawn.getvalue()))
     except UserError as err:
         print(f"error: {err}", file=sys.stderr)
