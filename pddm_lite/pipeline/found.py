@@ -89,13 +89,14 @@ def rows(frame: pd.DataFrame, title: Callable[[str], str | None] = str) -> list[
 
 
 def _share(own: list[Mapping], over: str = "", unit: str = "") -> str:
-    """ "in 2 of 3 comparisons (effects 0.1 to 0.3)"; of up to two, each with its interval and
-    verdict."""
+    """ "in 2 of 3 comparisons, 1 left open (effects 0.1 to 0.3)"; of up to two, each with its
+    interval and verdict."""
     held = sum(v["verdict"] == REPRODUCED for v in own)
     sets = count(len(own), "comparison")
     each = [f"{v['data']} {v['effect [95 % interval]']}{unit}, {v['verdict']}" for v in own]
     effects = "; ".join(each) if len(own) < 3 else f"effects {_range(own)}{unit}"
-    return f"in {held} of {sets}{over} ({effects})"
+    left = sum(v["verdict"] == NOT_ENOUGH for v in own) * (len(own) > 2)
+    return f"in {held} of {sets}{over}{f', {left} left open' * bool(left)} ({effects})"
 
 
 def sentences(
