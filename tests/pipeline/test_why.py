@@ -74,4 +74,4 @@ def test_what_the_scores_gradient_costs_is_read_from_pairs_of_runs():
     alone = pd.DataFrame([row, row | dict(seed="1", detach_metric="True")])
     assert why.pull(alone) == why.pull(pd.DataFrame()) == ""
     pair = pd.DataFrame([row, row | dict(detach_metric="True", recall_1="38.5")])
-    assert "2.5 (cars) points of Recall@1 higher" in why.pull(pair)
+    assert "2.5 (cars, 1 seed) points of Recall@1 higher" in why.pull(pair)
