@@ -38,7 +38,7 @@ def test_one_command_writes_tables_making_and_figure(quick):
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", making["date"])
         assert {"commit", "cpu", "pytorch-metric-learning", "faiss-cpu"} <= set(making)
     with Image.open(out / "benchmarks.png") as drawn:
-        assert drawn.width > 1000 and len(drawn.convert("L").getcolors()) > 50
+        assert drawn.width > 800 and len(drawn.convert("L").getcolors()) > 50
     for words in ("quadruplets", "LiftedStruct", "epochs_per_s", "share_of_product", "Targets"):
         assert words in printed
 
