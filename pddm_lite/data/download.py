@@ -157,7 +157,7 @@ def unpack(archives: list[Path], target: Path, bar: bool = True) -> None:
                 _unpack(path, Path(temporary), bar)
             except (
                 *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError),
-                RuntimeError,  # encrypted, or an unknown compression (NotImplementedError)
+                RuntimeError,  # encrypted, or compressed in a way that zipfile does not know
             ) as err:
                 reason = str(err).split("\n")[0]
                 raise Failed(f"{path} cannot be unpacked ({reason}); fetch it again.") from None

@@ -61,13 +61,13 @@ def chosen() -> pd.DataFrame:
     """Of a comparison's methods and seeds: title, steps (of its training), chosen (the step)."""
     rows = []
     for folder, made in studies():
-        steps = re.search(r"up to ([\d,]+) steps", made["protocol"])
         if len(made["seeds"]) > 2 and (path := folder / "tables" / "raw_values.csv").exists():
+            steps = re.search(r"up to ([\d,]+) steps", made["protocol"])[1].replace(",", "")
             own = text(path)
             own = own[own["measure"] == "chosen_step"]
             for data, value in zip(own["data"], own["value"], strict=True):
-                n = int(steps[1].replace(",", ""))
-                rows.append(dict(title=made["titles"][data], steps=n, chosen=float(value)))
+                of = dict(title=made["titles"][data], steps=int(steps))
+                rows.append(of | dict(chosen=float(value)))
     return pd.DataFrame(rows, columns=["title", "steps", "chosen"])
 
 

@@ -126,7 +126,8 @@ def sentences(
         learned.append("the main claim, a lead over the best rival, could not be measured")
     (bad, runs), ours = ((collapsed or {}).get(k, (0, 0)) for k in (LETTER, DEFAULT))
     if runs and ours[1]:
-        more = f" Trained by the paper's own recipe {on}{bad} of {runs} runs collapse, "
+        where = f" ({on})" if on else ""
+        more = f" Trained by the paper's own recipe{where} {bad} of {runs} runs collapse, "
         more += "with our changes ([DIFFERENCES.md](DIFFERENCES.md)) {} of {}.".format(*ours)
     for rung in (LINEAR, TWO_LAYERS):
         for v in asked(verdicts, "C1", f"{LOST} {rung} at heterogeneity 1"):

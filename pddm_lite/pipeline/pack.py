@@ -154,7 +154,7 @@ def _look_through(file: Path) -> list[str]:
         raise UserError(f"--unpack {file}: no such file.") from None
     except OSError as err:
         raise UserError(f"--unpack {file} cannot be read ({err.strerror}).") from None
-    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+    except (zipfile.BadZipFile, RuntimeError, ValueError):  # RuntimeError: packed unlike ours
         why = "is torn or was not made by --pack; copy it again. Nothing was unpacked."
         raise UserError(f"--unpack {file} {why}") from None
     for m in members:

@@ -30,8 +30,8 @@ APART = {cost.DATA: f"on {cost.DATA}", GIVEN: "in a given space"}  # claims on n
 
 def found_in_short() -> str:
     """README.md's sentences on what was found, on three seeds or more."""
-    verdicts, on = list(evidence.judged(fewest=3).values()), evidence.collapsed_on()
-    said = found.sentences(verdicts, evidence.collapsed(), f"({on}) " * bool(on))
+    verdicts = list(evidence.judged(fewest=3).values())
+    said = found.sentences(verdicts, evidence.collapsed(), evidence.collapsed_on())
     said[:1] = [" ".join([*said[:1], *why.recall_too(evidence.effects())])]
     said[1:2] = [" ".join([*said[1:2], why.in_reach(evidence.recall())])]
     said[-1:] = [" ".join([*said[-1:], *why.on_fixed_features(evidence.fixed(), evidence.world())])]

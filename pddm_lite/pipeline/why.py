@@ -91,11 +91,8 @@ def still_rising(chosen: pd.DataFrame) -> str:
     chosen: evidence.chosen.
     """
     late = (chosen["chosen"] >= 0.9 * chosen["steps"]).groupby(chosen["title"])
-    own = [
-        f"{title} ({late.sum()[title]} of {late.size()[title]})"
-        for title, x in late
-        if x.mean() > 0.5
-    ]
+    counts = late.agg(["sum", "size"]).itertuples()
+    own = [f"{title} ({n} of {of})" for title, n, of in counts if 2 * n > of]
     if not own:
         return ""
     return (

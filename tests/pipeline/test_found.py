@@ -35,7 +35,7 @@ LEARNED = verdict("C1", questions.OWN, 0.02, "reproduced", unit=OVERLAP)
 
 
 def test_the_sentences_count_verdicts_and_collapses():
-    (said,) = found.sentences(C10, {found.LETTER: (3, 4), found.DEFAULT: (0, 6)}, "(birds) ")
+    (said,) = found.sentences(C10, {found.LETTER: (3, 4), found.DEFAULT: (0, 6)}, "birds")
     assert "own recipe (birds) 3 of 4 runs collapse" in said and said.endswith(" 0 of 6.")
     assert (
         "holds in 1 of 3 comparisons over rivals run with care, 1 left open (effects -2.3" in said
