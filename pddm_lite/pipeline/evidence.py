@@ -63,9 +63,8 @@ def chosen() -> pd.DataFrame:
     for folder, made in studies():
         if len(made["seeds"]) > 2 and (path := folder / "tables" / "raw_values.csv").exists():
             steps = re.search(r"up to ([\d,]+) steps", made["protocol"])[1].replace(",", "")
-            own = text(path)
-            own = own[own["measure"] == "chosen_step"]
-            for data, value in zip(own["data"], own["value"], strict=True):
+            own = text(path).drop_duplicates(["data", "method", "seed"])
+            for data, value in zip(own["data"], own["chosen_step"], strict=True):
                 of = dict(title=made["titles"][data], steps=int(steps))
                 rows.append(of | dict(chosen=float(value)))
     return pd.DataFrame(rows, columns=["title", "steps", "chosen"])

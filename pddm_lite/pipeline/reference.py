@@ -43,20 +43,17 @@ REPORTS = ("quick",)
 
 
 def raw_values(runs: dict) -> pd.DataFrame:
-    """Every measure of every run in tidy form."""
+    """Every measure of every run: a row per method, seed, half of the classes and ranking."""
     rows = []
     for (data, method, seed), run in runs.items():
         m = run.metrics
+        of = dict(data=data, method=method, seed=seed, run=run.id)
+        of |= dict(chosen_step=m["chosen_step"], collapsed=bool(m["collapse"]))
         for split in ("test", "train"):
             for ranking, measures in m[split].items():
-                rows += [
-                    (data, split, method, seed, ranking, name, round(value, 6), run.id)
-                    for name, value in measures.items()
-                ]
-        rows.append((data, "val", method, seed, "", "chosen_step", m["chosen_step"], run.id))
-        rows.append((data, "val", method, seed, "", "collapsed", bool(m["collapse"]), run.id))
-    columns = "data split method seed ranking measure value run".split()
-    return pd.DataFrame(rows, columns=columns)
+                values = {name: round(value, 6) for name, value in measures.items()}
+                rows.append(of | dict(split=split, ranking=ranking) | values)
+    return pd.DataFrame(rows)
 
 
 def add(study: Study, command: str) -> Path:
