@@ -109,38 +109,40 @@ def sentences(
     collapsed: recipe -> (runs that collapsed, runs), of PDDM+Quadruplet; see LETTER and DEFAULT.
     on: what these were trained on.
     """
-    given, learned, why, more = [], [], [], ""
+    given, learned, why = [], [], []
     for h, world in ((1, "classes are loose here and tight there"), (0, "all are equally loose")):
         for v in asked(verdicts, "C1", f"{GIVEN} {h}"):
             own = [x["effect [95 % interval]"] for x in asked(verdicts, "C1", f"{LEARNED} {h}")]
-            over = f"; against a learned linear map by {own[0]}" if own else ""
-            given.append(f"by {v['effect [95 % interval]']} where {world} ({v['verdict']}{over})")
+            than = f"{v['effect [95 % interval]']} against the plain distance ({v['verdict']})"
+            over = f", {own[0]} against a learned linear map" if own else ""
+            given.append(f"Where {world}: by {than}{over}.")
     if own := asked(verdicts, "C1", questions.OWN):
-        learned.append(f"PDDM lowers the overlap {_share(own)}")
+        learned.append(f"PDDM lowers the overlap {_share(own)}.")
     leads = [(words, own) for p, words in C10.items() if (own := asked(verdicts, "C10", p))]
     if leads:
         shares = [_share(own, f" {words}", " points") for words, own in leads]
-        who = "the main claim, a lead of 8 points of Recall@1 over the best rival, holds "
-        learned.append(who + " and ".join(shares))
+        who = "The main claim is a lead of 8 points of Recall@1 over the best rival. It holds "
+        learned.append(f"{who}{' and '.join(shares)}.")
     elif any(v["number"] == "C10" for v in verdicts):
-        learned.append("the main claim, a lead over the best rival, could not be measured")
+        learned.append("The main claim, a lead over the best rival, could not be measured.")
     (bad, runs), ours = ((collapsed or {}).get(k, (0, 0)) for k in (LETTER, DEFAULT))
     if runs and ours[1]:
         where = f" ({on})" if on else ""
-        more = f" Trained by the paper's own recipe{where} {bad} of {runs} runs collapse, "
-        more += "with our changes ([DIFFERENCES.md](DIFFERENCES.md)) {} of {}.".format(*ours)
+        more = f"Trained by the paper's own recipe{where} {bad} of {runs} runs collapse, with our "
+        learned.append(more + "changes ([DIFFERENCES.md](DIFFERENCES.md)) {} of {}.".format(*ours))
     for rung in (LINEAR, TWO_LAYERS):
         for v in asked(verdicts, "C1", f"{LOST} {rung} at heterogeneity 1"):
             sure = "" if v["verdict"] == REPRODUCED else f" ({v['verdict']})"
             why.append(f"{v['effect [95 % interval]']} {rung}{sure}")
     said = []
     if given:
-        start = "Where the space is given and only the similarity learns, PDDM lowers the overlap "
-        start += "of the two score distributions, against the plain distance,"
-        said.append(f"{start} {' and '.join(given)}.")
+        start = (
+            "Only the similarity learns, in a given space: PDDM lowers the overlap of the scores "
+        )
+        said.append(" ".join([f"{start}of same-class and other-class pairs.", *given]))
     if learned:
-        said.append(f"Where the space is learned too, {'; '.join(learned)}.{more}")
+        said.append(" ".join(["The space learns too:", *learned]))
     if why:
-        start = "A reason, measured: of that gain in overlap in the uneven world, learning the "
-        said.append(f"{start}space too takes {', '.join(why)}.")
+        start = "A reason, measured: once the space learns too, of that gain in the uneven world "
+        said.append(f"{start}{', '.join(why)} is lost.")
     return said

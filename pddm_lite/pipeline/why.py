@@ -33,8 +33,8 @@ def on_fixed_features(measured: pd.DataFrame, world: Mapping[float, float]) -> l
     return [
         f"On a network's fixed features of real images ({count(len(mean), 'data set')}) the "
         f"loosest quarter of classes is {loose} times as loose as the tightest (given space: "
-        f"{ends}). PDDM's overlap minus the plain distance's is {low} to {high} there; that of a "
-        f"learned linear map, which sees no position, is {linear.min():.3f} to {linear.max():.3f}."
+        f"{ends}). There PDDM changes the overlap of the plain distance by {low} to {high}; a "
+        f"learned linear map, which sees no position, by {linear.min():.3f} to {linear.max():.3f}."
     ]
 
 
@@ -66,8 +66,8 @@ def recall_too(effects: pd.DataFrame) -> list[str]:
         if asked == ("PDDM's lead over Euclidean", 1, "recall_1"):
             lead = with_interval(x["effect"], x["low"], x["high"], 1)
             return [
-                "Recall@1, which asks for the nearest image alone and for no common threshold, "
-                f"changes by {lead} points in that uneven world."
+                "Recall@1 asks for the nearest image alone and for no common threshold: it changes "
+                f"by {lead} points in the uneven world."
             ]
     return []
 

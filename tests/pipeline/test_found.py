@@ -37,13 +37,11 @@ LEARNED = verdict("C1", questions.OWN, 0.02, "reproduced", unit=OVERLAP)
 def test_the_sentences_count_verdicts_and_collapses():
     (said,) = found.sentences(C10, {found.LETTER: (3, 4), found.DEFAULT: (0, 6)}, "birds")
     assert "own recipe (birds) 3 of 4 runs collapse" in said and said.endswith(" 0 of 6.")
-    assert (
-        "holds in 1 of 3 comparisons over rivals run with care, 1 left open (effects -2.3" in said
-    )
+    assert "It holds in 1 of 3 comparisons over rivals run with care, 1 left open (effects " in said
     (alone,) = found.sentences(C10[:1])
     assert alone == (
-        "Where the space is learned too, the main claim, a lead of 8 points of Recall@1 over the "
-        "best rival, holds in 0 of 1 comparison over rivals run with care (birds -2.250 [0.1, 0.9] "
+        "The space learns too: The main claim is a lead of 8 points of Recall@1 over the best "
+        "rival. It holds in 0 of 1 comparison over rivals run with care (birds -2.250 [0.1, 0.9] "
         "points, not reproduced, level)."
     )
     printed = verdict("C10", questions.PRINTED, 8.5, "reproduced")
@@ -56,21 +54,21 @@ def test_the_sentences_count_verdicts_and_collapses():
 def test_the_given_space_stands_first_and_last_where_it_was_measured():
     (alone,) = found.sentences([LEARNED])
     assert alone == (
-        "Where the space is learned too, PDDM lowers the overlap in 1 of 1 comparison (birds 0.020 "
-        "[0.1, 0.9], reproduced)."
+        "The space learns too: PDDM lowers the overlap in 1 of 1 comparison (birds 0.020 [0.1, "
+        "0.9], reproduced)."
     )
     given_space, learned, why = found.sentences([*GIVEN, LEARNED, *C10])
     assert given_space == (
-        "Where the space is given and only the similarity learns, PDDM lowers the overlap of the "
-        "two score distributions, against the plain distance, by 0.250 [0.1, 0.9] where classes "
-        "are loose here and tight there (reproduced) and by 0.001 [0.1, 0.9] where all are equally "
-        "loose (level)."
+        "Only the similarity learns, in a given space: PDDM lowers the overlap of the scores of "
+        "same-class and other-class pairs. Where classes are loose here and tight there: by 0.250 "
+        "[0.1, 0.9] against the plain distance (reproduced). Where all are equally loose: by 0.001 "
+        "[0.1, 0.9] against the plain distance (level)."
     )
-    assert "reproduced); the main claim" in learned
+    assert "reproduced). The main claim" in learned
     linear = verdict("C1", f"{found.LEARNED} 1", 0.125, "reproduced", "given space", OVERLAP)
     both = found.sentences([*GIVEN, linear])[0]
-    assert "there (reproduced; against a learned linear map by 0.125 [0.1, 0.9])" in both
-    assert "space too takes 0.200 [0.1, 0.9] with a linear head, 0.200" in why
+    assert "(reproduced), 0.125 [0.1, 0.9] against a learned linear map. Where all" in both
+    assert "world 0.200 [0.1, 0.9] with a linear head, 0.200 [0.1, 0.9] with" in why
 
 
 def test_the_table_has_six_rows_and_each_data_set_once():

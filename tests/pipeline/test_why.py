@@ -19,8 +19,8 @@ def test_fixed_real_features_are_said_from_their_numbers():
     (said,) = why.on_fixed_features(pd.DataFrame(rows), {0: 1.3, 1: 4.5})
     assert "(2 data sets)" in said and "1.6 to 1.9 times" in said
     assert "(given space: 1.3 at heterogeneity 0, 4.5 at heterogeneity 1)" in said
-    assert "the plain distance's is -0.100 (cars) to 0.040 (birds) there" in said
-    assert said.endswith("which sees no position, is -0.150 to -0.060.")
+    assert "the plain distance by -0.100 (cars) to 0.040 (birds)" in said
+    assert said.endswith("which sees no position, by -0.150 to -0.060.")
     assert why.on_fixed_features(pd.DataFrame(), {}) == []
     mapped = why.by_linear_map(pd.DataFrame(rows))
     assert "takes 0.060 to 0.150 from the overlap (2 data sets)" in mapped
@@ -32,7 +32,7 @@ def test_recall_at_1_of_the_given_space_is_said_where_it_was_measured():
     row |= dict(effect=-1.26, low=-2.3, high=-0.2)
     other = row | dict(heterogeneity=0, effect=9.0)
     (said,) = why.recall_too(pd.DataFrame([other, row]))
-    assert "changes by -1.3 [-2.3, -0.2] points" in said
+    assert "it changes by -1.3 [-2.3, -0.2] points" in said
     assert why.recall_too(pd.DataFrame([other])) == why.recall_too(pd.DataFrame()) == []
 
 
