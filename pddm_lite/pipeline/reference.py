@@ -1,6 +1,7 @@
 """Committed evidence: copy a finished study to results/reference/, its tables to the README.
 
     python -m pddm_lite.pipeline.reference add [options of run_all.py]   copy its results
+    python -m pddm_lite.pipeline.reference read [options of run_all.py]  its runs as readings alone
     python -m pddm_lite.pipeline.reference readme [--check]             rewrite all tables
 
 Pictures of real data sets are never copied: they are not ours to give away.
@@ -25,7 +26,7 @@ from ..store.files import write_atomic, write_text
 from ..store.store import environment
 from ..training.checks import STANDARD
 from ..training.study import Study
-from . import evidence, options, readme, report
+from . import evidence, options, readme, report, why
 from .notebooks import notebooks
 
 # figures that show pictures of the data have names that begin so
@@ -134,6 +135,31 @@ def add(study: Study, command: str) -> Path:
     return target
 
 
+def read(study: Study) -> Path:
+    """Add the runs of a study to readings/runs.csv, a row a run and ranking; rows there stay."""
+    path = evidence.REFERENCE / "readings" / "runs.csv"
+    rows = evidence.readings().to_dict("records")
+    held = {(row["run"], row["ranking"]) for row in rows}
+    for run in study.runs().values():
+        e, used = run.experiment, run.experiment.settings()
+        row = {c: used[c] for c in why.CHANGED if c != "pixels"} | {"pixels": e.crop or None}
+        row |= {"method": e.method, "seed": e.seed, "run": run.id}
+        row["least_mean_distance"] = round(run.history["mean_distance"].min(), 3)
+        for ranking in run.metrics["test"]:
+            m = run.at(ranking).metrics
+            own = m["test"][ranking]
+            row |= {"ranking": ranking, "chosen_step": m["chosen_step"]}
+            row |= {"start": round(m["start"], 2), "recall_1": round(own["recall_1"], 2)}
+            row |= {"auc": round(own["auc"], 4)}
+            if (run.id, ranking) not in held:
+                rows.append({c: "" if x is None else str(x) for c, x in row.items()})
+                held.add((run.id, ranking))
+    columns = [*why.CHANGED, *"method seed ranking chosen_step start recall_1 auc".split()]
+    table = pd.DataFrame(rows)[[*columns, "least_mean_distance", "run"]]
+    write_text(path, table.sort_values([*why.CHANGED, "method"], kind="stable").to_csv(index=False))
+    return path
+
+
 def published(notebook: str, names: Mapping[bytes, str], instead: str = "") -> str:
     """The text of an executed notebook in ../notebooks that shows its figures from ../figures.
 
@@ -183,9 +209,11 @@ def share(target: Path, first: Path) -> None:
 def main(argv: list[str]) -> int:
     escape_letters()
     try:
-        if argv[:1] == ["add"]:
+        if argv[:1] in (["add"], ["read"]):
             study = options.study_of(options.parser().parse_args(argv[1:]))
-            print(add(study, " ".join(["python run_all.py", *argv[1:]])).relative_to(evidence.ROOT))
+            command = " ".join(["python run_all.py", *argv[1:]])
+            made = add(study, command) if argv[0] == "add" else read(study)
+            print(made.relative_to(evidence.ROOT))
             return 0
         if argv[:1] == ["readme"]:
             stale = 0

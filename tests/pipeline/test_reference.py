@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pddm_lite.pipeline import evidence, notebooks, reference
+from pddm_lite.pipeline import evidence, notebooks, reference, why
+from pddm_lite.training.experiments import make
 
 STUDIES = evidence.studies()
 
@@ -225,3 +226,22 @@ def test_every_figure_that_shows_pictures_has_a_name_that_says_so():
                             p for p in reference.PHOTOGRAPHS for n in found if n.startswith(p)
                         }
     assert named == set(reference.PHOTOGRAPHS)
+
+
+def test_readings_gain_a_row_a_run_and_ranking_and_keep_what_they_have(tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence, "REFERENCE", tmp_path)
+    own = {"distance": dict(recall_1=36.754, auc=0.84012), "score": dict(recall_1=30.0, auc=0.8)}
+    run = FakeRun(id="r", history=pd.DataFrame({"mean_distance": [1.2, 0.5]}))
+    run.metrics = {"test": own, "chosen_step": 30, "start": 24.361}
+    run.experiment, run.at = make(data="cars", mode="finetune", crop=97), lambda ranking: run
+    two = {("cars", name, 0): run for name in ("PDDM score", "PDDM+Quadruplet")}  # one run
+    (tmp_path / "readings").mkdir()
+    path = reference.read(SimpleNamespace(runs=lambda: two))
+    rows = pd.read_csv(path).to_dict("records")
+    assert [(r["ranking"], r["recall_1"]) for r in rows] == [("distance", 36.75), ("score", 30)]
+    assert rows[0]["pixels"] == 97 and rows[0]["start"] == 24.36
+    assert rows[0]["least_mean_distance"] == 0.5
+    text = path.read_text(encoding="utf-8")
+    reference.read(SimpleNamespace(runs=lambda: two))
+    assert path.read_text(encoding="utf-8") == text
+    assert len(why.readings(evidence.readings())) == 2
