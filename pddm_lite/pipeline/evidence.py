@@ -57,16 +57,20 @@ def world() -> dict[float, float]:
     return {}
 
 
+def raw_values() -> list[tuple[dict, pd.DataFrame]]:
+    """(provenance, raw_values.csv) of each study on three seeds or more."""
+    paths = [(made, folder / "tables" / "raw_values.csv") for folder, made in studies()]
+    return [(m, pd.read_csv(p)) for m, p in paths if len(m["seeds"]) > 2 and p.exists()]
+
+
 def chosen() -> pd.DataFrame:
     """Of a comparison's methods and seeds: title, steps (of its training), chosen (the step)."""
     rows = []
-    for folder, made in studies():
-        if len(made["seeds"]) > 2 and (path := folder / "tables" / "raw_values.csv").exists():
-            steps = re.search(r"up to ([\d,]+) steps", made["protocol"])[1].replace(",", "")
-            own = text(path).drop_duplicates(["data", "method", "seed"])
-            for data, value in zip(own["data"], own["chosen_step"], strict=True):
-                of = dict(title=made["titles"][data], steps=int(steps))
-                rows.append(of | dict(chosen=float(value)))
+    for made, raw in raw_values():
+        steps = re.search(r"up to ([\d,]+) steps", made["protocol"])[1].replace(",", "")
+        own = raw.drop_duplicates(["data", "method", "seed"])
+        for data, value in zip(own["data"], own["chosen_step"], strict=True):
+            rows.append(dict(title=made["titles"][data], steps=int(steps), chosen=value))
     return pd.DataFrame(rows, columns=["title", "steps", "chosen"])
 
 

@@ -32,6 +32,7 @@ ROWS = (
 SIX = 6
 LETTER, DEFAULT = "the paper's letter", AS_IT_STANDS
 LOST = "given space: what of it is lost"
+KEPT = "given space: PDDM's lead over Euclidean"
 C10 = {  # part -> over which rivals
     questions.CARE: "over rivals run with care",
     questions.PRINTED: "over rivals as printed",
@@ -121,19 +122,22 @@ def sentences(
     leads = [(words, own) for p, words in C10.items() if (own := asked(verdicts, "C10", p))]
     if leads:
         shares = [_share(own, f" {words}", " points") for words, own in leads]
-        who = "The main claim is a lead of 8 points of Recall@1 over the best rival. It holds "
-        learned.append(f"{who}{' and '.join(shares)}.")
+        who = "The main claim is a lead of 8 points of Recall@1 over the best Euclidean-mined rival"
+        learned.append(f"{who}. It holds {' and '.join(shares)}.")
     elif any(v["number"] == "C10" for v in verdicts):
         learned.append("The main claim, a lead over the best rival, could not be measured.")
     (bad, runs), ours = ((collapsed or {}).get(k, (0, 0)) for k in (LETTER, DEFAULT))
     if runs and ours[1]:
         where = f" ({on})" if on else ""
-        more = f"Trained by the paper's own recipe{where} {bad} of {runs} runs collapse, with our "
-        learned.append(more + "changes ([DIFFERENCES.md](DIFFERENCES.md)) {} of {}.".format(*ours))
+        more = "Trained as the paper prints it, but for fewer steps and on frozen features"
+        more += f"{where}, {bad} of {runs} runs of PDDM collapse, with our changes "
+        learned.append(f"{more}([DIFFERENCES.md](DIFFERENCES.md)) {ours[0]} of {ours[1]}.")
     for rung in (LINEAR, TWO_LAYERS):
         for v in asked(verdicts, "C1", f"{LOST} {rung} at heterogeneity 1"):
             sure = "" if v["verdict"] == REPRODUCED else f" ({v['verdict']})"
-            why.append(f"{v['effect [95 % interval]']} {rung}{sure}")
+            kept = asked(verdicts, "C1", f"{KEPT} {rung} at heterogeneity 1")
+            to = f" to {kept[0]['effect [95 % interval]']}" if kept else ""
+            why.append(f"by {v['effect [95 % interval]']}{to} {rung}{sure}")
     said = []
     if given:
         start = (
@@ -141,8 +145,10 @@ def sentences(
         )
         said.append(" ".join([f"{start}of same-class and other-class pairs.", *given]))
     if learned:
-        said.append(" ".join(["The space learns too:", *learned]))
+        said.append(" ".join(["On images, where the space learns too:", *learned]))
     if why:
-        start = "A reason, measured: once the space learns too, of that gain in the uneven world "
-        said.append(f"{start}{', '.join(why)} is lost.")
+        start = (
+            "A reason, measured: learning the space helps the plain distance more than PDDM. In "
+        )
+        said.append(f"{start}the uneven world PDDM's lead falls {', '.join(why)}.")
     return said

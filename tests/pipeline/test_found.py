@@ -36,13 +36,13 @@ LEARNED = verdict("C1", questions.OWN, 0.02, "reproduced", unit=OVERLAP)
 
 def test_the_sentences_count_verdicts_and_collapses():
     (said,) = found.sentences(C10, {found.LETTER: (3, 4), found.DEFAULT: (0, 6)}, "birds")
-    assert "own recipe (birds) 3 of 4 runs collapse" in said and said.endswith(" 0 of 6.")
+    assert "features (birds), 3 of 4 runs of PDDM collapse" in said and said.endswith(" 0 of 6.")
     assert "It holds in 1 of 3 comparisons over rivals run with care, 1 left open (effects " in said
     (alone,) = found.sentences(C10[:1])
     assert alone == (
-        "The space learns too: The main claim is a lead of 8 points of Recall@1 over the best "
-        "rival. It holds in 0 of 1 comparison over rivals run with care (birds -2.250 [0.1, 0.9] "
-        "points, not reproduced, level)."
+        "On images, where the space learns too: The main claim is a lead of 8 points of Recall@1 "
+        "over the best Euclidean-mined rival. It holds in 0 of 1 comparison over rivals run with "
+        "care (birds -2.250 [0.1, 0.9] points, not reproduced, level)."
     )
     printed = verdict("C10", questions.PRINTED, 8.5, "reproduced")
     (both,) = found.sentences([*C10[:1], printed])
@@ -54,8 +54,8 @@ def test_the_sentences_count_verdicts_and_collapses():
 def test_the_given_space_stands_first_and_last_where_it_was_measured():
     (alone,) = found.sentences([LEARNED])
     assert alone == (
-        "The space learns too: PDDM lowers the overlap in 1 of 1 comparison (birds 0.020 [0.1, "
-        "0.9], reproduced)."
+        "On images, where the space learns too: PDDM lowers the overlap in 1 of 1 comparison "
+        "(birds 0.020 [0.1, 0.9], reproduced)."
     )
     given_space, learned, why = found.sentences([*GIVEN, LEARNED, *C10])
     assert given_space == (
@@ -68,7 +68,12 @@ def test_the_given_space_stands_first_and_last_where_it_was_measured():
     linear = verdict("C1", f"{found.LEARNED} 1", 0.125, "reproduced", "given space", OVERLAP)
     both = found.sentences([*GIVEN, linear])[0]
     assert "(reproduced), 0.125 [0.1, 0.9] against a learned linear map. Where all" in both
-    assert "world 0.200 [0.1, 0.9] with a linear head, 0.200 [0.1, 0.9] with" in why
+    assert why.endswith(
+        "PDDM's lead falls by 0.200 [0.1, 0.9] with a linear head, by 0.200 [0.1, 0.9] with a "
+        "two-layer network (level)."
+    )
+    kept = verdict("C1", f"{found.KEPT} {given.LINEAR} at heterogeneity 1", 0.02, "reproduced")
+    assert "by 0.200 [0.1, 0.9] to 0.020 [0.1, 0.9] with" in found.sentences([*GIVEN, kept])[-1]
 
 
 def test_the_table_has_six_rows_and_each_data_set_once():
