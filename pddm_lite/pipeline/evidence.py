@@ -91,7 +91,8 @@ def collapsed() -> dict[str, tuple[int, int]]:
 def collapsed_on() -> str:
     """What the runs of `collapsed` were trained on."""
     made = [x for folder, x in studies() if any(folder.glob("tables/recipe_*.csv"))]
-    return ", ".join(dict.fromkeys(title for x in made for title in x["titles"].values()))
+    titles = (re.sub(r" \([^()]+=[^()]+\)$", "", t) for x in made for t in x["titles"].values())
+    return ", ".join(dict.fromkeys(titles))
 
 
 def judged(fewest: int) -> dict[tuple[str, str], dict]:
