@@ -107,8 +107,9 @@ def add(study: Study, command: str) -> Path:
         write_text(path, published(text, names, instead if real else ""))
     for path in (target / "figures").glob("*.png"):
         fewer_colours(path)
-    if target != evidence.REFERENCE / "quick":
-        share(target, evidence.REFERENCE / "quick")
+    for first, _ in evidence.studies():
+        if target.name != "quick" and first != target:
+            share(target, first)
     runs = study.runs()
     first = next(iter(runs.values())).manifest
     keys = "python torch numpy platform cpu cores gpu commit changed made".split()
