@@ -60,7 +60,10 @@ def reasons() -> str:
     text = "".join(f"- {line}\n" for line in said)
     if not (runs := evidence.readings()).empty:
         table = markdown(why.readings(runs[~runs["run"].isin(drawn)]))
-        text += f"\nSingle readings, no verdicts:\n\n{table}"
+        text += (
+            "\nSingle readings, no verdicts (least mean distance: of pairs of features, over the "
+            f"evaluations of training; near 0 all fell together):\n\n{table}"
+        )
     return text
 
 
