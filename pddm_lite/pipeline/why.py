@@ -94,7 +94,7 @@ def in_reach(recall: Iterable[pd.DataFrame]) -> str:
 
 
 def softmax(recall: Iterable[pd.DataFrame]) -> str:
-    """How far Softmax, which the paper has no row of, ends from PDDM. Tables as of `in_reach`."""
+    """How far Softmax, no row of the paper's Table 1, ends from PDDM. Tables as of `in_reach`."""
     leads = []
     for own in recall:
         means = own.set_index("method")["R@1"].str.split().str[0].astype(float)

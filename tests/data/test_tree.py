@@ -20,7 +20,7 @@ from pddm_lite.store.errors import UserError
 NAMES = [f"{c}/{n}.png" for c in ("ant", "bee", "cat") for n in range(4)]
 
 
-def same(a, b):
+def assert_same(a, b):
     assert a.class_names == b.class_names and a.labels.tolist() == b.labels.tolist()
     for i in range(len(a)):
         assert np.array_equal(np.asarray(a.read(i)), np.asarray(b.read(i)))
@@ -108,7 +108,7 @@ def test_a_folders_name_has_no_suffix(tmp_path, name):
 def test_backslashes_in_zips(tmp_path, top, system):
     names = [top + n.replace("/", "\\") for n in NAMES]
     made = zipped(tmp_path / "w.zip", names, create_system=system)
-    same(open_folder(made, "mine"), open_folder(write(tmp_path / "d", NAMES), "mine"))
+    assert_same(open_folder(made, "mine"), open_folder(write(tmp_path / "d", NAMES), "mine"))
 
 
 @pytest.mark.parametrize("system", [0, 3])
@@ -117,7 +117,7 @@ def test_backslashes_beside_slashes_divide_in_zips_of_windows_alone(tmp_path, sy
     names = [n.replace("/", "\\") if n.startswith("bee") else n for n in NAMES]
     names = [n if system == 0 else n.replace("bee\\", "bee/x\\") for n in names]
     s = open_folder(zipped(tmp_path / "m.zip", names, create_system=system), "mine")
-    same(s, open_folder(write(tmp_path / "d", NAMES), "mine"))
+    assert_same(s, open_folder(write(tmp_path / "d", NAMES), "mine"))
     inner = {n.removeprefix("bee/") for n in s.read.names if n.startswith("bee")}
     assert inner == {("x\\" if system else "") + f"{n}.png" for n in range(4)}
 
@@ -130,7 +130,7 @@ def test_dots_in_front_of_names_and_links_in_zips(tmp_path):
             link.create_system, link.external_attr = 3, 0o120777 << 16
             z.writestr(link, "0.png")
         s = open_folder(made, "mine")
-        same(s, open_folder(write(tmp_path / "d", NAMES), "mine"))
+        assert_same(s, open_folder(write(tmp_path / "d", NAMES), "mine"))
         assert s.notes == (f"left out: {said} in the zip",)
 
 
@@ -146,10 +146,10 @@ def test_linked_class_folders_and_files_are_followed(tmp_path):
     (root / "cat").mkdir()
     for n in range(4):
         (root / "cat" / f"{n}.png").symlink_to(pool / "cat" / f"{n}.png")
-    same(open_folder(root, "mine"), open_folder(pool, "mine"))
+    assert_same(open_folder(root, "mine"), open_folder(pool, "mine"))
     assert not open_folder(root, "mine").notes
     (tmp_path / "alias").symlink_to(root)
-    same(open_folder(tmp_path / "alias", "mine"), open_folder(pool, "mine"))
+    assert_same(open_folder(tmp_path / "alias", "mine"), open_folder(pool, "mine"))
 
 
 LOOPS = {
@@ -169,7 +169,7 @@ def test_loops_and_second_names_are_left_out(tmp_path, case):
     name, target = LOOPS[case]
     (root / name).symlink_to(target)
     s = open_folder(root, "mine")
-    same(s, plain)
+    assert_same(s, plain)
     assert s.fingerprint == plain.fingerprint
     assert s.notes == ("left out: 1 link to a folder that is counted already",)
 
@@ -204,10 +204,10 @@ def test_what_systems_leave_is_no_class(tmp_path, name, place):
         if inside:
             write(root / place / name, [inside])
         s = open_folder(root, "mine")
-        same(s, plain)
+        assert_same(s, plain)
         assert s.fingerprint == plain.fingerprint
     made = zipped(tmp_path / "z.zip", [*NAMES, f"{place}{name}/x.png", f"{place}{name}/a/0.png"])
-    same(open_folder(made, "mine"), plain)
+    assert_same(open_folder(made, "mine"), plain)
 
 
 RESULTS = {
@@ -230,7 +230,7 @@ def test_what_a_run_makes_in_the_data_root_is_no_class(tmp_path, case):
         elif file:
             write(root / name, [file])
     s = open_folder(root, "mine")
-    same(s, plain)
+    assert_same(s, plain)
     assert s.notes == (f"left out: 1 folder of a run's results, {name}",)
 
 
