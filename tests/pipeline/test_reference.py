@@ -31,6 +31,8 @@ def test_every_reference_study_is_whole_and_names_no_machine():
             if path.suffix in (".json", ".ipynb", ".html", ".csv", ".md"):
                 text = path.read_text(encoding="utf-8")
                 assert not re.search(r"(?<![\w.])/(?:work|root|home/\w+|tmp)/\w", text), path
+                for link in re.findall(r"\]\((\.\./[^)]+\.png)\)", text):  # or another study's
+                    assert (path.parent / link).exists(), (path, link)
 
 
 class FakeRun(SimpleNamespace):
